@@ -1,0 +1,153 @@
+# Declarations of the core: C functions, the shapes in memory, the extension types' fields.
+
+from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+
+# --- C ---------------------------------------------------------------------------------------------
+
+cdef extern from "Python.h":
+    ctypedef int (*visitproc)(PyObject*, void*)
+    ctypedef struct PyThreadState:
+        pass
+    # By pointer, so that Cython adds no reference counting of its own.
+    void incref "Py_INCREF"(PyObject*)
+    void decref "Py_DECREF"(PyObject*)
+    PyTypeObject* type_of "Py_TYPE"(PyObject*)
+    bint is_exact_str "PyUnicode_CheckExact"(PyObject*)
+    Py_hash_t hash_object "PyObject_Hash"(PyObject*) except? -1
+    PyObject* rich_compare "PyObject_RichCompare"(PyObject*, PyObject*, int) except NULL
+    int is_true "PyObject_IsTrue"(PyObject*) except -1
+    PyThreadState* PyEval_SaveThread() noexcept
+    void PyEval_RestoreThread(PyThreadState*) noexcept
+    PyObject* number_add "PyNumber_Add"(PyObject*, PyObject*) except NULL
+    int Py_EQ
+
+cdef extern from "pthread.h" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    ctypedef struct pthread_mutexattr_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t*, const pthread_mutexattr_t*)
+    int pthread_mutex_destroy(pthread_mutex_t*)
+    int pthread_mutex_trylock(pthread_mutex_t*)
+    int pthread_mutex_lock(pthread_mutex_t*)
+    int pthread_mutex_unlock(pthread_mutex_t*)
+
+cdef extern from "pthread.h":
+    int pthread_atfork(void (*prepare)() noexcept, void (*parent)() noexcept, void (*child)() noexcept)
+
+cdef extern from "core/atomics.h" nogil:
+    uint64_t sm_load_u64(const uint64_t*)
+    void sm_store_u64(uint64_t*, uint64_t)
+    uint64_t sm_add_u64(uint64_t*, uint64_t)
+    int64_t sm_sub_i64_relaxed(int64_t*, int64_t)
+    int64_t sm_load_i64_relaxed(const int64_t*)
+    void sm_store_i64_relaxed(int64_t*, int64_t)
+    void sm_fence_acquire()
+    void sm_fence_release()
+    void sm_pause()
+
+cdef extern from "core/hashing.h" nogil:
+    uint32_t sm_shard_of(uint64_t hash, unsigned int shard_bits)
+    uint32_t sm_place_of(uint64_t hash, unsigned int shard_bits)
+
+cdef extern from "core/stamp.h" nogil:
+    void sm_stamp_init()
+    uint64_t sm_stamp_now()
+    int sm_stamp_uses_tsc
+
+cdef extern from "core/interpreter.h":
+    object steal "SM_STEAL"(PyObject*)
+    void sm_note_use(PyObject*, uint8_t* seen) noexcept
+    Py_hash_t sm_str_hash(PyObject*) noexcept
+    bint sm_is_plain(PyTypeObject*) noexcept
+    bint sm_plain_equal(PyObject*, PyObject*) noexcept
+
+
+# --- Shapes in memory --------------------------------------------------------------------------------
+
+cdef enum Found:
+    FAILED = -1     # an exception is set
+    ABSENT = 0
+    PRESENT = 1
+
+cdef struct Entry:
+    PyObject* key       # owned; NULL once removed
+    PyObject* value     # owned; NULL once removed
+
+# One allocation: this head, then index, entries, stamps, places. Essay in core/block.pxi.
+cdef struct Block:
+    # Fixed for the block's life: the line that readers share.
+    uint32_t mask           # index words - 1
+    uint32_t capacity       # entries that fit
+    uint32_t* index
+    Entry* entries
+    uint64_t* stamps
+    uint32_t* places
+    size_t bytes            # of the whole allocation
+    char _apart[64]
+    # Changed by every insertion and removal.
+    uint32_t used           # entries appended, the removed ones among them included
+    uint32_t live           # entries that are there
+    uint32_t filled         # index words that are not EMPTY
+
+cdef struct Shard:
+    pthread_mutex_t mutex
+    PyObject* table         # owned, and one share of it; never NULL; NOTHING until the first insertion
+    uint64_t size_word      # version << 32 | live entries: for len() without locks
+    uint64_t epoch          # grows whenever positions in the block lose their meaning
+    uint64_t contended      # acquisitions that found the mutex taken
+    uint64_t copies         # of the table, because a snapshot shared it
+
+# Where a look-up ended: the entry, or the empty index word where the key would go.
+cdef struct Position:
+    Shard* shard
+    Block* block
+    uint32_t place
+    uint32_t word
+    uint32_t entry
+    PyObject* left          # a table to let go twice once the mutex is let go, or NULL
+
+# One table being merged into the order of the whole map.
+cdef struct Cursor:
+    uint64_t stamp
+    Block* block
+    uint32_t entry
+
+
+# --- Extension types -----------------------------------------------------------------------------------
+
+cdef class Table:
+    cdef Block* block       # never NULL
+    cdef uint64_t shares    # maps and snapshots that hold it; more than one: nobody may change it
+    cdef object gc_anchor   # makes Cython give the type the garbage collector's slots; stays None
+
+cdef class MapCore:
+    cdef object __weakref__
+    cdef object gc_anchor
+    cdef char* shards           # shard_count slots, each whole cache lines
+    cdef uint32_t shard_count
+    cdef uint32_t shard_bits
+    cdef uint32_t reserve       # entries that a shard's first table has room for
+    cdef bint chosen_shards     # the user said how many
+    cdef uint8_t seen           # a second thread has used the map
+    cdef uint64_t sweep         # odd while one operation changes several shards
+    cdef PyObject* newer        # neighbours in the list of live maps (core/fork.pxi)
+    cdef PyObject* older
+
+cdef class SnapshotCore:
+    cdef object __weakref__
+    cdef object gc_anchor
+    cdef PyObject** tables      # table_count owned references, each with a share
+    cdef uint32_t table_count
+    cdef uint32_t shard_bits
+    cdef Py_ssize_t live
+
+cdef class SnapshotIterator:
+    cdef SnapshotCore snapshot  # None once exhausted
+    cdef Cursor* heap
+    cdef uint32_t heap_size
+    cdef int what               # KEYS, VALUES or ITEMS
+    cdef bint backward
+    cdef Py_ssize_t remaining

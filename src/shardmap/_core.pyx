@@ -1,0 +1,52 @@
+# cython: language_level=3
+# cython: freethreading_compatible=True
+# cython: binding=False
+# cython: embedsignature=True
+# cython: embedsignature.format=clinic
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: auto_pickle=False
+"""The core of shardmap: shards, tables, snapshots.
+
+    MapCore            N shards
+      Shard            a cache-line-aligned slot: pthread mutex, pointer to its table
+        Table          what the garbage collector sees; owns the block's keys and values
+          Block        the open-addressing table in memory
+    SnapshotCore       one reference and one share of each of a map's tables
+
+One file a concern, in core/, from the bottom up. Read core/shard.pxi first: its rules hold everywhere.
+"""
+
+include "core/memory.pxi"
+include "core/block.pxi"
+include "core/table.pxi"
+include "core/shard.pxi"
+include "core/fork.pxi"
+include "core/lookup.pxi"
+include "core/operations.pxi"
+include "core/snapshot.pxi"
+include "core/map.pxi"
+include "core/inspection.pxi"
+
+sm_stamp_init()
+
+
+# What Cython cannot say about types: the garbage collector's slots, and that a mapping is no sequence
+# (Cython fills sq_item for every __getitem__, and PySequence_Check() believes it).
+
+cdef extern from *:
+    """
+    static void sm_set_gc(PyTypeObject *t, traverseproc traverse, inquiry clear)
+    { t->tp_traverse = traverse; t->tp_clear = clear; }
+    static void sm_no_sequence(PyTypeObject *t)
+    { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
+    """
+    ctypedef int (*traverseproc)(PyObject*, visitproc, void*)
+    ctypedef int (*inquiry)(PyObject*)
+    void sm_set_gc(PyTypeObject*, traverseproc, inquiry)
+    void sm_no_sequence(PyTypeObject*)
+
+sm_set_gc(<PyTypeObject*>Table, <traverseproc>table_traverse, <inquiry>table_clear)
+sm_set_gc(<PyTypeObject*>MapCore, <traverseproc>map_traverse, <inquiry>no_clear)
+sm_set_gc(<PyTypeObject*>SnapshotCore, <traverseproc>snapshot_traverse, <inquiry>no_clear)
+sm_no_sequence(<PyTypeObject*>MapCore)
+sm_no_sequence(<PyTypeObject*>SnapshotCore)

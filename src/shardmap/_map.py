@@ -1,0 +1,163 @@
+"""ShardMap: the class people use. Hot operations are MapCore's; here is what may cost a Python frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, MutableMapping
+from typing import Any, Self
+
+from shardmap import _core
+from shardmap._core import MapCore
+from shardmap._mapping import MappingSurface
+from shardmap._snapshot import Snapshot
+from shardmap._stats import ShardStats, Stats
+from shardmap._views import ITEMS
+
+_MOST_SHARDS = 65536
+_MOST_DEFAULT_SHARDS = 256
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "process_cpu_count"):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _bits_for(shards: int) -> int:
+    """Bits that number at least `shards` shards."""
+    return (shards - 1).bit_length()
+
+
+_core._set_default_shards(_bits_for(min(4 * _usable_cpus(), _MOST_DEFAULT_SHARDS)))
+
+
+class ShardMap(MappingSurface, MapCore):
+    """A dict that many threads can use at once without a lock of their own.
+
+    ShardMap(), ShardMap(mapping), ShardMap(iterable_of_pairs), ShardMap(..., key=value): as dict.
+
+    Every operation on one key is atomic (linearizable). `len`, `clear`, `copy`, `snapshot` and the start of
+    an iteration see the whole map at one point in time; iterating never raises because another thread
+    wrote. No lock is held while your code runs (`__hash__`, `__eq__`, `__del__`), so it may use the map.
+
+    >>> m = ShardMap(a=1)
+    >>> m["b"] = 2
+    >>> m
+    ShardMap({'a': 1, 'b': 2})
+    """
+
+    __slots__ = ()
+    __module__ = "shardmap"
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def with_capacity(cls, capacity: int = 0, *, shards: int | None = None) -> Self:
+        """An empty map with room for `capacity` entries before it grows, in `shards` shards (rounded up to a power
+        of two, at most 65,536; default: 4 for each CPU, at most 256).
+
+        More shards let more threads write at once; each costs 128 bytes and a little time in `len`, `clear`,
+        `popitem` and at the start of an iteration. HashMap::with_capacity of Rust.
+        """
+        if not isinstance(capacity, int) or not isinstance(shards, (int, type(None))):
+            raise TypeError("capacity and shards must be integers")
+        if capacity < 0:
+            raise ValueError("capacity must not be negative")
+        if shards is not None and not 1 <= shards <= _MOST_SHARDS:
+            raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}")
+        if capacity > _core._MOST_ENTRIES:
+            raise MemoryError
+        self = cls.__new__(cls)
+        self._configure(shards or 0, capacity)
+        self.__init__()  # type: ignore[misc]
+        return self
+
+    @classmethod
+    def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Self:
+        """A new map with these keys, all with `value`. dict.fromkeys."""
+        self = cls()
+        for key in iterable:
+            self[key] = value
+        return self
+
+    def snapshot(self) -> Snapshot:
+        """The map at this point in time, immutable. O(shards): takes every shard's lock for a moment. Writers then
+        copy each shard's table before they first change it."""
+        return Snapshot(self)
+
+    def copy(self) -> ShardMap:
+        """A new map equal to this one at one point in time. O(shards): tables are shared until one of the two maps
+        writes to them. dict.copy, and like it shallow."""
+        new: ShardMap = ShardMap.__new__(ShardMap)
+        self._copy_into(new)
+        return new
+
+    def __copy__(self) -> Self:
+        # Keeps the class and the attributes of a subclass, as copy.copy of a dict's subclass does.
+        new = type(self).__new__(type(self))
+        self._copy_into(new)
+        state = self.__getstate__()
+        if state is not None:
+            _set_state(new, state)
+        return new
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._chosen_shards()), self.__getstate__(), None, self._iterate(ITEMS)
+
+    def __sizeof__(self) -> int:
+        """Bytes of the map, its shards and its tables, without keys and values. Tables that a snapshot shares are
+        counted here too. dict.__sizeof__."""
+        return object.__sizeof__(self) + _core._memory(self)
+
+    def __or__(self, other: Any) -> ShardMap:
+        """A new map: this one updated from `other`. dict.__or__."""
+        if not isinstance(other, (dict, MapCore, Snapshot)):
+            return NotImplemented
+        new = self.copy()
+        new.update(other)
+        return new
+
+    def __ror__(self, other: Any) -> ShardMap:
+        if not isinstance(other, (dict, MapCore, Snapshot)):
+            return NotImplemented
+        new = ShardMap(other)
+        new.update(self)
+        return new
+
+    def __ior__(self, other: Any) -> Self:
+        """update(other). dict.__ior__."""
+        self.update(other)
+        return self
+
+    def stats(self) -> Stats:
+        """Sizes, capacities and counters of each shard. O(shards)."""
+        return Stats(tuple(ShardStats(*state) for state in _core._shard_states(self)))
+
+    def _check(self) -> None:
+        """For tests: verifies every invariant of every shard; AssertionError names the one broken. O(entries), with
+        all shards locked."""
+        _core._check(self)
+
+
+def _restore(cls: type[ShardMap], shards: int | None) -> ShardMap:
+    self = cls.__new__(cls)
+    if shards is not None:
+        self._configure(shards, 0)
+    return self
+
+
+def _set_state(target: ShardMap, state: Any) -> None:
+    """What pickle and copy do with __getstate__'s result."""
+    if hasattr(target, "__setstate__"):
+        target.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+    if attributes:
+        target.__dict__.update(attributes)
+    for name, value in (slots or {}).items():
+        setattr(target, name, value)
+
+
+MutableMapping.register(ShardMap)
+

@@ -1,0 +1,61 @@
+"""What ShardMap and Snapshot have in common: reading a point in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from reprlib import recursive_repr
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any
+
+from shardmap._core import MapCore, SnapshotCore
+from shardmap._views import ITEMS, ItemsView, KeysView, ValuesView
+
+
+class MappingSurface:
+    """Mixed into the Python classes over MapCore and SnapshotCore."""
+
+    __slots__ = ()
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    if TYPE_CHECKING:  # what the core class beside it in the MRO provides
+
+        def __len__(self) -> int: ...
+        def __getitem__(self, key: Any, /) -> Any: ...
+        def _iterate(self, what: int, backward: bool = False, /) -> Iterator[Any]: ...
+
+    def keys(self) -> KeysView:
+        """A live view of the keys. dict.keys."""
+        return KeysView(self)  # type: ignore[arg-type]
+
+    def values(self) -> ValuesView:
+        """A live view of the values. dict.values."""
+        return ValuesView(self)  # type: ignore[arg-type]
+
+    def items(self) -> ItemsView:
+        """A live view of the (key, value) pairs. dict.items."""
+        return ItemsView(self)  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same keys with equal values, in any order: one point in time of this side and,
+        if it is a ShardMap, one of the other. dict.__eq__, and with any Mapping."""
+        if isinstance(other, MapCore):
+            other = SnapshotCore(other)
+        elif not isinstance(other, (dict, SnapshotCore, Mapping)):
+            return NotImplemented
+        mine = SnapshotCore(self) if isinstance(self, MapCore) else self
+        if len(mine) != len(other):  # type: ignore[arg-type]
+            return False
+        for key, value in mine._iterate(ITEMS):
+            try:
+                found = other[key]  # type: ignore[index]
+            except KeyError:
+                return False
+            if not (found is value or found == value):
+                return False
+        return True
+
+    @recursive_repr()
+    def __repr__(self) -> str:
+        entries = ", ".join([f"{key!r}: {value!r}" for key, value in self._iterate(ITEMS)])
+        return f"{type(self).__name__}({{{entries}}})" if entries else f"{type(self).__name__}()"

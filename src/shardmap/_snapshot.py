@@ -1,0 +1,45 @@
+"""Snapshot: one point in time of a ShardMap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shardmap._core import SnapshotCore
+from shardmap._mapping import MappingSurface
+from shardmap._views import ITEMS
+
+
+class Snapshot(MappingSurface, SnapshotCore):
+    """An immutable mapping: the state of a ShardMap at one point in time. Taking one is O(shards); the map's
+    writers then copy each table they change, once. Reads take no lock and may come from any thread.
+
+    >>> from shardmap import ShardMap
+    >>> m = ShardMap(a=1)
+    >>> before = m.snapshot()
+    >>> m["b"] = 2
+    >>> before, m
+    (Snapshot({'a': 1}), ShardMap({'a': 1, 'b': 2}))
+    """
+
+    __slots__ = ()
+    __module__ = "shardmap"
+
+    def __hash__(self) -> int:
+        """Of the items, in any order; TypeError if a value is unhashable. frozenset.__hash__."""
+        return hash(frozenset(self._iterate(ITEMS)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), list(self._iterate(ITEMS)))
+
+    def __copy__(self) -> Snapshot:
+        return self
+
+
+def _restore(cls: type[Snapshot], items: list[tuple[Any, Any]]) -> Snapshot:
+    from shardmap._map import ShardMap
+
+    return cls(ShardMap(items))
+
+
+Mapping.register(Snapshot)

@@ -1,0 +1,164 @@
+"""Views: keys(), values() and items() of a map or a snapshot, as dict's.
+
+A view is live: `len` and `in` ask the map as it is now. Iteration, comparison, set operations and repr
+read one point in time of it and never raise because another thread wrote.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from collections.abc import Iterable, Iterator
+from reprlib import recursive_repr
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from shardmap._core import MapCore, SnapshotCore
+
+KEYS, VALUES, ITEMS = 0, 1, 2  # what MapCore._iterate takes
+
+
+class _View:
+    __slots__ = ("_source",)
+
+    _what: ClassVar[int]
+
+    def __init__(self, source: MapCore | SnapshotCore) -> None:
+        self._source = source
+
+    @property
+    def mapping(self) -> MappingProxyType[Any, Any]:
+        """A read-only proxy of the map. dict.keys().mapping."""
+        return MappingProxyType(self._source)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._source._iterate(self._what)
+
+    def __reversed__(self) -> Iterator[Any]:
+        return self._source._iterate(self._what, True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    @recursive_repr()
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}([{', '.join(map(repr, self))}])"
+
+
+class _SetView(_View):
+    """What keys and items have of a set. As dict's views: the other side may be any iterable for the
+    operators, must be a set or a view for comparisons."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __and__(self, other: Iterable[Any]) -> set[Any]:
+        # The view decides what is in it: other may be larger than the map, or hold what equals a key.
+        if not isinstance(other, collections.abc.Iterable):
+            return NotImplemented
+        return {element for element in other if element in self}
+
+    def __or__(self, other: Iterable[Any]) -> set[Any]:
+        if not isinstance(other, collections.abc.Iterable):
+            return NotImplemented
+        result = set(self)
+        result.update(other)
+        return result
+
+    def __sub__(self, other: Iterable[Any]) -> set[Any]:
+        if not isinstance(other, collections.abc.Iterable):
+            return NotImplemented
+        result = set(self)
+        result.difference_update(other)
+        return result
+
+    def __xor__(self, other: Iterable[Any]) -> set[Any]:
+        if not isinstance(other, collections.abc.Iterable):
+            return NotImplemented
+        result = set(self)
+        result.symmetric_difference_update(other)
+        return result
+
+    __rand__ = __and__
+    __ror__ = __or__
+    __rxor__ = __xor__
+
+    def __rsub__(self, other: Iterable[Any]) -> set[Any]:
+        if not isinstance(other, collections.abc.Iterable):
+            return NotImplemented
+        return {element for element in other if element not in self}
+
+    def isdisjoint(self, other: Iterable[Any]) -> bool:
+        """Whether no element of `other` is in the view. dict.keys().isdisjoint."""
+        return not any(element in self for element in other)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, collections.abc.Set):
+            return NotImplemented
+        mine = list(self)
+        return len(mine) == len(other) and all(element in other for element in mine)
+
+    def __le__(self, other: object) -> bool:
+        if not isinstance(other, collections.abc.Set):
+            return NotImplemented
+        mine = list(self)
+        return len(mine) <= len(other) and all(element in other for element in mine)
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, collections.abc.Set):
+            return NotImplemented
+        mine = list(self)
+        return len(mine) < len(other) and all(element in other for element in mine)
+
+    def __ge__(self, other: object) -> bool:
+        if not isinstance(other, collections.abc.Set):
+            return NotImplemented
+        return len(self) >= len(other) and all(element in self for element in other)
+
+    def __gt__(self, other: object) -> bool:
+        if not isinstance(other, collections.abc.Set):
+            return NotImplemented
+        return len(self) > len(other) and all(element in self for element in other)
+
+
+class KeysView(_SetView):
+    """The keys of a map. dict.keys()."""
+
+    __slots__ = ()
+    __module__ = "shardmap"
+    _what = KEYS
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._source
+
+
+class ItemsView(_SetView):
+    """The (key, value) pairs of a map. dict.items()."""
+
+    __slots__ = ()
+    __module__ = "shardmap"
+    _what = ITEMS
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, tuple) or len(item) != 2:
+            return False
+        key, value = item
+        found = self._source.get(key, _ABSENT)
+        return found is not _ABSENT and (found is value or bool(found == value))
+
+
+class ValuesView(_View):
+    """The values of a map. dict.values()."""
+
+    __slots__ = ()
+    __module__ = "shardmap"
+    _what = VALUES
+
+
+_ABSENT = object()
+
+collections.abc.KeysView.register(KeysView)
+collections.abc.ItemsView.register(ItemsView)
+collections.abc.ValuesView.register(ValuesView)

@@ -1,0 +1,205 @@
+# A block: the open-addressing table itself, in one piece of memory.
+#
+#     index      uint32 [power of two]   EMPTY, REMOVED, or tag | entry + 2
+#     entries    (key, value) [capacity] dense, in insertion order, with holes where one was removed
+#     stamps     uint64 [capacity]       orders entries of different shards; grows within a block
+#     places     uint32 [capacity]       32 bits of hash (core/hashing.h)
+#
+# An index word keeps as many bits of the place as the entry's number leaves free: the low log2(index)
+# bits number the entry, the bits above are the place's own bits above, so a word that differs there is
+# passed over without touching the entry. The place's low bits say where probing starts.
+#
+# Probing goes round within one cache line of the index first (16 words), then jumps to another line by
+# CPython's recurrence (line * 5 + perturb + 1, Objects/dictobject.c), which reaches every line.
+#
+# A removed word is never used again before the index is rebuilt. That is what makes it right to go on
+# probing after the mutex was let go for a comparison: a key that was inserted meanwhile is further on.
+# Rebuilding is due when the entries' array is full, and pays for itself as in dict.
+#
+# Functions here neither lock nor touch reference counts, except block_dispose.
+
+from libc.string cimport memcpy, memset
+
+cdef enum:
+    EMPTY = 0
+    REMOVED = 1
+    FIRST_ENTRY = 2         # the index word of entry 0, less its tag
+    LINE = 16               # index words in a cache line
+    SMALLEST_INDEX = 8
+    LARGEST_INDEX_BITS = 31
+    SMALL_INDEX = 4096      # up to here the entries' array is made for the whole index
+
+cdef extern from *:
+    """
+    #define SM_LIMIT(index_words) ((index_words) / 4 * 3)    /* index words in use at the most */
+    """
+    uint32_t limit_of "SM_LIMIT"(uint64_t index_words) noexcept nogil
+
+
+cdef inline uint64_t index_words_for(uint64_t capacity) noexcept nogil:
+    cdef uint64_t words = SMALLEST_INDEX
+    while limit_of(words) < capacity:
+        words *= 2
+    return words
+
+
+cdef inline uint64_t capacity_for(uint64_t wanted) noexcept nogil:
+    """The capacity to allocate for `wanted` entries: all that the index allows if that is small, else the
+    next eighth of it, so that a large map does not carry twice the entries it has."""
+    cdef uint64_t words = index_words_for(wanted)
+    cdef uint64_t step, capacity
+    if words <= SMALL_INDEX:
+        return limit_of(words)
+    step = words // 8
+    capacity = (wanted + step - 1) // step * step
+    return capacity if capacity < limit_of(words) else limit_of(words)
+
+
+cdef inline uint64_t grown(uint64_t live) noexcept nogil:
+    """Entries to have room for when `live` of them are there and one more is to come."""
+    if live < SMALL_INDEX:
+        return 2 * live + 1
+    return live + live // 5 + 1
+
+
+cdef inline size_t head_bytes() noexcept nogil:
+    return (sizeof(Block) + 63) & ~<size_t>63
+
+
+cdef Block* block_new(uint64_t wanted) noexcept nogil:
+    """An empty block for at least `wanted` entries; NULL when there is no memory."""
+    cdef uint64_t words = index_words_for(wanted)
+    cdef uint64_t capacity = capacity_for(wanted)
+    cdef size_t bytes
+    cdef char* memory
+    cdef Block* block
+    if words > (<uint64_t>1 << LARGEST_INDEX_BITS):
+        return NULL
+    # The head is whole cache lines, so the index behind it starts one.
+    bytes = head_bytes() + words * sizeof(uint32_t) + capacity * (sizeof(Entry) + sizeof(uint64_t) + sizeof(uint32_t))
+    memory = <char*>allocate(bytes, 64)
+    if memory == NULL:
+        return NULL
+    block = <Block*>memory
+    block.mask = <uint32_t>(words - 1)
+    block.capacity = <uint32_t>capacity
+    block.index = <uint32_t*>(memory + head_bytes())
+    block.entries = <Entry*>(block.index + words)
+    block.stamps = <uint64_t*>(block.entries + capacity)
+    block.places = <uint32_t*>(block.stamps + capacity)
+    block.bytes = bytes
+    block.used = 0
+    block.live = 0
+    block.filled = 0
+    memset(block.index, 0, words * sizeof(uint32_t))
+    return block
+
+
+# --- Probing ---
+
+cdef inline uint32_t round_of(Block* block) noexcept nogil:
+    """Words that are probed in a row, less one: a line, or all of a smaller index."""
+    return LINE - 1 if block.mask >= LINE - 1 else block.mask
+
+
+cdef inline uint32_t next_line(uint32_t word, uint32_t* perturb, uint32_t mask) noexcept nogil:
+    perturb[0] >>= 5
+    return (((word // LINE) * 5 + perturb[0] + 1) * LINE) & mask
+
+
+cdef uint32_t empty_word(Block* block, uint32_t place) noexcept nogil:
+    """The empty index word at which probing for `place` ends. There always is one: see SM_LIMIT."""
+    cdef uint32_t mask = block.mask, around = round_of(block), perturb = place
+    cdef uint32_t word = place & mask, step
+    while True:
+        for step in range(around + 1):
+            if block.index[word] == EMPTY:
+                return word
+            word = (word & ~around) | ((word + 1) & around)
+        word = next_line(word, &perturb, mask)
+
+
+cdef uint32_t word_of_entry(Block* block, uint32_t entry) noexcept nogil:
+    """The index word of an entry that is there."""
+    cdef uint32_t mask = block.mask, around = round_of(block), place = block.places[entry], perturb = place
+    cdef uint32_t word = place & mask, step
+    cdef uint32_t wanted = (place & ~mask) | (entry + FIRST_ENTRY)
+    while True:
+        for step in range(around + 1):
+            if block.index[word] == wanted:
+                return word
+            word = (word & ~around) | ((word + 1) & around)
+        word = next_line(word, &perturb, mask)
+
+
+# --- Changing ---
+
+cdef inline bint is_full(Block* block) noexcept nogil:
+    return block.used == block.capacity or block.filled >= limit_of(<uint64_t>block.mask + 1)
+
+
+cdef inline void append(Block* block, uint32_t word, uint32_t place, PyObject* key, PyObject* value,
+                        uint64_t stamp) noexcept nogil:
+    """Adds an entry of which it owns the references from now on, at an empty index word."""
+    cdef uint32_t entry = block.used
+    if entry != 0 and block.stamps[entry - 1] >= stamp:
+        stamp = block.stamps[entry - 1] + 1
+    block.entries[entry].key = key
+    block.entries[entry].value = value
+    block.stamps[entry] = stamp
+    block.places[entry] = place
+    block.index[word] = (place & ~block.mask) | (entry + FIRST_ENTRY)
+    block.used = entry + 1
+    block.live += 1
+    block.filled += 1
+
+
+cdef inline void take_out(Block* block, uint32_t word, uint32_t entry) noexcept nogil:
+    """Removes an entry; its references are the caller's from now on."""
+    block.index[word] = REMOVED
+    block.entries[entry].key = NULL
+    block.entries[entry].value = NULL
+    block.live -= 1
+
+
+cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
+    """A new block with the entries of `old`, holes closed, room for `wanted`. No reference is counted: the
+    caller makes one of the two forget them, or counts. NULL when there is no memory."""
+    cdef Block* new = block_new(wanted)
+    cdef uint32_t entry, at = 0, place
+    if new == NULL:
+        return NULL
+    if old.live == old.used:
+        at = old.used
+        memcpy(new.entries, old.entries, at * sizeof(Entry))
+        memcpy(new.stamps, old.stamps, at * sizeof(uint64_t))
+        memcpy(new.places, old.places, at * sizeof(uint32_t))
+    else:
+        for entry in range(old.used):
+            if old.entries[entry].key != NULL:
+                new.entries[at] = old.entries[entry]
+                new.stamps[at] = old.stamps[entry]
+                new.places[at] = old.places[entry]
+                at += 1
+    if new.mask == old.mask and old.live == old.used == old.filled:
+        memcpy(new.index, old.index, (<size_t>old.mask + 1) * sizeof(uint32_t))
+    else:
+        for entry in range(at):
+            place = new.places[entry]
+            new.index[empty_word(new, place)] = (place & ~new.mask) | (entry + FIRST_ENTRY)
+    new.used = new.live = new.filled = at
+    return new
+
+
+cdef void block_dispose(Block* block) noexcept:
+    """Lets go of all entries, which may run any code, and of the memory."""
+    cdef uint32_t entry
+    cdef PyObject* key
+    cdef PyObject* value
+    for entry in range(block.used):
+        key = block.entries[entry].key
+        value = block.entries[entry].value
+        if key != NULL:
+            decref(key)
+            decref(value)
+    free(block)

@@ -1,0 +1,38 @@
+/* From Python's hash of a key to its shard and its place in the shard's index.
+ *
+ * Two needs pull apart. The shard must be even for every pattern of hashes people have: integers in a
+ * row, multiples of a power of two, addresses. The place in the index must keep neighbours neighbours,
+ * because dict is fast on integers in a row for no other reason than that.
+ *
+ * Shard: the high bits of the 128-bit product with 2^64 / phi, its two halves folded together
+ * (Fibonacci hashing, Knuth, TAOCP 3, 6.4; the folding is wyhash's). For integers in a row the high bits
+ * are a low-discrepancy sequence: any 2^b consecutive ones fall almost one into each of 2^b shards.
+ *
+ * Place: 32 bits that start with h >> shard_bits, so that the 2^b neighbours that went to different
+ * shards have the same place there, and the next 2^b the next place. The bits above are folded in by
+ * steps that can be undone (xor-shift, odd multiplier), so hashes that agree in their upper half have
+ * the same 32 bits only when they are equal; others agree with probability 2^-32. A key's __eq__ is
+ * called only where shard and 32 bits agree. */
+#ifndef SHARDMAP_HASHING_H
+#define SHARDMAP_HASHING_H
+
+#include <stdint.h>
+
+static inline uint32_t sm_shard_of(uint64_t hash, unsigned shard_bits)
+{
+    unsigned __int128 product = (unsigned __int128)hash * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
+    return (uint32_t)((folded >> 1) >> (63 - shard_bits)); /* in two steps: a shift by 64 is undefined */
+}
+
+static inline uint32_t sm_place_of(uint64_t hash, unsigned shard_bits)
+{
+    uint32_t low = (uint32_t)hash;
+    uint32_t high = (uint32_t)(hash >> 32) * UINT32_C(0x9E3779B1);
+    low ^= low >> 15;
+    high ^= high >> 15;
+    low = (low >> shard_bits) | (low << ((32 - shard_bits) & 31));
+    return low ^ high;
+}
+
+#endif

@@ -1,0 +1,138 @@
+# Looking inside: sizes and counters for users, invariants for tests.
+
+cdef struct ShardState:
+    uint64_t size
+    uint64_t capacity
+    uint64_t contended
+    uint64_t copies
+    uint64_t bytes
+
+
+cdef ShardState shard_state(Shard* shard) noexcept:
+    cdef ShardState state
+    cdef Block* block
+    lock(shard)
+    block = block_of(shard.table)
+    state.size = block.live
+    state.capacity = block.capacity
+    state.contended = shard.contended
+    state.copies = shard.copies
+    state.bytes = block.bytes
+    unlock(shard)
+    return state
+
+
+def _shard_states(MapCore m, /):
+    """(size, capacity, contended, copies) of each shard, one after the other: not one point in time."""
+    cdef uint32_t i
+    cdef ShardState state
+    states = []
+    for i in range(m.shard_count):
+        state = shard_state(shard_at(m, i))
+        states.append((state.size, state.capacity, state.contended, state.copies))
+    return states
+
+
+def _memory(MapCore m, /):
+    """Bytes of the shards and tables, the map object itself and its keys and values left out."""
+    cdef uint32_t i
+    cdef uint64_t total = m.shard_count * stride_for(sizeof(Shard))
+    cdef ShardState state
+    for i in range(m.shard_count):
+        state = shard_state(shard_at(m, i))
+        if state.bytes != 0:
+            total += state.bytes + <uint64_t>(<object>Table).__basicsize__
+    return total
+
+
+def _stamp_source():
+    """'tsc' or 'counter': where stamps come from here (core/stamp.h)."""
+    return "tsc" if sm_stamp_uses_tsc else "counter"
+
+
+cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint64_t size) noexcept:
+    """The invariant that the block breaks, or NULL. Under the mutex: runs no Python code, allocates nothing."""
+    cdef uint32_t entry, word, content, live = 0, filled = 0, pointing = 0
+    cdef uint64_t words = <uint64_t>block.mask + 1
+    cdef PyObject* key
+    cdef Py_hash_t hashed
+    if size != block.live:
+        return b"the size for len() is not the number of entries"
+    if block == &no_entries:
+        return NULL
+    if words & (words - 1) or words < SMALLEST_INDEX:
+        return b"the index is not a power of two"
+    if block.used > block.capacity or block.capacity > limit_of(words) or block.filled > limit_of(words):
+        return b"more entries than fit"
+    for word in range(block.mask + 1):
+        content = block.index[word]
+        if content == EMPTY:
+            continue
+        filled += 1
+        if content == REMOVED:
+            continue
+        entry = (content & block.mask) - FIRST_ENTRY
+        if entry >= block.used or block.entries[entry].key == NULL:
+            return b"an index word points to no entry"
+        if (content ^ block.places[entry]) & ~block.mask:
+            return b"an index word's tag is not its entry's"
+        pointing += 1
+    if filled != block.filled:
+        return b"the count of index words in use is wrong"
+    for entry in range(block.used):
+        key = block.entries[entry].key
+        if (key == NULL) != (block.entries[entry].value == NULL):
+            return b"a key without value or a value without key"
+        if entry and block.stamps[entry] <= block.stamps[entry - 1]:
+            return b"stamps do not grow"
+        if key == NULL:
+            continue
+        live += 1
+        if not reachable(block, entry):
+            return b"probing does not reach an entry"
+        if is_exact_str(key):
+            hashed = sm_str_hash(key)
+            if (sm_shard_of(<uint64_t>hashed, m.shard_bits) != number
+                    or sm_place_of(<uint64_t>hashed, m.shard_bits) != block.places[entry]):
+                return b"an entry is not where its hash says"
+    if live != block.live or pointing != live:
+        return b"the count of entries is wrong"
+    return NULL
+
+
+cdef bint reachable(Block* block, uint32_t entry) noexcept nogil:
+    """Whether probing for an entry's place meets its index word before an empty one."""
+    cdef uint32_t mask = block.mask, around = round_of(block), place = block.places[entry], perturb = place
+    cdef uint32_t word = place & mask, step
+    cdef uint64_t rounds
+    for rounds in range(64 + <uint64_t>mask // LINE):
+        for step in range(around + 1):
+            if block.index[word] == EMPTY:
+                return False
+            if block.index[word] == ((place & ~mask) | (entry + FIRST_ENTRY)):
+                return True
+            word = (word & ~around) | ((word + 1) & around)
+        word = next_line(word, &perturb, mask)
+    return False
+
+
+def _check(MapCore m, /):
+    """Verifies every invariant of every shard at one point in time; AssertionError names the one broken."""
+    cdef uint32_t i
+    cdef Shard* shard
+    cdef const char* violation = NULL
+    lock_all(m)
+    for i in range(m.shard_count):
+        shard = shard_at(m, i)
+        violation = block_violation(m, i, block_of(shard.table), <uint32_t>shard.size_word)
+        if (<Table>shard.table).shares < 1:
+            violation = b"a table without shares"
+        if violation != NULL:
+            break
+    unlock_all(m)
+    if violation != NULL:
+        raise AssertionError(f"shard {i}: {violation.decode()}")
+
+
+# More than this no memory holds; a number that with_capacity can add to without overflow.
+_MOST_ENTRIES = 1 << 48

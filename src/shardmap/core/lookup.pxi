@@ -1,0 +1,114 @@
+# Finding a key under its shard's mutex.
+#
+# The same object is equal; two objects of one plain type are compared in C. Anything else may run any
+# code, so it is compared with the mutex let go. Then, if the shard's epoch is what it was, the block is
+# the same and every entry is still itself or gone: an entry number is used once in an epoch, and removed
+# index words are not used again. So "not equal" means go on from here, and "equal" holds if the entry
+# is still there. Else start over. As in dict, an exception from __eq__ goes to the caller, nothing changed.
+
+cdef enum Comparison:
+    RAISED = -1
+    DIFFERENT = 0
+    EQUAL = 1
+    START_OVER = 2
+
+
+cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
+    if is_exact_str(key):
+        hashed[0] = sm_str_hash(key)
+        if hashed[0] != -1:
+            return 0
+    hashed[0] = hash_object(key)
+    return 0
+
+
+cdef inline int aim(MapCore m, PyObject* key, Position* at) except -1:
+    """Hashes the key: which shard, which place."""
+    cdef Py_hash_t hashed = 0
+    hash_of(key, &hashed)
+    at.shard = shard_at(m, sm_shard_of(<uint64_t>hashed, m.shard_bits))
+    at.place = sm_place_of(<uint64_t>hashed, m.shard_bits)
+    at.left = NULL
+    return 0
+
+
+cdef inline Found find(PyObject* key, Position* at) except FAILED:
+    """Takes the mutex of the aimed shard and finds the key. Still holds it afterwards, unless it raises."""
+    lock(at.shard)
+    return find_locked(key, at)
+
+
+cdef Found find_locked(PyObject* key, Position* at) except FAILED:
+    """The same for a mutex that is held; or, without a shard, in a block that cannot change."""
+    cdef Block* block
+    cdef uint32_t mask, around, perturb, word, content, entry, step
+    cdef uint32_t place = at.place
+    cdef PyObject* stored
+    cdef Comparison outcome
+    while True:
+        if at.shard != NULL:
+            at.block = block_of(at.shard.table)
+        block = at.block
+        mask = block.mask
+        around = round_of(block)
+        perturb = place
+        word = place & mask
+        outcome = DIFFERENT
+        while outcome != START_OVER:
+            for step in range(around + 1):
+                content = block.index[word]
+                if content == EMPTY:
+                    at.word = word
+                    return ABSENT
+                if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
+                    entry = (content & mask) - FIRST_ENTRY
+                    stored = block.entries[entry].key
+                    outcome = EQUAL
+                    if stored != key:
+                        outcome = DIFFERENT
+                        if block.places[entry] == place:
+                            if type_of(stored) == type_of(key) and sm_is_plain(type_of(key)):
+                                outcome = EQUAL if sm_plain_equal(stored, key) else DIFFERENT
+                            else:
+                                outcome = compare_unlocked(at, entry, key)
+                    if outcome != DIFFERENT:
+                        if outcome == EQUAL:
+                            at.word = word
+                            at.entry = entry
+                            return PRESENT
+                        break
+                word = (word & ~around) | ((word + 1) & around)
+            else:
+                word = next_line(word, &perturb, mask)
+
+
+cdef bint equal_objects(PyObject* a, PyObject* b) except -1:
+    cdef PyObject* answer = rich_compare(a, b, Py_EQ)
+    try:
+        return is_true(answer)
+    finally:
+        decref(answer)
+
+
+cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) except RAISED:
+    """Compares as dict does, stored key first, with the mutex let go. Holds it again, unless it raises."""
+    cdef Shard* shard = at.shard
+    cdef PyObject* stored = at.block.entries[entry].key
+    cdef uint64_t epoch
+    cdef bint equal
+    if shard == NULL:
+        return EQUAL if equal_objects(stored, key) else DIFFERENT
+    epoch = shard.epoch
+    incref(stored)
+    leave(at)
+    try:
+        equal = equal_objects(stored, key)
+    finally:
+        decref(stored)
+    lock(shard)
+    if shard.epoch != epoch:
+        return START_OVER
+    if not equal:
+        return DIFFERENT
+    # In one epoch an entry holds one key, then none: there at all is the same key.
+    return EQUAL if at.block.entries[entry].key != NULL else START_OVER

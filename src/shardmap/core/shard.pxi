@@ -1,0 +1,118 @@
+# Shards: a mutex and a table each, on cache lines of their own.
+#
+# The rules that keep this alive (their proof is docs/architecture.md):
+#
+# - While a mutex is held nothing runs that could run Python code, stop, or wait: no comparison or hash
+#   but those of plain types, no DECREF that can reach zero, no allocation of Python objects, no attach
+#   or detach, no exception. Reference counts may go up.
+# - Waiting: try, spin a little, then detach, wait, let go, attach, try again. A mutex is never carried
+#   across an attach: the world may be stopped there, by a thread that waits for the mutex.
+# - Several mutexes in ascending order.
+
+cdef enum:
+    SPINS = 100             # turns of the spin loop: about the time of a few critical sections
+
+cdef extern from *:
+    """
+    #define SM_STRIDE(size) (((size) + 127) / 128 * 128)    /* pairs of lines: cores prefetch the neighbour */
+    """
+    size_t stride_for "SM_STRIDE"(size_t size) noexcept nogil
+
+
+cdef inline Shard* shard_at(MapCore m, uint32_t i) noexcept:
+    return <Shard*>(m.shards + i * stride_for(sizeof(Shard)))
+
+
+cdef inline void lock(Shard* shard) noexcept:
+    if pthread_mutex_trylock(&shard.mutex) != 0:
+        lock_contended(shard)
+
+
+cdef inline void unlock(Shard* shard) noexcept:
+    pthread_mutex_unlock(&shard.mutex)
+
+
+cdef void lock_contended(Shard* shard) noexcept:
+    while not spin(shard):
+        wait_detached(shard)
+    shard.contended += 1
+
+
+cdef bint spin(Shard* shard) noexcept nogil:
+    cdef int turn, pauses = 1, i
+    for turn in range(SPINS):
+        for i in range(pauses):
+            sm_pause()
+        if pthread_mutex_trylock(&shard.mutex) == 0:
+            return True
+        if pauses < 16:
+            pauses *= 2
+    return False
+
+
+cdef void wait_detached(Shard* shard) noexcept:
+    """Returns when the mutex was free for a moment. Attaching may not return: a daemon thread at exit."""
+    cdef PyThreadState* state = PyEval_SaveThread()
+    pthread_mutex_lock(&shard.mutex)
+    pthread_mutex_unlock(&shard.mutex)
+    PyEval_RestoreThread(state)
+
+
+cdef void lock_all(MapCore m) noexcept:
+    """All mutexes at once, ascending. If one is long taken, lets all go, waits for that one, starts over."""
+    cdef uint32_t i = 0, held
+    cdef Shard* shard
+    while i < m.shard_count:
+        shard = shard_at(m, i)
+        if pthread_mutex_trylock(&shard.mutex) == 0:
+            i += 1
+        elif spin(shard):
+            shard.contended += 1
+            i += 1
+        else:
+            for held in range(i):
+                unlock(shard_at(m, held))
+            wait_detached(shard)
+            i = 0
+
+
+cdef void unlock_all(MapCore m) noexcept:
+    cdef uint32_t i
+    for i in range(m.shard_count):
+        unlock(shard_at(m, i))
+
+
+cdef inline void note_size(Shard* shard, Block* block) noexcept nogil:
+    """Tells len() what changed. Under the mutex, after the change."""
+    sm_store_u64(&shard.size_word, (((shard.size_word >> 32) + 1) << 32) | block.live)
+
+
+cdef int make_shards(MapCore m, uint32_t bits) except -1:
+    cdef uint32_t count = 1 << bits, i
+    cdef size_t bytes = count * stride_for(sizeof(Shard))
+    cdef char* memory = <char*>allocate(bytes, 128)
+    cdef Shard* shard
+    if memory == NULL:
+        raise MemoryError()
+    memset(memory, 0, bytes)
+    for i in range(count):
+        shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
+        pthread_mutex_init(&shard.mutex, NULL)
+        shard.table = NOTHING
+    m.shard_count = count
+    m.shard_bits = bits
+    m.shards = memory
+    return 0
+
+
+cdef void drop_shards(MapCore m) noexcept:
+    """Nobody else can reach the map any more, or yet."""
+    cdef char* memory = m.shards
+    cdef uint32_t i
+    cdef Shard* shard
+    m.shards = NULL
+    for i in range(m.shard_count):
+        shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
+        table_release(shard.table)
+        pthread_mutex_destroy(&shard.mutex)
+    free(memory)

@@ -1,0 +1,164 @@
+# Tables: the garbage collector's view of a block.
+#
+# A Table is a real object that owns its block's keys and values. The collector visits it while no other
+# thread runs Python (GIL, or the world stopped). A published block changes only while the changing thread
+# is attached, and never between two points where it could stop, so what the collector sees is whole and
+# it needs no lock.
+#
+# Maps and snapshots hold tables, each holder one reference and one share. Shares are counted apart
+# because a writer has to know whether it is alone, and nobody can tell from a reference count on a
+# free-threaded build. A share is added only by a holder, under the mutex of the shard it holds the table
+# in; so a writer that holds the mutex and reads 1 is alone and stays alone. Reading more is harmless: it
+# copies what it would not have had to.
+
+cimport cython
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Table:
+    """The keys and values of one shard (internal)."""
+
+    def __cinit__(self):
+        self.block = &no_entries
+        self.shares = 1
+
+    def __dealloc__(self):
+        table_release_block(self)
+
+
+cdef Block no_entries       # what an emptied table points to: full, so that nothing is ever put in
+cdef uint32_t no_index[SMALLEST_INDEX]
+
+no_entries.mask = SMALLEST_INDEX - 1
+no_entries.capacity = 0
+no_entries.index = no_index
+no_entries.entries = NULL
+no_entries.bytes = 0
+
+# The table of a shard that never had an entry. Shared by all of them and so never written; its references
+# and shares are not counted, because all threads would count on one line.
+cdef Table nothing_owner = Table()
+nothing_owner.shares = 2
+cdef PyObject* NOTHING = <PyObject*>nothing_owner
+incref(NOTHING)     # for good: maps that outlive this module's globals point to it
+
+
+cdef inline Block* block_of(PyObject* table) noexcept:
+    return (<Table>table).block
+
+
+cdef inline bint is_shared(PyObject* table) noexcept:
+    return sm_load_u64(&(<Table>table).shares) != 1
+
+
+cdef inline void table_share(PyObject* table) noexcept:
+    """One more holder. The caller holds the mutex, or a share that nobody can take away meanwhile."""
+    if table != NOTHING:
+        incref(table)
+        sm_add_u64(&(<Table>table).shares, 1)
+
+
+cdef inline void table_release(PyObject* table) noexcept:
+    """One holder less; may run any code. Not under a mutex."""
+    if table != NOTHING:
+        sm_add_u64(&(<Table>table).shares, <uint64_t>-1)
+        decref(table)
+
+
+cdef void table_release_block(Table table) noexcept:
+    # First out of reach, then let go: what runs meanwhile finds an empty table.
+    cdef Block* block = table.block
+    if block != &no_entries:
+        table.block = &no_entries
+        block_dispose(block)
+
+
+cdef PyObject* table_new(uint64_t wanted) except NULL:
+    """A new table with room for `wanted` entries and one share. The caller owns it."""
+    cdef Table table = Table.__new__(Table)
+    cdef Block* block = block_new(wanted)
+    if block == NULL:
+        raise MemoryError()
+    table.block = block
+    incref(<PyObject*>table)
+    return <PyObject*>table
+
+
+cdef PyObject* table_copy(PyObject* original) except NULL:
+    """A copy of a table that cannot change because the caller has a share of it."""
+    cdef Table table = Table.__new__(Table)
+    cdef Block* old = block_of(original)
+    cdef Block* block = rebuilt(old, grown(old.live))
+    cdef uint32_t entry
+    if block == NULL:
+        raise MemoryError()
+    for entry in range(block.used):
+        incref(block.entries[entry].key)
+        incref(block.entries[entry].value)
+    table.block = block
+    incref(<PyObject*>table)
+    return <PyObject*>table
+
+
+# --- The garbage collector's slots: Cython has no syntax for them. No reference is counted in traverse. ---
+
+cdef int table_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef Block* block = block_of(self)
+    cdef uint32_t entry
+    cdef int stop
+    for entry in range(block.used):
+        if block.entries[entry].key != NULL:
+            stop = visit(block.entries[entry].key, arg)
+            if stop:
+                return stop
+            stop = visit(block.entries[entry].value, arg)
+            if stop:
+                return stop
+    return 0
+
+
+cdef int table_clear(PyObject* self) noexcept:
+    table_release_block(<Table>self)
+    return 0
+
+
+cdef int map_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    return visit_shards((<MapCore>self).shards, (<MapCore>self).shard_count, visit, arg)
+
+
+cdef int visit_shards(char* shards, uint32_t count, visitproc visit, void* arg) noexcept:
+    cdef uint32_t i
+    cdef PyObject* table
+    cdef int stop
+    if shards == NULL:
+        return 0
+    for i in range(count):
+        table = (<Shard*>(shards + i * stride_for(sizeof(Shard)))).table
+        if table != NOTHING:
+            stop = visit(table, arg)
+            if stop:
+                return stop
+    return 0
+
+
+cdef int snapshot_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    return visit_tables((<SnapshotCore>self).tables, (<SnapshotCore>self).table_count, visit, arg)
+
+
+cdef int visit_tables(PyObject** tables, uint32_t count, visitproc visit, void* arg) noexcept:
+    cdef uint32_t i
+    cdef int stop
+    if tables == NULL:
+        return 0
+    for i in range(count):
+        if tables[i] != NULL and tables[i] != NOTHING:
+            stop = visit(tables[i], arg)
+            if stop:
+                return stop
+    return 0
+
+
+cdef int no_clear(PyObject* self) noexcept:
+    # Every cycle through a map or a snapshot goes through a table, and is broken there.
+    return 0
