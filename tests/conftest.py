@@ -1,0 +1,37 @@
+"""Fixtures: every map test runs with 1, 2 and many shards, so that all of them meet collision and growth."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from shardmap import ShardMap
+
+
+@pytest.fixture(params=[1, 2, 64], ids=lambda n: f"shards={n}")
+def shards(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def make_map(shards: int) -> Iterator[Callable[..., ShardMap]]:
+    """Makes maps like ShardMap(...), with the fixture's number of shards. At the end each is checked."""
+    made: list[ShardMap] = []
+
+    def make(*args: Any, **kwargs: Any) -> ShardMap:
+        m = ShardMap.with_capacity(shards=shards)
+        m.update(*args, **kwargs)
+        made.append(m)
+        return m
+
+    yield make
+    for m in made:
+        m._check()
+
+
+def pytest_report_header() -> str:
+    gil = "off" if not getattr(sys, "_is_gil_enabled", lambda: True)() else "on"
+    return f"shardmap on Python {sys.version.split()[0]}, GIL {gil}"
