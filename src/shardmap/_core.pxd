@@ -41,10 +41,11 @@ cdef extern from "core/atomics.h" nogil:
     uint64_t sm_load_u64(const uint64_t*)
     void sm_store_u64(uint64_t*, uint64_t)
     uint64_t sm_add_u64(uint64_t*, uint64_t)
+    uint32_t sm_load_u32_relaxed(const uint32_t*)
+    void sm_store_u32_relaxed(uint32_t*, uint32_t)
     int64_t sm_sub_i64_relaxed(int64_t*, int64_t)
     int64_t sm_load_i64_relaxed(const int64_t*)
     void sm_store_i64_relaxed(int64_t*, int64_t)
-    void sm_fence_acquire()
     void sm_fence_release()
     void sm_pause()
 
@@ -91,6 +92,9 @@ cdef struct Block:
     uint32_t used           # entries appended, the removed ones among them included
     uint32_t live           # entries that are there
     uint32_t filled         # index words that are not EMPTY
+    # Hints, written even where the block is shared: entries before `head`, and from `tail` on, are gone.
+    uint32_t head
+    uint32_t tail
 
 cdef struct Shard:
     pthread_mutex_t mutex

@@ -68,8 +68,7 @@ class ShardMap(MappingSurface, MapCore):
             raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}")
         if capacity > _core._MOST_ENTRIES:
             raise MemoryError
-        self = cls.__new__(cls)
-        self._configure(shards or 0, capacity)
+        self: Self = _core._make(cls, shards, capacity)
         self.__init__()  # type: ignore[misc]
         return self
 
@@ -89,14 +88,11 @@ class ShardMap(MappingSurface, MapCore):
     def copy(self) -> ShardMap:
         """A new map equal to this one at one point in time. O(shards): tables are shared until one of the two maps
         writes to them. dict.copy, and like it shallow."""
-        new: ShardMap = ShardMap.__new__(ShardMap)
-        self._copy_into(new)
-        return new
+        return _core._copy(ShardMap, self)
 
     def __copy__(self) -> Self:
         # Keeps the class and the attributes of a subclass, as copy.copy of a dict's subclass does.
-        new = type(self).__new__(type(self))
-        self._copy_into(new)
+        new = _core._copy(type(self), self)
         state = self.__getstate__()
         if state is not None:
             _set_state(new, state)
@@ -141,10 +137,7 @@ class ShardMap(MappingSurface, MapCore):
 
 
 def _restore(cls: type[ShardMap], shards: int | None) -> ShardMap:
-    self = cls.__new__(cls)
-    if shards is not None:
-        self._configure(shards, 0)
-    return self
+    return _core._make(cls, shards, 0)
 
 
 def _set_state(target: ShardMap, state: Any) -> None:

@@ -7,12 +7,13 @@
 static inline uint64_t sm_load_u64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void sm_store_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline uint64_t sm_add_u64(uint64_t *p, uint64_t v) { return __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL); }
+static inline uint32_t sm_load_u32_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void sm_store_u32_relaxed(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 static inline int64_t sm_sub_i64_relaxed(int64_t *p, int64_t v) { return __atomic_sub_fetch(p, v, __ATOMIC_RELAXED); }
 static inline int64_t sm_load_i64_relaxed(const int64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 
-/* Keeps the loads before it before the loads after it (the second collect of a double collect). */
-static inline void sm_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+/* Keeps the stores before it before the stores after it. */
 static inline void sm_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 
 /* One turn of a spin loop: tells the core that it waits. */

@@ -91,6 +91,8 @@ cdef Block* block_new(uint64_t wanted) noexcept nogil:
     block.used = 0
     block.live = 0
     block.filled = 0
+    block.head = 0
+    block.tail = 0
     memset(block.index, 0, words * sizeof(uint32_t))
     return block
 
@@ -150,6 +152,7 @@ cdef inline void append(Block* block, uint32_t word, uint32_t place, PyObject* k
     block.places[entry] = place
     block.index[word] = (place & ~block.mask) | (entry + FIRST_ENTRY)
     block.used = entry + 1
+    block.tail = entry + 1
     block.live += 1
     block.filled += 1
 
@@ -160,6 +163,27 @@ cdef inline void take_out(Block* block, uint32_t word, uint32_t entry) noexcept 
     block.entries[entry].key = NULL
     block.entries[entry].value = NULL
     block.live -= 1
+
+
+cdef inline uint32_t first_entry(Block* block) noexcept nogil:
+    """The number of the first entry that is there; `used` if there is none. Remembers the holes it passed, so
+    that `m.pop(next(iter(m)))` is not slower the more went before (as it is with dict)."""
+    cdef uint32_t hint = sm_load_u32_relaxed(&block.head), entry = hint
+    while entry < block.used and block.entries[entry].key == NULL:
+        entry += 1
+    if entry != hint:
+        sm_store_u32_relaxed(&block.head, entry)
+    return entry
+
+
+cdef inline uint32_t end_of_entries(Block* block) noexcept nogil:
+    """The number of the last entry that is there, plus one; 0 if there is none. Remembers holes likewise."""
+    cdef uint32_t hint = sm_load_u32_relaxed(&block.tail), end = hint
+    while end != 0 and block.entries[end - 1].key == NULL:
+        end -= 1
+    if end != hint:
+        sm_store_u32_relaxed(&block.tail, end)
+    return end
 
 
 cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
@@ -187,7 +211,7 @@ cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
         for entry in range(at):
             place = new.places[entry]
             new.index[empty_word(new, place)] = (place & ~new.mask) | (entry + FIRST_ENTRY)
-    new.used = new.live = new.filled = at
+    new.used = new.live = new.filled = new.tail = at
     return new
 
 

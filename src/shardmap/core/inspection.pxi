@@ -79,8 +79,12 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
         pointing += 1
     if filled != block.filled:
         return b"the count of index words in use is wrong"
+    if block.head > block.used or block.tail > block.used:
+        return b"a hint is beyond the entries"
     for entry in range(block.used):
         key = block.entries[entry].key
+        if key != NULL and (entry < block.head or entry >= block.tail):
+            return b"a hint passes over an entry"
         if (key == NULL) != (block.entries[entry].value == NULL):
             return b"a key without value or a value without key"
         if entry and block.stamps[entry] <= block.stamps[entry - 1]:

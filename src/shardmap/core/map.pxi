@@ -28,31 +28,6 @@ cdef class MapCore:
             delist(self)
             drop_shards(self)
 
-    def _configure(self, uint32_t shards, uint64_t capacity, /):
-        """For with_capacity, before anybody else knows the map. `shards` 0: as many as there are."""
-        cdef uint32_t bits = 0, i
-        cdef uint64_t each
-        cdef Shard* shard
-        cdef PyObject* table
-        if shards != 0:
-            while (1 << bits) < shards:
-                bits += 1
-            delist(self)
-            drop_shards(self)
-            make_shards(self, bits)
-            enlist(self)
-            self.chosen_shards = True
-        if capacity != 0:
-            # Hashes spread like balls thrown: room for the fullest shard, four standard deviations up.
-            each = (capacity + self.shard_count - 1) >> self.shard_bits
-            if self.shard_count > 1:
-                each += <uint64_t>(4 * sqrt(<double>each))
-            for i in range(self.shard_count):
-                table = table_new(each)
-                shard = shard_at(self, i)
-                shard.table = table
-        return self
-
     # --- dict's operations ---
 
     def __len__(self):
@@ -157,27 +132,6 @@ cdef class MapCore:
             if done == PRESENT:
                 return total
 
-    def _copy_into(self, MapCore target, /):
-        """Makes `target`, which nobody else knows yet, an equal map: it shares all tables until one of the two
-        writes. O(shards)."""
-        cdef PyObject** tables
-        cdef Py_ssize_t live
-        cdef uint32_t i
-        cdef Shard* shard
-        delist(target)
-        drop_shards(target)
-        make_shards(target, self.shard_bits)
-        enlist(target)
-        target.chosen_shards = self.chosen_shards
-        sm_note_use(<PyObject*>self, &self.seen)
-        tables = map_share_tables(self, &live)
-        for i in range(target.shard_count):
-            shard = shard_at(target, i)
-            shard.table = tables[i]
-            note_size(shard, block_of(tables[i]))
-        free(tables)
-        return target
-
     def _iterate(self, int what, bint backward=False, /):
         """Iterates over keys (0), values (1) or items (2) of one point in time."""
         return new_iterator(snapshot_of(self), what, backward)
@@ -187,8 +141,59 @@ cdef class MapCore:
         return self.shard_count if self.chosen_shards else None
 
 
+# --- Other ways to make a map. Each makes the object itself, so nobody else can know it yet. ---
+
 cdef extern from "math.h" nogil:
     double sqrt(double)
+
+
+cdef MapCore blank_map(type cls, uint32_t shard_bits):
+    cdef MapCore self = MapCore.__new__(cls)
+    if self.shard_bits != shard_bits:
+        delist(self)
+        drop_shards(self)
+        make_shards(self, shard_bits)
+        enlist(self)
+    return self
+
+
+def _make(type cls, shards, uint64_t capacity, /):
+    """An empty map of a subclass of MapCore, in `shards` shards (None: the default), with room for `capacity`
+    entries. Calls neither __new__ nor __init__ of the subclass."""
+    cdef uint32_t bits = default_shard_bits
+    cdef MapCore self
+    cdef uint32_t i
+    cdef uint64_t each
+    if shards is not None:
+        bits = (shards - 1).bit_length()
+    self = blank_map(cls, bits)
+    self.chosen_shards = shards is not None
+    if capacity != 0:
+        # Hashes spread like balls thrown: room for the fullest shard, four standard deviations up.
+        each = (capacity + self.shard_count - 1) >> self.shard_bits
+        if self.shard_count > 1:
+            each += <uint64_t>(4 * sqrt(<double>each))
+        for i in range(self.shard_count):
+            shard_at(self, i).table = table_new(each)
+    return self
+
+
+def _copy(type cls, MapCore source, /):
+    """A map of class `cls` equal to `source`: shares all its tables until one of the two writes. O(shards)."""
+    cdef MapCore self = blank_map(cls, source.shard_bits)
+    cdef PyObject** tables
+    cdef Py_ssize_t live = 0
+    cdef uint32_t i
+    cdef Shard* shard
+    self.chosen_shards = source.chosen_shards
+    sm_note_use(<PyObject*>source, &source.seen)
+    tables = map_share_tables(source, &live)
+    for i in range(self.shard_count):
+        shard = shard_at(self, i)
+        shard.table = tables[i]
+        note_size(shard, block_of(tables[i]))
+    free(tables)
+    return self
 
 
 cdef object missing(MapCore self, key):

@@ -225,16 +225,6 @@ cdef Found map_remove(MapCore m, PyObject* key, PyObject** value) except FAILED:
 
 # --- All shards ---
 
-cdef inline uint32_t last_entry(Block* block) noexcept nogil:
-    """The number of the last entry that is there, plus one; 0 if there is none."""
-    cdef uint32_t end = block.used
-    if block.live == 0:
-        return 0
-    while block.entries[end - 1].key == NULL:
-        end -= 1
-    return end
-
-
 cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILED:
     """Removes the entry inserted last; the references are the caller's. Takes all mutexes."""
     cdef Position at
@@ -250,7 +240,7 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
         lock_all(m)
         for i in range(m.shard_count):
             shard = shard_at(m, i)
-            end = last_entry(block_of(shard.table))
+            end = end_of_entries(block_of(shard.table))
             if end != 0 and (chosen == NULL or block_of(shard.table).stamps[end - 1] >= latest):
                 chosen = shard
                 latest = block_of(shard.table).stamps[end - 1]
@@ -269,9 +259,6 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
             continue
         at.block = block_of(chosen.table)
         at.word = word_of_entry(at.block, at.entry)
-        # Entry numbers from here on may be used again, so that popping all is not quadratic.
-        at.block.used = at.entry + 1
-        chosen.epoch += 1
         old_block = remove_found(&at, key, value)
         unlock_all(m)
         retire(old_block)

@@ -129,7 +129,7 @@ cdef SnapshotIterator new_iterator(SnapshotCore snapshot, int what, bint backwar
         block = block_of(snapshot.tables[i])
         cursor = &self.heap[size]
         cursor.block = block
-        cursor.entry = block.used - 1 if backward else 0
+        cursor.entry = end_of_entries(block) - 1 if backward else first_entry(block)
         size += settle(cursor, backward)
     self.heap_size = size
     for i in range(size // 2, 0, -1):
