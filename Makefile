@@ -1,0 +1,12 @@
+# One command each, set-up included; the logic is in tools/ (standard library only).
+PYTHON ?= python3
+ARGS ?=
+MAKEFLAGS += --no-print-directory
+
+TASKS := test lint demo bench stress wheel sdist clean help
+
+.DEFAULT_GOAL := help
+.PHONY: $(TASKS)
+
+$(TASKS):
+	@$(PYTHON) -m tools $@ $(ARGS)

@@ -1,0 +1,244 @@
+"""The tasks of the Makefile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+
+from tools import freethreaded, wheels
+from tools.environments import (
+    ENVIRONMENTS,
+    Environment,
+    can_make_environment,
+    install_best_effort,
+    prepare,
+    project_file,
+)
+from tools.interpreters import Interpreter, default_interpreter
+from tools.python_headers import build_variables
+from tools.shell import BUILD, ROOT, Command, Failure, run, say, stop_on_sigterm
+
+DEFAULT_GROUPS = ("test", "lint", "plot")
+FREE_THREADED_GROUPS = ("test",)
+STRESS_SECONDS = "600"
+
+Arguments = Sequence[str]
+
+
+# --- environments -------------------------------------------------------------------------------
+
+
+def default_environment(pip_from: Interpreter | None = None) -> Environment:
+    return prepare(default_interpreter(), DEFAULT_GROUPS, pip_from=pip_from)
+
+
+def both_environments() -> tuple[Environment, Environment]:
+    """The environments of the default and of the free-threaded Python."""
+    default = default_interpreter()
+    build_variables(default)  # Fetched now: a failure is better known before a long build.
+    if can_make_environment(default):
+        # First, since its pip can fetch uv.
+        main = default_environment()
+        free = freethreaded.find(main.python)
+    else:
+        free = freethreaded.find(None)
+        main = default_environment(pip_from=free)
+    return main, prepare(free, FREE_THREADED_GROUPS, downloader=main)
+
+
+def ready_environments() -> tuple[Environment, Environment]:
+    """Both environments, with the project's current wheel installed."""
+    environments = both_environments()
+    for environment in environments:
+        wheels.install_wheel(environment)
+    return environments
+
+
+def environment_for_sources() -> Environment:
+    """The default one, without looking for a free-threaded Python where that is possible."""
+    alone = can_make_environment(default_interpreter())
+    return default_environment() if alone else both_environments()[0]
+
+
+def checked_title(environment: Environment) -> str:
+    """What is run, for the user to see; the GIL's state is that after importing the project."""
+    gil = wheels.check_installed(environment)
+    interpreter = environment.interpreter
+    if interpreter.free_threaded and gil == "on":
+        raise Failure(
+            f"importing {wheels.package_name()} switches the GIL of {interpreter.title} on"
+        )
+    return f"{interpreter.title}, GIL {gil}"
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+def finish(failed: Sequence[str]) -> int:
+    """Nothing is said on success: pytest's closing line is to be the last."""
+    if failed:
+        print(f"error: failed: {', '.join(failed)}", file=sys.stderr, flush=True)
+    return 1 if failed else 0
+
+
+def run_pytest(
+    environments: Sequence[Environment], arguments: Arguments, variables: dict[str, str]
+) -> list[str]:
+    """Run pytest in each environment; returns what failed."""
+    failed = []
+    for environment in environments:
+        title = checked_title(environment)
+        say(f"pytest on {title}")
+        # -P: only the installed wheel is imported, whatever lies in the working directory.
+        command: Command = [environment.python, "-P", "-m", "pytest", *arguments]
+        if run(command, env=variables) != 0:
+            failed.append(f"pytest on {title}")
+    return failed
+
+
+def run_lint(environment: Environment) -> list[str]:
+    """Run the static checks; returns what failed."""
+    tools = project_file().get("tool", {})
+    python = environment.python
+    checks: list[tuple[str, Command]] = [("ruff check", [python, "-m", "ruff", "check"])]
+    if "format" in tools.get("ruff", {}):
+        checks.append(("ruff format", [python, "-m", "ruff", "format", "--check"]))
+    # With no path given, mypy takes `files` of its configuration.
+    paths = [] if "files" in tools.get("mypy", {}) else ["src", "tools"]
+    checks.append(("mypy --strict", [python, "-m", "mypy", "--strict", *paths]))
+    allowlist = ROOT / "tests" / "stubtest-allowlist.txt"
+    options: Command = ["--allowlist", allowlist] if allowlist.is_file() else []
+    package = wheels.package_name()
+    checks.append(("stubtest", [python, "-P", "-m", "mypy.stubtest", package, *options]))
+    failed = []
+    for name, command in checks:
+        say(name)
+        if run(command) != 0:
+            failed.append(name)
+    return failed
+
+
+def run_script(environment: Environment, script: str, arguments: Arguments = ()) -> None:
+    say(f"{script} on {checked_title(environment)}")
+    status = run([environment.python, "-P", ROOT / script, *arguments])
+    if status != 0:
+        raise Failure(f"{script} failed (exit status {status})")
+
+
+# --- tasks --------------------------------------------------------------------------------------
+
+
+def test(arguments: Arguments) -> int:
+    """static checks, then the tests on the default and a free-threaded Python (ARGS: to pytest)"""
+    environments = ready_environments()
+    failed = run_lint(environments[0])
+    return finish(failed + run_pytest(environments, arguments, {}))
+
+
+def lint(arguments: Arguments) -> int:
+    """ruff, mypy --strict and stubtest"""
+    environment = environment_for_sources()
+    wheels.install_wheel(environment)  # Stubtest compares the stubs with what is installed.
+    return finish(run_lint(environment))
+
+
+def stress(arguments: Arguments) -> int:
+    """long stress tests on both Pythons (SHARDMAP_STRESS_SECONDS, default 600)"""
+    seconds = os.environ.get("SHARDMAP_STRESS_SECONDS") or STRESS_SECONDS
+    variables = {"SHARDMAP_STRESS_SECONDS": seconds}
+    return finish(run_pytest(ready_environments(), ["tests/stress", *arguments], variables))
+
+
+def demo(arguments: Arguments) -> int:
+    """count words with threads on the free-threaded Python, and chart the result (ARGS: to it)"""
+    main, free = ready_environments()
+    chart = BUILD / "demo" / "wordcount.svg"
+    chart.unlink(missing_ok=True)
+    run_script(free, "examples/wordcount.py", arguments)
+    run_script(main, "examples/wordcount_chart.py")
+    if not chart.is_file():
+        raise Failure(f"examples/wordcount_chart.py made no {chart.relative_to(ROOT)}")
+    print(f"chart: {chart.relative_to(ROOT)}", flush=True)
+    return 0
+
+
+def bench(arguments: Arguments) -> int:
+    """benchmarks on the free-threaded Python, with peers where they install (ARGS: to run.py)"""
+    main, free = ready_environments()
+    install_best_effort(free, "peers", main)
+    run_script(free, "bench/run.py", arguments)
+    run_script(main, "bench/plot.py")
+    return 0
+
+
+def wheel(arguments: Arguments) -> int:
+    """wheels for both Pythons, in dist/"""
+    output = ROOT / "dist"
+    output.mkdir(exist_ok=True)
+    for environment in both_environments():
+        built = wheels.build_wheel(environment)
+        shutil.copy2(built, output)
+        print(f"wheel: {(output / built.name).relative_to(ROOT)}", flush=True)
+    return 0
+
+
+def sdist(arguments: Arguments) -> int:
+    """source distribution, in dist/"""
+    built = wheels.build_sdist(environment_for_sources())
+    print(f"sdist: {built.relative_to(ROOT)}", flush=True)
+    return 0
+
+
+def clean(arguments: Arguments) -> int:
+    """remove everything made here (not the Python kept in the user's cache)"""
+    caches = [ROOT / f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")]
+    records = [ROOT / ".benchmarks", ROOT / ".hypothesis"]
+    for path in [BUILD, ROOT / "dist", ENVIRONMENTS, *caches, *records]:
+        shutil.rmtree(path, ignore_errors=True)
+    return 0
+
+
+def show_help(arguments: Arguments) -> int:
+    """this list"""
+    print("usage: make TASK [ARGS=...] [PYTHON=python3.11]\n")
+    for name, task in TASKS.items():
+        print(f"  {name:8} {task.__doc__}")
+    print(
+        "\nEverything needed is set up first, under .venv and build. PYTHON is the default Python"
+        "\n(3.11 or later). PYTHON_FREETHREADED names a free-threaded one (3.13 or later);"
+        "\notherwise one is looked for on the PATH, asked of uv, or built from Debian's source"
+        "\n(once, some minutes) and kept in ~/.cache/shardmap."
+    )
+    return 0
+
+
+TASKS: dict[str, Callable[[Arguments], int]] = {
+    "test": test,
+    "lint": lint,
+    "demo": demo,
+    "bench": bench,
+    "stress": stress,
+    "wheel": wheel,
+    "sdist": sdist,
+    "clean": clean,
+    "help": show_help,
+}
+
+
+def main(arguments: Arguments) -> int:
+    name = arguments[0] if arguments else "help"
+    task = TASKS.get(name)
+    if task is None:
+        print(f"error: no task {name}; `make help` lists them", file=sys.stderr)
+        return 2
+    stop_on_sigterm()
+    try:
+        return task(arguments[1:])
+    except (Failure, PermissionError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr, flush=True)
+        return 130
+    return 1

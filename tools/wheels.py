@@ -1,0 +1,163 @@
+"""Building the project's wheels and sdist, and installing them, only when their sources changed."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tools.environments import PIP, Environment, digest, project_file
+from tools.python_headers import build_variables
+from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, locked, run_logged
+
+# What the wheel is made of; README and licences end up in its metadata.
+WHEEL_SOURCES = (
+    "src",
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "MANIFEST.in",
+    "README*",
+    "LICEN*",
+)
+# What builds leave in the tree is no source: copying it would let stale code into a wheel.
+_GENERATED_DIRECTORIES = {"__pycache__", "build", "dist"}
+_GENERATED_SUFFIXES = {".pyc", ".so", ".html", ".o"}
+
+
+def source_files(root: Path, patterns: Iterable[str]) -> list[Path]:
+    """The source files under these top-level names, sorted, without anything generated."""
+    found: set[Path] = set()
+    for pattern in patterns:
+        for top in root.glob(pattern):
+            found.update(_walk(top))
+    return sorted(found)
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        if path.name not in _GENERATED_DIRECTORIES and not path.name.endswith("_cache"):
+            for entry in path.iterdir():
+                if not entry.name.endswith(".egg-info"):
+                    yield from _walk(entry)
+    elif path.is_file() and not _is_generated(path):
+        yield path
+
+
+def _is_generated(path: Path) -> bool:
+    if path.suffix in {".c", ".cpp"} and path.with_suffix(".pyx").exists():
+        return True
+    return path.suffix in _GENERATED_SUFFIXES
+
+
+def content_hash(root: Path, files: Iterable[Path]) -> str:
+    total = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes()
+        total.update(f"{path.relative_to(root)}\0{len(content)}\0".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def _stage(files: Iterable[Path], target: Path) -> None:
+    """Copy the sources: builds then never meet an earlier build's leavings."""
+    shutil.rmtree(target, ignore_errors=True)
+    for path in files:
+        copy = target / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy)
+
+
+def package_name() -> str:
+    name = project_file().get("project", {}).get("name")
+    if not isinstance(name, str):
+        raise Failure("pyproject.toml states no project name")
+    return name.replace("-", "_")
+
+
+def build_wheel(environment: Environment) -> Path:
+    """The project's wheel for this environment's interpreter."""
+    tag = environment.interpreter.tag
+    files = source_files(ROOT, WHEEL_SOURCES)
+    output = BUILD / "wheels" / tag
+    stamp_file = output / "stamp"
+    stamp = digest([content_hash(ROOT, files), environment.read_stamp("environment")])
+    with locked(BUILD / f"wheel-{tag}.lock"):
+        wheels = list(output.glob("*.whl"))
+        if len(wheels) == 1 and stamp_file.is_file() and stamp_file.read_text() == stamp:
+            return wheels[0]
+        shutil.rmtree(output, ignore_errors=True)
+        stage = BUILD / "stage" / tag
+        _stage(files, stage)
+        log = LOGS / f"wheel-{tag}.log"
+        log.unlink(missing_ok=True)
+        run_logged(
+            f"building the wheel of {package_name()} for {tag}",
+            [environment.python, "-m", "build", "--wheel", "--no-isolation", "--outdir", output],
+            log,
+            cwd=stage,
+            env=build_variables(environment.interpreter),
+        )
+        wheels = list(output.glob("*.whl"))
+        if len(wheels) != 1:
+            raise Failure(f"the build made {len(wheels)} wheels instead of one: see {log}")
+        # Last, so that an interrupted build is done again.
+        stamp_file.write_text(stamp)
+    return wheels[0]
+
+
+def install_wheel(environment: Environment) -> Path:
+    """Build the wheel if need be and install it, if it is not the one already there."""
+    wheel = build_wheel(environment)
+    stamp = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if environment.read_stamp("wheel") != stamp:
+        command: Command = [environment.python, *PIP, "install", "--no-deps", "--no-index"]
+        run_logged(
+            f"installing {wheel.name}",
+            [*command, "--force-reinstall", wheel],
+            environment.log,
+        )
+        environment.write_stamp("wheel", stamp)
+    return wheel
+
+
+def build_sdist(environment: Environment) -> Path:
+    """The sdist, from a copy of the whole tree."""
+    stage = BUILD / "stage" / "sdist"
+    # MANIFEST.in chooses among these.
+    names = [path.name for path in ROOT.iterdir() if not path.name.startswith(".")]
+    _stage(source_files(ROOT, sorted(names)), stage)
+    output = ROOT / "dist"
+    log = LOGS / "sdist.log"
+    log.unlink(missing_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in output.glob("*.tar.gz")}
+    run_logged(
+        f"building the sdist of {package_name()}",
+        [environment.python, "-m", "build", "--sdist", "--no-isolation", "--outdir", output],
+        log,
+        cwd=stage,
+    )
+    for path in output.glob("*.tar.gz"):
+        if before.get(path) != path.stat().st_mtime_ns:
+            return path
+    raise Failure(f"the build made no sdist: see {log}")
+
+
+def check_installed(environment: Environment) -> str:
+    """Make sure that the installed wheel is what gets imported; say what runs it."""
+    name = package_name()
+    script = (
+        f"import sys, {name}; from pathlib import Path\n"
+        f"print(Path({name}.__file__).resolve().is_relative_to(Path(sys.prefix).resolve()))\n"
+        "print('off' if not getattr(sys, '_is_gil_enabled', lambda: True)() else 'on')\n"
+    )
+    # -P: as in the test runs, the working directory is not searched for modules.
+    output = capture([environment.python, "-P", "-c", script])
+    words = (output or "").split()
+    if len(words) != 2:
+        command = f"{environment.python} -P -c 'import {name}'"
+        raise Failure(f"the installed {name} cannot be imported; see: {command}")
+    if words[0] != "True":
+        raise Failure(f"{environment.python} imports {name} from outside its environment")
+    return words[1]
