@@ -13,11 +13,7 @@ core = Extension(
     "shardmap._core",
     ["src/shardmap/_core.pyx"],
     include_dirs=["src/shardmap"],
-    depends=[
-        entry.path
-        for entry in os.scandir("src/shardmap/core")
-        if entry.name.endswith((".pxi", ".h"))
-    ],
+    depends=[entry.path for entry in os.scandir("src/shardmap/core") if entry.name.endswith((".pxi", ".h"))],
     extra_compile_args=["-O3", "-std=gnu11", "-pthread", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],
 )

@@ -1,0 +1,97 @@
+"""What the threads do: each workload prepares keys and a map, and gives every thread the same loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Work = Callable[[Any, list[str], Any], None]
+
+
+def read(m: Any, keys: list[str], value: Any) -> None:
+    for key in keys:
+        m[key]
+
+
+def overwrite(m: Any, keys: list[str], value: Any) -> None:
+    for key in keys:
+        m[key] = value
+
+
+def read_mostly(m: Any, keys: list[str], value: Any) -> None:
+    """Nine reads, one write."""
+    for number, key in enumerate(keys):
+        if number % 10:
+            m[key]
+        else:
+            m[key] = value
+
+
+class Workload(NamedTuple):
+    name: str
+    title: str
+    work: Work
+    keys: int  # distinct keys
+    operations: int  # of each thread in a round, about
+    filled: bool = True  # the map holds all keys before the clock starts
+    disjoint: bool = False  # each thread has keys of its own
+
+
+WORKLOADS = [
+    Workload("read", "read, 1,000 keys", read, 1_000, 4_000_000),
+    Workload("read-large", "read, 200,000 keys", read, 200_000, 2_000_000),
+    Workload("hot", "read, one hot key", read, 1, 4_000_000),
+    Workload("overwrite", "overwrite, 1,000 keys", overwrite, 1_000, 4_000_000),
+    Workload("overwrite-large", "overwrite, 200,000 keys", overwrite, 200_000, 2_000_000),
+    Workload("mixed", "90 % reads, 1,000 keys", read_mostly, 1_000, 4_000_000),
+    Workload("insert", "insert 1,000,000 from empty", overwrite, 1_000_000, 1_000_000, False, True),
+]
+
+
+class Wrong(Exception):
+    """A map that does not hold what was put in."""
+
+
+class Measured(NamedTuple):
+    rate: float  # million operations a second, of all threads together
+    busy: float  # cores that were really used, on average
+
+
+def measure(workload: Workload, make: Callable[[], Any], threads: int) -> Measured:
+    """One round on a fresh map, from the first thread's start to the last one's end. Rounds are long, tenths
+    of a second, because threads that do not overlap do not contend, and would flatter every map."""
+    keys = [f"key {number}" for number in range(workload.keys)]
+    values = [None, True]  # immortal: the maps are measured, not the reference count of one object
+    m = make()
+    if workload.filled:
+        for key in keys:
+            m[key] = values[0]
+    shares = [keys[number::threads] for number in range(threads)] if workload.disjoint else [keys] * threads
+    repeats = max(1, workload.operations // workload.keys) if workload.filled else 1
+    start = threading.Barrier(threads)
+    times: list[tuple[float, float]] = []
+    work = workload.work
+
+    def run(share: list[str]) -> None:
+        # Few keys are repeated in one long list, so that the loop around the loop costs nothing.
+        batch, turns = (share * 1_000, repeats // 1_000) if len(share) < 100 else (share, repeats)
+        start.wait()
+        began = time.perf_counter()
+        for turn in range(turns):
+            work(m, batch, values[turn % 2])
+        times.append((began, time.perf_counter()))
+
+    crew = [threading.Thread(target=run, args=(share,)) for share in shares]
+    used = time.process_time()
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()
+    used = time.process_time() - used
+    for key in keys:
+        if not any(m[key] is value for value in values):
+            raise Wrong(f"{workload.name}: {key!r} holds {m[key]!r}")
+    seconds = max(end for _, end in times) - min(began for began, _ in times)
+    return Measured(sum(len(share) for share in shares) * repeats / seconds / 1e6, used / seconds)

@@ -1,0 +1,95 @@
+"""The wheel and the sdist, as a stranger gets them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+USE = """
+import pickle, threading
+from shardmap import ShardMap
+m = ShardMap(a=1)
+threads = [threading.Thread(target=lambda: [m.add("n") for _ in range(1000)]) for _ in range(4)]
+[t.start() for t in threads]; [t.join() for t in threads]
+assert m == {"a": 1, "n": 4000}, m
+assert pickle.loads(pickle.dumps(m)) == m
+m._check()
+print(ShardMap.__module__, m)
+"""
+
+
+def run(*command: str | Path, cwd: Path, **env: str) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("build")
+    folder = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    (file,) = folder.glob("shardmap-*.tar.gz")
+    return file
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the unpacked sdist, so that nothing of the checkout can leak in."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    dist = folder / "dist"
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, source, cwd=folder)
+    (file,) = dist.glob("shardmap-*.whl")
+    return file
+
+
+def test_the_sdist_has_what_building_needs_and_nothing_generated(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "setup.py", "LICENSE", "README.md", "src/shardmap/_core.pyx"} <= names
+    assert {"src/shardmap/core/lookup.pxi", "src/shardmap/core/atomics.h", "src/shardmap/py.typed"} <= names
+    assert not [name for name in names if name.endswith((".so", ".pyc", "_core.c"))]
+
+
+def test_the_wheel_has_the_extension_types_and_no_sources(wheel: Path) -> None:
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    assert f"-{tag}-{tag}{sys.abiflags.replace('d', '')}-" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert any(name.startswith("shardmap/_core.") and name.endswith(".so") for name in names)
+    assert "shardmap/py.typed" in names
+    assert "shardmap/_core.pyi" in names
+    assert not [name for name in names if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h"))]
+
+
+def test_the_wheel_works_without_compiler_cython_or_sources(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "clean"
+    run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=tmp_path)
+    python = environment / "bin" / "python"
+    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))", cwd=tmp_path).strip()
+    # A wheel of one package is installed by unpacking it: no pip and no network needed to say so.
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    nowhere = tmp_path / "empty"
+    nowhere.mkdir()
+    said = run(python, "-W", "error", "-c", USE, cwd=nowhere, PATH=str(nowhere), PYTHONPATH="")
+    assert "shardmap ShardMap(" in said
