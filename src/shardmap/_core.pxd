@@ -133,7 +133,6 @@ cdef class MapCore:
     cdef char* shards           # shard_count slots, each whole cache lines
     cdef uint32_t shard_count
     cdef uint32_t shard_bits
-    cdef uint32_t reserve       # entries that a shard's first table has room for
     cdef bint chosen_shards     # the user said how many
     cdef uint8_t seen           # a second thread has used the map
     cdef uint64_t sweep         # odd while one operation changes several shards

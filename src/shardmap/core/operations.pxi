@@ -21,7 +21,7 @@ cdef void let_go_left(Position* at) noexcept:
     table_release(table)        # make_writable()'s own
 
 
-cdef int make_writable(MapCore m, Position* at) except -1:
+cdef int make_writable(Position* at) except -1:
     """Gives the shard a table of its own instead of a shared one. Comes and leaves with the mutex held, so
     that threads that take snapshot after snapshot cannot keep a writer from writing; raises without it.
     The copy is made outside, from a table that cannot change while we have a share in it."""
@@ -31,7 +31,7 @@ cdef int make_writable(MapCore m, Position* at) except -1:
     table_share(shared)
     leave(at)
     try:
-        own = table_new(m.reserve) if shared == NOTHING else table_copy(shared)
+        own = table_new(1) if shared == NOTHING else table_copy(shared)
     except:
         table_release(shared)
         raise
@@ -135,8 +135,11 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
     lock(at.shard)
     while True:
         found = find_locked(key, &at)
+        if found == PRESENT and at.block.entries[at.entry].value == value:
+            leave(&at)      # nothing to write: the entry's cache line stays with its readers
+            return PRESENT
         if is_shared(at.shard.table):
-            make_writable(m, &at)
+            make_writable(&at)
         elif found == PRESENT:
             old = at.block.entries[at.entry].value
             incref(value)
@@ -165,7 +168,7 @@ cdef Found map_setdefault(MapCore m, PyObject* key, PyObject* value, PyObject** 
             leave(&at)
             return PRESENT
         if is_shared(at.shard.table):
-            make_writable(m, &at)
+            make_writable(&at)
         else:
             if not insert_found_absent(&at, key, value):
                 deny_memory()
@@ -186,7 +189,7 @@ cdef Found map_replace_same(MapCore m, PyObject* key, PyObject* expected, PyObje
             leave(&at)
             return ABSENT
         if is_shared(at.shard.table):
-            make_writable(m, &at)
+            make_writable(&at)
         elif found == PRESENT:
             incref(value)
             at.block.entries[at.entry].value = value
@@ -214,7 +217,7 @@ cdef Found map_remove(MapCore m, PyObject* key, PyObject** value) except FAILED:
             leave(&at)
             return ABSENT
         if is_shared(at.shard.table):
-            make_writable(m, &at)
+            make_writable(&at)
         else:
             old_block = remove_found(&at, &old_key, value)
             leave(&at)
@@ -254,7 +257,7 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
                 if shard_at(m, i) != chosen:
                     unlock(shard_at(m, i))
             at.left = NULL
-            make_writable(m, &at)
+            make_writable(&at)
             leave(&at)
             continue
         at.block = block_of(chosen.table)
