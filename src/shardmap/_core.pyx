@@ -4,7 +4,7 @@
 # cython: embedsignature=True
 # cython: embedsignature.format=clinic
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# cython: auto_pickle=False
+# cython: auto_pickle=False, autotestdict=False
 """The core of shardmap: shards, tables, snapshots.
 
     MapCore            N shards

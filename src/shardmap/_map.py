@@ -122,8 +122,8 @@ class ShardMap(MappingSurface, MapCore):
         return new
 
     def __ior__(self, other: Any) -> Self:
-        """update(other). dict.__ior__."""
-        self.update(other)
+        """update(other), and like dict's not a subclass's update. dict.__ior__."""
+        MapCore.update(self, other)
         return self
 
     def stats(self) -> Stats:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from shardmap._core import MapCore, SnapshotCore
 from shardmap._views import ITEMS, ItemsView, KeysView, ValuesView
 
+_ABSENT = object()
+
 
 class MappingSurface:
     """Mixed into the Python classes over MapCore and SnapshotCore."""
@@ -26,32 +28,33 @@ class MappingSurface:
 
     def keys(self) -> KeysView:
         """A live view of the keys. dict.keys."""
-        return KeysView(self)  # type: ignore[arg-type]
+        return KeysView._of(self)  # type: ignore[arg-type]
 
     def values(self) -> ValuesView:
         """A live view of the values. dict.values."""
-        return ValuesView(self)  # type: ignore[arg-type]
+        return ValuesView._of(self)  # type: ignore[arg-type]
 
     def items(self) -> ItemsView:
         """A live view of the (key, value) pairs. dict.items."""
-        return ItemsView(self)  # type: ignore[arg-type]
+        return ItemsView._of(self)  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same keys with equal values, in any order: one point in time of this side and,
-        if it is a ShardMap, one of the other. dict.__eq__, and with any Mapping."""
+        """Whether both have the same keys with equal values, in any order: one point in time of this side,
+        and one of the other if it is a ShardMap. dict.__eq__, and with any Mapping."""
         if isinstance(other, MapCore):
             other = SnapshotCore(other)
-        elif not isinstance(other, (dict, SnapshotCore, Mapping)):
-            return NotImplemented
+        elif not isinstance(other, (dict, SnapshotCore)):
+            if not isinstance(other, Mapping):
+                return NotImplemented
+            other = dict(other.items())
         mine = SnapshotCore(self) if isinstance(self, MapCore) else self
         if len(mine) != len(other):  # type: ignore[arg-type]
             return False
+        # Not other[key]: a defaultdict would insert it.
+        get = dict.get if isinstance(other, dict) else SnapshotCore.get
         for key, value in mine._iterate(ITEMS):
-            try:
-                found = other[key]  # type: ignore[index]
-            except KeyError:
-                return False
-            if not (found is value or found == value):
+            found = get(other, key, _ABSENT)  # type: ignore[arg-type]
+            if found is _ABSENT or not (found is value or found == value):
                 return False
         return True
 

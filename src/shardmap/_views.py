@@ -7,10 +7,10 @@ read one point in time of it and never raise because another thread wrote.
 from __future__ import annotations
 
 import collections.abc
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from reprlib import recursive_repr
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from shardmap._core import MapCore, SnapshotCore
 
@@ -20,10 +20,17 @@ KEYS, VALUES, ITEMS = 0, 1, 2  # what MapCore._iterate takes
 class _View:
     __slots__ = ("_source",)
 
+    _source: MapCore | SnapshotCore
     _what: ClassVar[int]
 
-    def __init__(self, source: MapCore | SnapshotCore) -> None:
-        self._source = source
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
+        raise TypeError(f"cannot create {cls.__name__!r} instances")
+
+    @classmethod
+    def _of(cls, source: MapCore | SnapshotCore) -> Self:
+        view = object.__new__(cls)
+        view._source = source
+        return view
 
     @property
     def mapping(self) -> MappingProxyType[Any, Any]:
@@ -45,6 +52,14 @@ class _View:
     @recursive_repr()
     def __repr__(self) -> str:
         return f"{type(self).__name__}([{', '.join(map(repr, self))}])"
+
+
+def _all_in(elements: Iterable[Any], container: Container[Any]) -> bool:
+    # Not all(generator): a StopIteration from a key's __eq__ would become a RuntimeError.
+    for element in elements:  # noqa: SIM110
+        if element not in container:
+            return False
+    return True
 
 
 class _SetView(_View):
@@ -92,35 +107,38 @@ class _SetView(_View):
 
     def isdisjoint(self, other: Iterable[Any]) -> bool:
         """Whether no element of `other` is in the view. dict.keys().isdisjoint."""
-        return not any(element in self for element in other)
+        for element in other:  # noqa: SIM110 (see _all_in)
+            if element in self:
+                return False
+        return True
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
         mine = list(self)
-        return len(mine) == len(other) and all(element in other for element in mine)
+        return len(mine) == len(other) and _all_in(mine, other)
 
     def __le__(self, other: object) -> bool:
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
         mine = list(self)
-        return len(mine) <= len(other) and all(element in other for element in mine)
+        return len(mine) <= len(other) and _all_in(mine, other)
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
         mine = list(self)
-        return len(mine) < len(other) and all(element in other for element in mine)
+        return len(mine) < len(other) and _all_in(mine, other)
 
     def __ge__(self, other: object) -> bool:
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
-        return len(self) >= len(other) and all(element in self for element in other)
+        return len(self) >= len(other) and _all_in(other, self)
 
     def __gt__(self, other: object) -> bool:
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
-        return len(self) > len(other) and all(element in self for element in other)
+        return len(self) > len(other) and _all_in(other, self)
 
 
 class KeysView(_SetView):

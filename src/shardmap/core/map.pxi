@@ -1,9 +1,7 @@
 # The extension type under ShardMap: what of a dict's surface should not cost a Python frame.
 
-from cpython.dict cimport PyDict_CheckExact, PyDict_Copy, PyDict_Next
-
-cdef enum:
-    MOST_SHARDS = 65536
+from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_Next
+from cpython.sequence cimport PySequence_Fast
 
 cdef object MISSING = object()      # "no default given"
 cdef uint32_t default_shard_bits = 0
@@ -16,12 +14,14 @@ def _set_default_shards(uint32_t bits, /):
 
 cdef class MapCore:
 
+    __class_getitem__ = classmethod(GenericAlias)
+
     def __cinit__(self, *args, **kwargs):
         make_shards(self, default_shard_bits)
         enlist(self)
 
     def __init__(self, /, *args, **kwargs):
-        update_from_arguments(self, args, kwargs)
+        update_from_arguments(self, type(self).__name__, args, kwargs)
 
     def __dealloc__(self):
         if self.shards != NULL:
@@ -110,7 +110,7 @@ cdef class MapCore:
     def update(self, /, *args, **kwargs):
         """Inserts or overwrites from a mapping, an iterable of pairs, and keywords. Each key is linearizable, the
         whole is not: others see it happen. From a ShardMap: from one point in time of it. dict.update."""
-        update_from_arguments(self, args, kwargs)
+        update_from_arguments(self, "update", args, kwargs)
 
     def add(self, key, delta=1, default=0, /):
         """Adds `delta` to the number stored for `key`, to `default` without one, and returns the sum. No other
@@ -205,9 +205,9 @@ cdef object missing(MapCore self, key):
 
 # --- update ---
 
-cdef int update_from_arguments(MapCore self, tuple args, dict kwargs) except -1:
+cdef int update_from_arguments(MapCore self, str function, tuple args, dict kwargs) except -1:
     if len(args) > 1:
-        raise TypeError(f"{type(self).__name__} expected at most 1 argument, got {len(args)}")
+        raise TypeError(f"{function} expected at most 1 argument, got {len(args)}")
     if args:
         update_from(self, args[0])
     for key, value in kwargs.items():
@@ -217,10 +217,11 @@ cdef int update_from_arguments(MapCore self, tuple args, dict kwargs) except -1:
 
 cdef int update_from(MapCore self, other) except -1:
     cdef SnapshotCore snapshot
-    if PyDict_CheckExact(other):
+    # Subclasses that iterate in their own way are asked for their keys, as by dict.
+    if PyDict_Check(other) and type(other).__iter__ is dict.__iter__:
         # A copy of our own cannot change under us while keys are compared.
         update_from_dict(self, PyDict_Copy(other))
-    elif isinstance(other, (MapCore, SnapshotCore)):
+    elif iterates_as_ours(other):
         if other is not self:
             snapshot = snapshot_of(other) if isinstance(other, MapCore) else other
             for key, value in new_iterator(snapshot, ITEMS, False):
@@ -232,6 +233,12 @@ cdef int update_from(MapCore self, other) except -1:
     else:
         update_from_pairs(self, other)
     return 0
+
+
+cdef bint iterates_as_ours(other) except -1:
+    if isinstance(other, MapCore):
+        return type(other).__iter__ is MapCore.__iter__
+    return isinstance(other, SnapshotCore) and type(other).__iter__ is SnapshotCore.__iter__
 
 
 cdef int update_from_dict(MapCore self, dict private) except -1:
@@ -247,9 +254,10 @@ cdef int update_from_pairs(MapCore self, pairs) except -1:
     cdef Py_ssize_t number = 0
     for pair in pairs:
         try:
-            pair = tuple(pair)
-        except TypeError:
-            raise TypeError(f"cannot convert dictionary update sequence element #{number} to a sequence") from None
+            pair = tuple(PySequence_Fast(pair, "object is not iterable"))
+        except TypeError as error:
+            error.add_note(f"Cannot convert dictionary update sequence element #{number} to a sequence")
+            raise
         if len(pair) != 2:
             raise ValueError(f"dictionary update sequence element #{number} has length {len(pair)}; 2 is required")
         key, value = pair

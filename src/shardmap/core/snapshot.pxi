@@ -1,6 +1,8 @@
 # Snapshots: one point in time of a whole map, for as many tables as it has shards; and iteration over
 # them, which merges the tables by stamp into the order in which the map's entries were inserted.
 
+from types import GenericAlias
+
 from cpython.tuple cimport PyTuple_New
 
 cdef extern from "Python.h":
@@ -14,6 +16,8 @@ cdef enum:
 
 cdef class SnapshotCore:
     """The state of a map at one point in time. Never changes; reads take no lock."""
+
+    __class_getitem__ = classmethod(GenericAlias)
 
     def __cinit__(self, MapCore source=None):
         if source is not None:

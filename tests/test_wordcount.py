@@ -1,0 +1,162 @@
+"""The demo examples/wordcount.py: it runs, its numbers agree, and it notices wrong counts."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "examples" / "wordcount.py"
+SMALL = ["--limit-mb", "0.2", "--rounds", "2", "--threads", "3"]
+
+
+@pytest.fixture(scope="module")
+def wordcount() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("wordcount", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_table_and_results(tmp_path: Path, wordcount: ModuleType) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *SMALL, "--output", str(tmp_path / "new" / "dir")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-2:] == ["round 1 of 2", "round 2 of 2"]
+    for label in wordcount.MEANS.values():
+        assert len(re.findall(rf"^  {label} +\d+\.\d{{3}} ", done.stdout, re.MULTILINE)) == 2
+
+    results = json.loads((tmp_path / "new" / "dir" / "results.json").read_text())
+    files = wordcount.find_files(0.2)
+    expected = Counter(
+        word
+        for path in files
+        for word in re.findall("[A-Za-z_]+", path.read_bytes().decode("utf-8", "replace"))
+    )
+    corpus = results["corpus"]
+    assert corpus["files"] == len(files) == len(set(files)) > 1
+    assert corpus["words"] == expected.total() > 10_000
+    assert corpus["distinct_words"] == len(expected)
+    assert corpus["megabytes"] * 1e6 == pytest.approx(sum(file.stat().st_size for file in files))
+    assert corpus["megabytes"] >= 0.2
+    assert [tuple(pair) for pair in corpus["top"]] == expected.most_common(5)
+    assert (results["threads"], results["rounds"]) == (3, 2)
+
+    gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)()
+    assert results["python"]["gil_enabled"] == gil_enabled
+    assert ("The GIL is on" in done.stdout) == gil_enabled
+
+    rows = results["results"]
+    wanted = [(variant, means) for variant in wordcount.VARIANTS for means in wordcount.MEANS]
+    assert [(row["variant"], row["means"]) for row in rows] == wanted
+    for row in rows:
+        assert row["counted_words"] == corpus["words"]
+        assert row["distinct_words"] == corpus["distinct_words"]
+        assert row["threads"] == (1 if row["means"] == "single" else 3)
+        assert len(row["seconds"]) == 2
+        assert 0 < row["min"] <= row["median"] <= row["max"]
+        speed = corpus["words"] / row["median"] / 1e6
+        assert row["million_words_per_second"] == pytest.approx(speed)
+        lock = next(r for r in rows if (r["variant"], r["means"]) == (row["variant"], "lock"))
+        assert row["relative_to_lock"] == pytest.approx(row["median"] / lock["median"])
+
+
+def test_the_whole_corpus_has_no_site_packages(wordcount: ModuleType) -> None:
+    files = wordcount.find_files()
+    assert len(files) > 100
+    assert not [file for file in files if "site-packages" in file.parts]
+    sizes = [file.stat().st_size for file in files]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_check_shows_the_first_differences(wordcount: ModuleType) -> None:
+    reference = {"lost": 3, "missing": 1, "right": 2}
+    wordcount.check("same", reference, dict(reference))
+    with pytest.raises(wordcount.WrongCount) as caught:
+        wordcount.check("one map", reference, {"lost": 2, "right": 2, "invented": 1})
+    assert str(caught.value).splitlines() == [
+        "one map: 3 words counted wrongly, first:",
+        "  'invented': 1 instead of None",
+        "  'lost': 2 instead of 3",
+        "  'missing': None instead of 1",
+    ]
+
+
+class LossyMap(dict[str, int]):
+    """Loses one count of one word."""
+
+    lost = False
+
+    def add(self, word: str) -> None:
+        if word == "self" and not self.lost:
+            self.lost = True
+        else:
+            self[word] = self.get(word, 0) + 1
+
+
+def test_a_lost_count_is_exit_status_1(
+    tmp_path: Path,
+    wordcount: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(wordcount, "ShardMap", LossyMap)
+    options = ["--limit-mb", "0.2", "--threads", "1", "--rounds", "1", "--output", str(tmp_path)]
+    assert wordcount.main(options) == 1
+    printed = capsys.readouterr()
+    assert "one ShardMap: 1 words counted wrongly" in printed.err
+    assert re.search(r"'self': \d+ instead of \d+", printed.err)
+    assert not printed.out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("variant", ["whole", "counting"])
+def test_an_error_in_a_thread_reaches_the_main_thread(
+    variant: str, wordcount: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BrokenMap(dict[str, int]):
+        def add(self, word: str) -> Any:
+            raise OSError("no more counting")
+
+    monkeypatch.setattr(wordcount, "ShardMap", BrokenMap)
+    with pytest.raises(OSError, match="no more counting"):
+        wordcount.run("shardmap", variant, wordcount.find_files(0.1), threads=3)
+
+
+@pytest.mark.parametrize("variant", ["whole", "counting"])
+def test_an_unreadable_file_leaves_no_thread_waiting(
+    variant: str, wordcount: ModuleType, tmp_path: Path
+) -> None:
+    files = [tmp_path / "absent.py", *wordcount.find_files(0.1)]
+    with pytest.raises(FileNotFoundError, match="absent"):
+        wordcount.run("lock", variant, files, threads=3)
+
+
+def test_more_threads_than_files(wordcount: ModuleType) -> None:
+    files = wordcount.find_files(0.001)
+    assert len(files) == 1
+    reference = wordcount.run("single", "whole", files, 1).counts
+    for means in wordcount.MEANS:
+        for variant in wordcount.VARIANTS:
+            assert wordcount.run(means, variant, files, threads=4).counts == reference
+
+
+@pytest.mark.parametrize("option", ["--threads", "--rounds"])
+def test_nonsense_options_are_refused(option: str, wordcount: ModuleType) -> None:
+    with pytest.raises(SystemExit) as caught:
+        wordcount.main([option, "0"])
+    assert caught.value.code == 2
