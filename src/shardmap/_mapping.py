@@ -48,7 +48,7 @@ class MappingSurface:
                 return NotImplemented
             other = dict(other.items())
         mine = SnapshotCore(self) if isinstance(self, MapCore) else self
-        if len(mine) != len(other):  # type: ignore[arg-type]
+        if len(mine) != len(other):
             return False
         # Not other[key]: a defaultdict would insert it.
         get = dict.get if isinstance(other, dict) else SnapshotCore.get

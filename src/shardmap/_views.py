@@ -7,7 +7,7 @@ read one point in time of it and never raise because another thread wrote.
 from __future__ import annotations
 
 import collections.abc
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from reprlib import recursive_repr
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -54,7 +54,7 @@ class _View:
         return f"{type(self).__name__}([{', '.join(map(repr, self))}])"
 
 
-def _all_in(elements: Iterable[Any], container: Container[Any]) -> bool:
+def _all_in(elements: Iterable[Any], container: Any) -> bool:
     # Not all(generator): a StopIteration from a key's __eq__ would become a RuntimeError.
     for element in elements:  # noqa: SIM110
         if element not in container:
