@@ -13,7 +13,6 @@ from shardmap._snapshot import Snapshot
 from shardmap._stats import ShardStats, Stats
 from shardmap._views import ITEMS
 
-_MOST_SHARDS = 65536
 _MOST_DEFAULT_SHARDS = 256
 
 
@@ -60,12 +59,10 @@ class ShardMap(MappingSurface, MapCore):
         More shards let more threads write at once; each costs 128 bytes and a little time in `len`, `clear`,
         `popitem` and at the start of an iteration. HashMap::with_capacity of Rust.
         """
-        if not isinstance(capacity, int) or not isinstance(shards, (int, type(None))):
-            raise TypeError("capacity and shards must be integers")
+        if not isinstance(capacity, int):
+            raise TypeError("capacity must be an integer")
         if capacity < 0:
             raise ValueError("capacity must not be negative")
-        if shards is not None and not 1 <= shards <= _MOST_SHARDS:
-            raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}")
         if capacity > _core._MOST_ENTRIES:
             raise MemoryError
         self: Self = _core._make(cls, shards, capacity)

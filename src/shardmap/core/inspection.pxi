@@ -22,7 +22,7 @@ cdef ShardState shard_state(Shard* shard) noexcept:
     return state
 
 
-def _shard_states(MapCore m, /):
+def _shard_states(MapCore m not None, /):
     """(size, capacity, contended, copies) of each shard, one after the other: not one point in time."""
     cdef uint32_t i
     cdef ShardState state
@@ -33,7 +33,7 @@ def _shard_states(MapCore m, /):
     return states
 
 
-def _memory(MapCore m, /):
+def _memory(MapCore m not None, /):
     """Bytes of the shards and tables, the map object itself and its keys and values left out."""
     cdef uint32_t i
     cdef uint64_t total = m.shard_count * stride_for(sizeof(Shard))
@@ -120,7 +120,7 @@ cdef bint reachable(Block* block, uint32_t entry) noexcept nogil:
     return False
 
 
-def _check(MapCore m, /):
+def _check(MapCore m not None, /):
     """Verifies every invariant of every shard at one point in time; AssertionError names the one broken."""
     cdef uint32_t i
     cdef Shard* shard
@@ -136,7 +136,3 @@ def _check(MapCore m, /):
     unlock_all(m)
     if violation != NULL:
         raise AssertionError(f"shard {i}: {violation.decode()}")
-
-
-# More than this no memory holds; a number that with_capacity can add to without overflow.
-_MOST_ENTRIES = 1 << 48

@@ -134,7 +134,7 @@ cdef class MapCore:
 
     def _iterate(self, int what, bint backward=False, /):
         """Iterates over keys (0), values (1) or items (2) of one point in time."""
-        return new_iterator(snapshot_of(self), what, backward)
+        return new_iterator(snapshot_of(self), checked(what), backward)
 
     def _chosen_shards(self):
         """The number of shards if it was chosen, else None."""
@@ -157,7 +157,11 @@ cdef MapCore blank_map(type cls, uint32_t shard_bits):
     return self
 
 
-def _make(type cls, shards, uint64_t capacity, /):
+_MOST_SHARDS = 65536
+_MOST_ENTRIES = 1 << 48     # more than any memory holds; small enough to add to
+
+
+def _make(type cls not None, shards, uint64_t capacity, /):
     """An empty map of a subclass of MapCore, in `shards` shards (None: the default), with room for `capacity`
     entries. Calls neither __new__ nor __init__ of the subclass."""
     cdef uint32_t bits = default_shard_bits
@@ -165,7 +169,13 @@ def _make(type cls, shards, uint64_t capacity, /):
     cdef uint32_t i
     cdef uint64_t each
     if shards is not None:
+        if not isinstance(shards, int):
+            raise TypeError("shards must be an integer")
+        if not 1 <= shards <= _MOST_SHARDS:
+            raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}")
         bits = (shards - 1).bit_length()
+    if capacity > _MOST_ENTRIES:
+        raise MemoryError()
     self = blank_map(cls, bits)
     self.chosen_shards = shards is not None
     if capacity != 0:
@@ -178,7 +188,7 @@ def _make(type cls, shards, uint64_t capacity, /):
     return self
 
 
-def _copy(type cls, MapCore source, /):
+def _copy(type cls not None, MapCore source not None, /):
     """A map of class `cls` equal to `source`: shares all its tables until one of the two writes. O(shards)."""
     cdef MapCore self = blank_map(cls, source.shard_bits)
     cdef PyObject** tables

@@ -57,7 +57,13 @@ cdef class SnapshotCore:
         return new_iterator(self, KEYS, True)
 
     def _iterate(self, int what, bint backward=False, /):
-        return new_iterator(self, what, backward)
+        return new_iterator(self, checked(what), backward)
+
+
+cdef int checked(int what) except -1:
+    if not KEYS <= what <= ITEMS:
+        raise ValueError("neither keys, values nor items")
+    return what
 
 
 cdef int fill_snapshot(SnapshotCore self, MapCore source) except -1:

@@ -16,6 +16,7 @@ cimport cython
 
 @cython.final
 @cython.freelist(16)
+@cython.trashcan(True)      # every chain of maps, snapshots and iterators that hold each other has tables in it
 cdef class Table:
     """The keys and values of one shard (internal)."""
 
