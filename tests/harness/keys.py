@@ -28,8 +28,9 @@ class HashKey:
         return self.hashed
 
     def __eq__(self, other: object) -> bool:
-        if self.on_eq is not None:
-            self.on_eq()
+        on_eq = self.on_eq  # once: another thread may take it away
+        if on_eq is not None:
+            on_eq()
         if not isinstance(other, HashKey):
             return NotImplemented
         return bool(self.name == other.name)

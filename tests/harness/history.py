@@ -1,0 +1,216 @@
+"""Histories of concurrent operations, and whether they are linearizable.
+
+The search is Wing and Gong's (Testing and verifying concurrent objects, 1993) with the memory of Lowe
+(Testing for linearizability, 2017): a pair of (operations done, state) that led nowhere is not tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+ABSENT = "<absent>"
+
+State = Hashable
+Model = Callable[[Any, "Operation"], tuple[bool, Any]]
+"""From a state and an operation to (was its result right, the state after it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one thread called, what came back, and between which times."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    result: Any
+    start: int
+    end: int
+
+
+class Recorder:
+    """Calls a map and records it; one for each thread. KeyError counts as the result ABSENT."""
+
+    def __init__(self, target: Any, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+        self.target = target
+        self.clock = clock
+        self.operations: list[Operation] = []
+
+    def __call__(self, name: str, *arguments: Any) -> Any:
+        call = CALLS[name]
+        target, clock = self.target, self.clock
+        start = clock()
+        try:
+            result = call(target, *arguments)
+        except KeyError:
+            result = ABSENT
+        end = clock()
+        self.operations.append(Operation(name, arguments, result, start, end))
+        return result
+
+
+def _delete(m: Any, key: Any) -> None:
+    del m[key]
+
+
+def _store(m: Any, key: Any, value: Any) -> None:
+    m[key] = value
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "[]": lambda m, key: m[key],
+    "get": lambda m, key: m.get(key, ABSENT),
+    "in": lambda m, key: key in m,
+    "set": _store,
+    "del": _delete,
+    "pop": lambda m, key: m.pop(key, ABSENT),
+    "setdefault": lambda m, key, value: m.setdefault(key, value),
+    "add": lambda m, key, delta: m.add(key, delta),
+    "popitem": lambda m: m.popitem(),
+    "clear": lambda m: m.clear(),
+    "len": lambda m: len(m),
+    "snapshot": lambda m: tuple(m.snapshot().items()),
+    "iterate": lambda m: tuple(m.items()),
+    "copy": lambda m: tuple(m.copy().items()),
+}
+
+
+# --- Models: dict's sequential behaviour ---
+
+
+def one_key(value: Any, operation: Operation) -> tuple[bool, Any]:
+    """One key; the state is its value or ABSENT."""
+    name, result = operation.name, operation.result
+    if name in ("[]", "get"):
+        return result == value, value
+    if name == "in":
+        return result == (value != ABSENT), value
+    if name == "set":
+        return True, operation.arguments[1]
+    if name == "del":
+        return (result is None) == (value != ABSENT), ABSENT
+    if name == "pop":
+        return result == value, ABSENT
+    if name == "setdefault":
+        after = operation.arguments[1] if value == ABSENT else value
+        return result == after, after
+    if name == "add":
+        after = operation.arguments[1] + (0 if value == ABSENT else value)
+        return result == after, after
+    if name == "clear":
+        return True, ABSENT
+    raise ValueError(name)
+
+
+def whole_map(items: tuple[tuple[Any, Any], ...], operation: Operation) -> tuple[bool, Any]:
+    """The whole map; the state is its items in insertion order."""
+    name, result = operation.name, operation.result
+    if name == "len":
+        return result == len(items), items
+    if name in ("snapshot", "iterate", "copy"):
+        return result == items, items
+    if name == "clear":
+        return True, ()
+    if name == "popitem":
+        return (result == items[-1], items[:-1]) if items else (result == ABSENT, items)
+    entries = dict(items)
+    key = operation.arguments[0]
+    right, value = one_key(entries.get(key, ABSENT), operation)
+    if value == ABSENT:
+        entries.pop(key, None)
+    else:
+        entries[key] = value
+    return right, tuple(entries.items())
+
+
+def by_key(operations: Iterable[Operation], keys: Iterable[Any]) -> dict[Any, list[Operation]]:
+    """The history as each key saw it: `clear`, `popitem` and `snapshot` as the operations they are on one key.
+    That each of these is linearizable follows from the whole being so, not the other way round."""
+    histories: dict[Any, list[Operation]] = {key: [] for key in keys}
+    for o in operations:
+        if o.name == "clear":
+            for history in histories.values():
+                history.append(o)
+        elif o.name in ("snapshot", "iterate", "copy"):
+            entries = dict(o.result)
+            for key, history in histories.items():
+                history.append(Operation("get", (key,), entries.get(key, ABSENT), o.start, o.end))
+        elif o.name == "popitem":
+            if o.result == ABSENT:
+                for key, history in histories.items():
+                    history.append(Operation("get", (key,), ABSENT, o.start, o.end))
+            else:
+                key, value = o.result
+                histories[key].append(Operation("pop", (key,), value, o.start, o.end))
+        elif o.name != "len":
+            histories[o.arguments[0]].append(o)
+    return histories
+
+
+# --- The search ---
+
+
+def violation(history: Iterable[Operation], model: Model, state: Any) -> str | None:
+    """None if the history is linearizable from `state`; else the operations where no order explains it."""
+    operations = sorted(history, key=lambda o: o.start)
+    # A list of calls and returns by time, doubly linked, with a head. At one time calls come first: then the
+    # operations overlap, which excuses more.
+    events = sorted(
+        [(o.start, 0, n) for n, o in enumerate(operations)]
+        + [(o.end, 1, n) for n, o in enumerate(operations)]
+    )
+    size = len(events)
+    following = list(range(1, size + 2))
+    previous = list(range(-1, size + 1))
+    number = [-1] + [n for _, _, n in events]
+    is_call = [False] + [kind == 0 for _, kind, _ in events]
+    return_of = [0] * len(operations)
+    for place in range(1, size + 1):
+        if not is_call[place]:
+            return_of[number[place]] = place
+
+    def unlink(place: int) -> None:
+        following[previous[place]] = following[place]
+        if following[place] <= size:
+            previous[following[place]] = previous[place]
+
+    def relink(place: int) -> None:
+        following[previous[place]] = place
+        if following[place] <= size:
+            previous[following[place]] = place
+
+    # Operations done: all before `first`, and first + i where bit i of `done` is set.
+    first, done = 0, 0
+    tried: set[Any] = set()
+    chosen: list[tuple[int, Any, int, int]] = []
+    furthest = 0
+    place = following[0]
+    while following[0] <= size:
+        n = number[place]
+        if is_call[place]:
+            right, after = model(state, operations[n])
+            if right:
+                new_first, new_done = first, done | (1 << (n - first))
+                while new_done & 1:
+                    new_done >>= 1
+                    new_first += 1
+                if (new_first, new_done, after) not in tried:
+                    tried.add((new_first, new_done, after))
+                    chosen.append((place, state, first, done))
+                    state, first, done = after, new_first, new_done
+                    unlink(place)
+                    unlink(return_of[n])
+                    place = following[0]
+                    furthest = max(furthest, first)
+                    continue
+            place = following[place]
+        else:
+            if not chosen:
+                around = operations[max(0, furthest - 5) : furthest + 8]
+                return "no order explains:\n" + "\n".join(map(str, around))
+            place, state, first, done = chosen.pop()
+            relink(return_of[number[place]])
+            relink(place)
+            place = following[place]
+    return None

@@ -1,0 +1,148 @@
+"""Memory: flat under churn, near dict's when full, small when empty."""
+
+from __future__ import annotations
+
+import sys
+
+from harness.process import run_python
+from shardmap import ShardMap
+
+RSS = """
+import gc, resource, sys
+from shardmap import ShardMap
+
+def rss():
+    gc.collect()
+    try:
+        with open("/proc/self/statm") as f:
+            return int(f.read().split()[1]) * resource.getpagesize()
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+"""
+
+
+def test_an_empty_map_costs_less_than_4_kib_on_2_cores() -> None:
+    m = ShardMap.with_capacity(shards=8)
+    assert sys.getsizeof(m) < 4096
+    assert sys.getsizeof(ShardMap.with_capacity(shards=1)) < 512
+    size = sys.getsizeof(m)
+    m.update((n, n) for n in range(100))
+    assert sys.getsizeof(m) > size
+    m.clear()
+    assert sys.getsizeof(m) == size
+
+
+def test_ten_thousand_empty_maps_cost_what_getsizeof_says() -> None:
+    done = run_python(
+        RSS
+        + """
+kept = [ShardMap.with_capacity(shards=8) for _ in range(100)]
+before = rss()
+kept = [ShardMap.with_capacity(shards=8) for _ in range(10_000)]
+print((rss() - before) / 10_000, sys.getsizeof(kept[0]))
+"""
+    )
+    used, said = map(float, done.stdout.split())
+    assert used < 4096
+    assert used < 1.5 * said
+
+
+def test_getsizeof_counts_tables(shards: int) -> None:
+    m = ShardMap.with_capacity(shards=shards)
+    m.update((n, n) for n in range(10_000))
+    # Key and value, a stamp, a place and an index word, at least.
+    assert sys.getsizeof(m) > 10_000 * (16 + 8 + 4 + 4)
+    assert sys.getsizeof(m) < 3 * sys.getsizeof(dict(m))
+
+
+MILLION = (
+    RSS
+    + """
+keys = ["key number %d" % n for n in range(1_000_000)]
+thing = object()
+before = rss()
+made = {kind}()
+for key in keys:
+    made[key] = thing
+print(rss() - before, sys.getsizeof(made))
+"""
+)
+
+
+def test_a_million_entries_cost_at_most_one_and_a_half_of_what_dict_needs() -> None:
+    (used_by_dict, size_of_dict), (used, size) = [
+        map(int, run_python(MILLION.format(kind=kind), timeout=120).stdout.split()) for kind in ("dict", "ShardMap")
+    ]
+    assert size <= 1.5 * size_of_dict
+    # Reached by doubling, a dict may still have its last but one table.
+    assert used <= 1.5 * max(used_by_dict, size_of_dict), (used, used_by_dict)
+
+
+CHURN = (
+    RSS
+    + """
+from collections import deque
+m = ShardMap.with_capacity(shards={shards})
+values = [object() for _ in range(100)]
+highest = []
+for step in range(20):
+    for n in range(step * {count} // 20, (step + 1) * {count} // 20):
+        key = {key}
+        m[key] = values[n % 100]
+        if n >= 1000:
+            n -= 1000
+            del m[{key}]
+    assert len(m) == 1000
+    highest.append((rss(), m.stats().capacity, sys.getsizeof(m)))
+m._check()
+first, last = highest[2], highest[-1]
+assert last[0] < first[0] + 3_000_000, highest
+assert max(capacity for _, capacity, _ in highest) < {most}, highest
+assert last[2] < 2 * first[2], highest
+"""
+)
+
+
+def churn(count: int, shards: int = 8, key: str = "n", most: int = 20_000, timeout: float = 120) -> None:
+    run_python(CHURN.format(count=count, shards=shards, key=key, most=most), timeout=timeout)
+
+
+def test_inserting_and_deleting_fresh_keys_keeps_memory_flat() -> None:
+    churn(2_000_000, shards=8, most=10_000)
+
+
+def test_so_it_does_with_text_keys_in_one_shard() -> None:
+    churn(500_000, shards=1, key="str(n)", most=10_000)
+
+
+def test_so_it_does_with_tuples_in_many_shards() -> None:
+    churn(300_000, shards=64, key="(n, n)", most=20_000)
+
+
+def test_taking_snapshots_all_the_time_keeps_memory_flat() -> None:
+    run_python(
+        RSS
+        + """
+m = ShardMap(zip(range(1000), range(1000)))
+for n in range(200):
+    m.snapshot(); m[n % 1000] = object(); m.copy().clear()
+before = rss()
+for n in range(20_000):
+    snapshot = m.snapshot()
+    m[n % 1000] = object()
+    copied = m.copy()
+    copied.pop(n % 1000)
+    next(iter(m))
+assert rss() < before + 3_000_000, (rss(), before)
+"""
+    )
+
+
+def test_a_map_that_shrank_gives_memory_back(shards: int) -> None:
+    m = ShardMap.with_capacity(shards=shards)
+    m.update((n, n) for n in range(400_000))
+    full = sys.getsizeof(m)
+    for n in range(399_000):
+        del m[n]
+    m._check()
+    assert sys.getsizeof(m) < full / (8 if shards < 64 else 2)  # small tables are left as they are
