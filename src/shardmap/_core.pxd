@@ -152,6 +152,7 @@ cdef struct Cursor:
     uint64_t stamp
     Block* block
     uint32_t entry
+    uint32_t rank           # of the shard: decides between equal stamps
 
 
 # --- Extension types -----------------------------------------------------------------------------------

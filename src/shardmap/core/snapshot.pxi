@@ -113,6 +113,12 @@ cdef inline bint settle(Cursor* cursor, bint backward) noexcept nogil:
     return False
 
 
+cdef inline bint comes_before(Cursor* a, Cursor* b) noexcept nogil:
+    # Clocks tick in steps: entries that two threads insert in one step have equal stamps, and any order will do
+    # that is the same forward, backward and for popitem.
+    return a.stamp < b.stamp or (a.stamp == b.stamp and a.rank < b.rank)
+
+
 cdef void sift_down(Cursor* heap, uint32_t size, uint32_t at) noexcept nogil:
     cdef Cursor moving = heap[at]
     cdef uint32_t child
@@ -120,9 +126,9 @@ cdef void sift_down(Cursor* heap, uint32_t size, uint32_t at) noexcept nogil:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and heap[child + 1].stamp < heap[child].stamp:
+        if child + 1 < size and comes_before(&heap[child + 1], &heap[child]):
             child += 1
-        if heap[child].stamp >= moving.stamp:
+        if comes_before(&moving, &heap[child]):
             break
         heap[at] = heap[child]
         at = child
@@ -145,6 +151,7 @@ cdef SnapshotIterator new_iterator(SnapshotCore snapshot, int what, bint backwar
         block = block_of(snapshot.tables[i])
         cursor = &self.heap[size]
         cursor.block = block
+        cursor.rank = snapshot.table_count - i if backward else i
         cursor.entry = end_of_entries(block) - 1 if backward else first_entry(block)
         size += settle(cursor, backward)
     self.heap_size = size
