@@ -1,7 +1,7 @@
 # Declarations of the core: C functions, the shapes in memory, the extension types' fields.
 
 from cpython.object cimport PyObject, PyTypeObject
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, intptr_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 
 # --- C ---------------------------------------------------------------------------------------------
@@ -27,6 +27,8 @@ cdef extern from "pthread.h" nogil:
     ctypedef struct pthread_mutex_t:
         pass
     ctypedef struct pthread_mutexattr_t:
+        pass
+    ctypedef struct pthread_cond_t:
         pass
     int pthread_mutex_init(pthread_mutex_t*, const pthread_mutexattr_t*)
     int pthread_mutex_destroy(pthread_mutex_t*)
@@ -75,7 +77,7 @@ cdef enum Found:
 
 cdef struct Entry:
     PyObject* key       # owned; NULL once removed
-    PyObject* value     # owned; NULL once removed
+    PyObject* value     # owned, or a number (core/value.pxi); NULL once removed
 
 # One allocation: this head, then index, entries, stamps, places. Essay in core/block.pxi.
 cdef struct Block:
@@ -96,11 +98,43 @@ cdef struct Block:
     uint32_t head
     uint32_t tail
 
+cdef struct Waiter
+
+cdef struct KeyLock:
+    KeyLock* next
+    PyObject* key           # owned; NULL: the guard of a place (lock_many)
+    uint32_t place
+    bint closed             # the holder's function runs: the holder itself may not write from within
+    uint64_t serial
+    unsigned long owner     # thread
+    Waiter* first
+    Waiter* last
+
+cdef struct Waiter:
+    Waiter* next            # in the lock's queue
+    Waiter* newer           # in the list of all who wait
+    Waiter* older
+    KeyLock* lock
+    unsigned long thread
+    bint closed
+    bint for_ever
+    bint granted
+    pthread_cond_t wake
+
+# A writer's way past the key locks of its shard.
+cdef struct Pass:
+    uint64_t cleared        # locks up to this serial are of other keys
+    uint64_t matched        # the lock of this serial is of an equal key
+    KeyLock* held           # taken on the way; handed on at the end
+    KeyLock* granted        # the caller's own, which it may write under although it is closed
+
 cdef struct Shard:
     pthread_mutex_t mutex
     PyObject* table         # owned, and one share of it; never NULL; NOTHING until the first insertion
     uint64_t size_word      # version << 32 | live entries: for len() without locks
     uint64_t epoch          # grows whenever positions in the block lose their meaning
+    KeyLock* key_locks      # of this shard's keys; almost always none
+    uint64_t lock_serial    # of the newest
     uint64_t contended      # acquisitions that found the mutex taken
     uint64_t copies         # of the table, because a snapshot shared it
 
@@ -147,6 +181,15 @@ cdef class SnapshotCore:
     cdef uint32_t table_count
     cdef uint32_t shard_bits
     cdef Py_ssize_t live
+
+cdef class KeyEntry:
+    cdef object __weakref__
+    cdef MapCore source
+    cdef object key
+    cdef object timeout
+    cdef Shard* shard
+    cdef KeyLock* lock          # held, or NULL
+    cdef bint guard             # of the key's place, not of the key
 
 cdef class SnapshotIterator:
     cdef SnapshotCore snapshot  # None once exhausted

@@ -17,14 +17,18 @@ One file a concern, in core/, from the bottom up. Read core/shard.pxi first: its
 """
 
 include "core/memory.pxi"
+include "core/value.pxi"
 include "core/block.pxi"
 include "core/table.pxi"
 include "core/shard.pxi"
 include "core/fork.pxi"
 include "core/lookup.pxi"
+include "core/keylock.pxi"
 include "core/operations.pxi"
 include "core/snapshot.pxi"
+include "core/entry.pxi"
 include "core/map.pxi"
+include "core/construct.pxi"
 include "core/inspection.pxi"
 
 sm_stamp_init()

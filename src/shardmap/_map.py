@@ -7,7 +7,8 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any, Self
 
 from shardmap import _core
-from shardmap._core import MapCore
+from shardmap._core import KeyEntry, MapCore
+from shardmap._locks import LockedMany as _LockedMany
 from shardmap._mapping import MappingSurface
 from shardmap._snapshot import Snapshot
 from shardmap._stats import ShardStats, Stats
@@ -122,6 +123,23 @@ class ShardMap(MappingSurface, MapCore):
         """update(other), and like dict's not a subclass's update. dict.__ior__."""
         MapCore.update(self, other)
         return self
+
+    def lock(self, key: Any, timeout: float | None = None) -> KeyEntry:
+        """`with m.lock(key) as entry:` holds one entry for as long as the block takes, whether or not it exists:
+        entry.value, get(default), set(value), delete(), exists. Other threads that write the key (or compute it,
+        or lock it) wait, first come first served; readers do not, and other keys are not delayed. The thread
+        that holds it may also write the key through the map.
+
+        TimeoutError after `timeout` seconds; RuntimeError if this thread holds the lock already, or if waiting
+        would be a deadlock. While the block lasts, `clear` and `popitem` of this entry by others wait too.
+        """
+        return self._lock(key, timeout)
+
+    def lock_many(self, keys: Iterable[Any], timeout: float | None = None) -> _LockedMany:
+        """`with m.lock_many(keys) as entries:` holds several entries at once; entries is a dict from each key to its
+        entry (see lock). They are taken in one order for the whole map, so threads that ask for the same keys
+        in any order do not deadlock. `timeout` is for all of them together."""
+        return _LockedMany(self, keys, timeout)
 
     def stats(self) -> Stats:
         """Sizes, capacities and counters of each shard. O(shards)."""

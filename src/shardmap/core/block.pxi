@@ -225,5 +225,5 @@ cdef void block_dispose(Block* block) noexcept:
         value = block.entries[entry].value
         if key != NULL:
             decref(key)
-            decref(value)
+            let_go(value)
     free(block)

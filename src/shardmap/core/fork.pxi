@@ -3,7 +3,7 @@
 # The thread that forks is attached; so no other thread is attached and in the middle of a change (GIL,
 # or the world stopped around os.fork), and every table is whole. But a detached thread may own a mutex
 # for the moment between waiting for it and letting it go, and in the child that thread is gone. So all
-# mutexes of all live maps are made anew there. pthread_atfork is run for forks from C as well.
+# mutexes of all live maps are made anew there, and the key locks of threads that are gone are dropped. pthread_atfork is run for forks from C as well.
 
 cdef pthread_mutex_t live_maps_mutex
 cdef PyObject* newest_map = NULL        # borrowed: a map leaves the list as it dies
@@ -43,13 +43,19 @@ cdef void after_fork_in_parent() noexcept:
 
 
 cdef void after_fork_in_child() noexcept:
+    global newest_waiter
     cdef PyObject* m = newest_map
+    cdef Shard* shard
     cdef uint32_t i
     while m != NULL:
         for i in range((<MapCore>m).shard_count):
-            pthread_mutex_init(&(<Shard*>((<MapCore>m).shards + i * stride_for(sizeof(Shard)))).mutex, NULL)
+            shard = <Shard*>((<MapCore>m).shards + i * stride_for(sizeof(Shard)))
+            pthread_mutex_init(&shard.mutex, NULL)
+            drop_lost_key_locks(shard)
         m = (<MapCore>m).older
     pthread_mutex_init(&live_maps_mutex, NULL)
+    pthread_mutex_init(&waiters_mutex, NULL)
+    newest_waiter = NULL
 
 
 pthread_mutex_init(&live_maps_mutex, NULL)

@@ -3,7 +3,6 @@
 from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_Next
 from cpython.sequence cimport PySequence_Fast
 
-cdef object MISSING = object()      # "no default given"
 cdef uint32_t default_shard_bits = 0
 
 
@@ -43,7 +42,7 @@ cdef class MapCore:
         dict.__getitem__."""
         cdef PyObject* value = NULL
         if map_get(self, <PyObject*>key, &value) == PRESENT:
-            return steal(value)
+            return steal(boxed(value))
         return missing(self, key)
 
     def __setitem__(self, key, value):
@@ -52,10 +51,8 @@ cdef class MapCore:
 
     def __delitem__(self, key):
         """Removes the entry; KeyError without one. Linearizable. dict.__delitem__."""
-        cdef PyObject* value = NULL
-        if map_remove(self, <PyObject*>key, &value) == ABSENT:
+        if map_write(self, <PyObject*>key, NULL, ALWAYS, NULL, NULL, NULL) == ABSENT:
             raise KeyError(key)
-        decref(value)
 
     def __iter__(self):
         """Iterates over the keys of one point in time, in insertion order. dict.__iter__."""
@@ -69,24 +66,24 @@ cdef class MapCore:
         """The value of `key`, or `default`. Linearizable. dict.get."""
         cdef PyObject* value = NULL
         if map_get(self, <PyObject*>key, &value) == PRESENT:
-            return steal(value)
+            return steal(boxed(value))
         return default
 
     def setdefault(self, key, default=None, /):
         """The value of `key`; without one, inserts `default` and returns it. One operation: of many threads that
         ask at once, one inserts, and all get the same value. Linearizable. dict.setdefault."""
         cdef PyObject* value = NULL
-        if map_setdefault(self, <PyObject*>key, <PyObject*>default, &value) == PRESENT:
+        if map_write(self, <PyObject*>key, <PyObject*>default, IF_ABSENT, NULL, &value, NULL) == PRESENT:
             return steal(value)
         return default
 
-    def pop(self, key, default=MISSING, /):
+    def pop(self, key, default=NO_DEFAULT, /):
         """Removes the entry and returns its value; without one, `default` or KeyError. Of many threads that pop
         one entry, one gets it. Linearizable. dict.pop."""
         cdef PyObject* value = NULL
-        if map_remove(self, <PyObject*>key, &value) == PRESENT:
+        if map_write(self, <PyObject*>key, NULL, ALWAYS, NULL, &value, NULL) == PRESENT:
             return steal(value)
-        if default is MISSING:
+        if default is NO_DEFAULT:
             raise KeyError(key)
         return default
 
@@ -112,25 +109,165 @@ cdef class MapCore:
         whole is not: others see it happen. From a ShardMap: from one point in time of it. dict.update."""
         update_from_arguments(self, "update", args, kwargs)
 
+    # --- Compound operations: what would be several steps of a dict, as one ---
+    #
+    # Two ways, and each method says which. Functions run under the key's lock (keylock.pxi): exactly once, while
+    # others that write the key wait. Comparisons (compare_and_set, update_max) and `+` run without any lock on
+    # the value seen, and the new value goes in only if the entry still holds that very value; else again.
+
     def add(self, key, delta=1, default=0, /):
-        """Adds `delta` to the number stored for `key`, to `default` without one, and returns the sum. No other
-        thread's update is lost. Linearizable, plain writes included. `+` of the stored object may run more
-        than once if others write the same key meanwhile, outside of any lock. Like
-        collections.Counter's `c[key] += delta`."""
-        cdef PyObject* old = NULL
-        cdef Found found, done
-        cdef object total
+        """Adds `delta` to the number stored for `key` (to `default` without one) and returns the sum. Linearizable,
+        plain writes included: no update is lost. Ints of 63 bits and floats run no Python code and are added under
+        the shard's lock; for anything else `+` runs outside of any lock, and again if the entry changed meanwhile.
+        Like `c[key] += delta` of a collections.Counter under a lock."""
+        cdef PyObject* old
+        cdef PyObject* total = NULL
+        cdef Found found
+        if map_add(self, <PyObject*>key, <PyObject*>delta, <PyObject*>default, &total):
+            return steal(total)
         while True:
             old = NULL
             found = map_get(self, <PyObject*>key, &old)
             try:
-                total = steal(number_add(<PyObject*>default if found == ABSENT else old, <PyObject*>delta))
-                done = map_replace_same(self, <PyObject*>key, old, <PyObject*>total)
+                result = (default if found == ABSENT else boxed_copy(old)) + delta
+                if map_write(self, <PyObject*>key, <PyObject*>result, IF_SAME, old, NULL, NULL) == PRESENT:
+                    return result
             finally:
-                if old != NULL:
-                    decref(old)
-            if done == PRESENT:
-                return total
+                let_go_if(old)
+
+    def update_max(self, key, value, /):
+        """Stores `value` if there is no entry or it is greater than the stored value; returns what the map then holds.
+        Linearizable. `<` runs outside of any lock, and again if the entry changed meanwhile."""
+        return extreme(self, key, value, False)
+
+    def update_min(self, key, value, /):
+        """Stores `value` if there is no entry or it is less than the stored value; returns what the map then holds.
+        Linearizable. `<` runs outside of any lock, and again if the entry changed meanwhile."""
+        return extreme(self, key, value, True)
+
+    def exchange(self, key, value, /):
+        """Inserts or overwrites, and returns the value before, or MISSING. Linearizable. Map.put of Java."""
+        cdef PyObject* old = NULL
+        if map_write(self, <PyObject*>key, <PyObject*>value, ALWAYS, NULL, &old, NULL) == PRESENT:
+            return steal(old)
+        return MISSING
+
+    def replace(self, key, value, /):
+        """Overwrites if there is an entry, and returns the value before; else does nothing and returns MISSING.
+        Linearizable. Map.replace of Java."""
+        cdef PyObject* old = NULL
+        if map_write(self, <PyObject*>key, <PyObject*>value, IF_PRESENT, NULL, &old, NULL) == PRESENT:
+            return steal(old)
+        return MISSING
+
+    def compare_and_set(self, key, expected, new, /):
+        """Stores `new` if the entry's value is `expected`: the same object, or equal to it (`==`, as `in` a list does).
+        MISSING as `expected`: if there is no entry; as `new`: removes it. Returns whether it was done. Linearizable.
+        `==` runs outside of any lock, and again if the entry changed meanwhile. ConcurrentMap.replace(k, old, new)."""
+        return compare_and_write(self, key, expected, NULL if new is MISSING else <PyObject*>new)
+
+    def compare_and_delete(self, key, expected, /):
+        """Removes the entry if its value is `expected` (see compare_and_set). Returns whether it was done.
+        ConcurrentMap.remove(key, value) of Java."""
+        if expected is MISSING:
+            return False
+        return compare_and_write(self, key, expected, NULL)
+
+    def compute(self, key, function, /):
+        """Stores function(key, value), with MISSING for the value if there is no entry, and returns it. If it returns
+        MISSING there is no entry afterwards. The function runs exactly once, under the key's lock: other threads
+        that write the key wait, those that read it see the value from before. If it raises, nothing is changed.
+        RuntimeError if it writes this key itself, or waits for a thread that waits for this key. Linearizable.
+        ConcurrentHashMap.compute."""
+        cdef PyObject* value = NULL
+        cdef Position at
+        cdef KeyLock* held = take_to_compute(self, <PyObject*>key, &at)
+        try:
+            if map_get_object(self, <PyObject*>key, &value) == PRESENT:
+                result = function(key, steal(value))
+            else:
+                result = function(key, MISSING)
+            write_computed(self, key, result, held)
+            return result
+        finally:
+            release_key_lock(at.shard, held)
+
+    def compute_if_absent(self, key, function, /):
+        """The value of `key`; without one, stores function(key) and returns it (MISSING: stores nothing). However many
+        threads ask at once, the function runs exactly once for each insertion: the others wait for this key only,
+        and get its value. If it raises, nothing is inserted, the caller gets the exception, and one of those who
+        wait tries next. Otherwise as compute. ConcurrentHashMap.computeIfAbsent."""
+        cdef PyObject* value = NULL
+        cdef Position at
+        cdef KeyLock* held
+        if map_get_object(self, <PyObject*>key, &value) == PRESENT:
+            return steal(value)
+        held = take_to_compute(self, <PyObject*>key, &at)
+        try:
+            if map_get_object(self, <PyObject*>key, &value) == PRESENT:
+                return steal(value)
+            result = function(key)
+            write_computed(self, key, result, held)
+            return result
+        finally:
+            release_key_lock(at.shard, held)
+
+    def compute_if_present(self, key, function, /):
+        """Stores function(key, value) if there is an entry, and returns it (MISSING: removes the entry); returns MISSING
+        if there is none. Otherwise as compute. ConcurrentHashMap.computeIfPresent."""
+        cdef PyObject* value = NULL
+        cdef Position at
+        cdef KeyLock* held
+        if map_contains(self, <PyObject*>key) == ABSENT:
+            return MISSING
+        held = take_to_compute(self, <PyObject*>key, &at)
+        try:
+            if map_get_object(self, <PyObject*>key, &value) == ABSENT:
+                return MISSING
+            result = function(key, steal(value))
+            write_computed(self, key, result, held)
+            return result
+        finally:
+            release_key_lock(at.shard, held)
+
+    def merge(self, key, value, function, /):
+        """Stores `value` if there is no entry, else function(old, value) (MISSING: removes the entry); returns what the
+        map then holds. Otherwise as compute. ConcurrentHashMap.merge."""
+        cdef PyObject* old = NULL
+        cdef Position at
+        cdef KeyLock* held = take_to_compute(self, <PyObject*>key, &at)
+        try:
+            result = value
+            if map_get_object(self, <PyObject*>key, &old) == PRESENT:
+                result = function(steal(old), value)
+            write_computed(self, key, result, held)
+            return result
+        finally:
+            release_key_lock(at.shard, held)
+
+    def retain(self, predicate, /):
+        """Removes every entry for which predicate(key, value) is false, and returns how many. Each removal is
+        linearizable: only the value that was asked about is removed; if another thread stored a new one, it is
+        asked about again. The function runs outside of any lock. HashMap::retain of Rust."""
+        cdef PyObject* value
+        cdef Py_ssize_t removed = 0
+        for key in new_iterator(snapshot_of(self), KEYS, False):
+            while True:
+                value = NULL
+                if map_get(self, <PyObject*>key, &value) == ABSENT:
+                    break
+                try:
+                    if predicate(key, boxed_copy(value)):
+                        break
+                    if map_write(self, <PyObject*>key, NULL, IF_SAME, value, NULL, NULL) == PRESENT:
+                        removed += 1
+                        break
+                finally:
+                    let_go(value)
+        return removed
+
+    def _lock(self, key, timeout=None, /):
+        return key_entry(self, key, timeout)
 
     def _iterate(self, int what, bint backward=False, /):
         """Iterates over keys (0), values (1) or items (2) of one point in time."""
@@ -139,138 +276,3 @@ cdef class MapCore:
     def _chosen_shards(self):
         """The number of shards if it was chosen, else None."""
         return self.shard_count if self.chosen_shards else None
-
-
-# --- Other ways to make a map. Each makes the object itself, so nobody else can know it yet. ---
-
-cdef extern from "math.h" nogil:
-    double sqrt(double)
-
-
-cdef MapCore blank_map(type cls, uint32_t shard_bits):
-    cdef MapCore self = MapCore.__new__(cls)
-    if self.shard_bits != shard_bits:
-        delist(self)
-        drop_shards(self)
-        make_shards(self, shard_bits)
-        enlist(self)
-    return self
-
-
-_MOST_SHARDS = 65536
-_MOST_ENTRIES = 1 << 48     # more than any memory holds; small enough to add to
-
-
-def _make(type cls not None, shards, uint64_t capacity, /):
-    """An empty map of a subclass of MapCore, in `shards` shards (None: the default), with room for `capacity`
-    entries. Calls neither __new__ nor __init__ of the subclass."""
-    cdef uint32_t bits = default_shard_bits
-    cdef MapCore self
-    cdef uint32_t i
-    cdef uint64_t each
-    if shards is not None:
-        if not isinstance(shards, int):
-            raise TypeError("shards must be an integer")
-        if not 1 <= shards <= _MOST_SHARDS:
-            raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}")
-        bits = (shards - 1).bit_length()
-    if capacity > _MOST_ENTRIES:
-        raise MemoryError()
-    self = blank_map(cls, bits)
-    self.chosen_shards = shards is not None
-    if capacity != 0:
-        # Hashes spread like balls thrown: room for the fullest shard, four standard deviations up.
-        each = (capacity + self.shard_count - 1) >> self.shard_bits
-        if self.shard_count > 1:
-            each += <uint64_t>(4 * sqrt(<double>each))
-        for i in range(self.shard_count):
-            shard_at(self, i).table = table_new(each)
-    return self
-
-
-def _copy(type cls not None, MapCore source not None, /):
-    """A map of class `cls` equal to `source`: shares all its tables until one of the two writes. O(shards)."""
-    cdef MapCore self = blank_map(cls, source.shard_bits)
-    cdef PyObject** tables
-    cdef Py_ssize_t live = 0
-    cdef uint32_t i
-    cdef Shard* shard
-    self.chosen_shards = source.chosen_shards
-    sm_note_use(<PyObject*>source, &source.seen)
-    tables = map_share_tables(source, &live)
-    for i in range(self.shard_count):
-        shard = shard_at(self, i)
-        shard.table = tables[i]
-        note_size(shard, block_of(tables[i]))
-    free(tables)
-    return self
-
-
-cdef object missing(MapCore self, key):
-    method = getattr(type(self), "__missing__", None)
-    if method is None:
-        raise KeyError(key)
-    return method(self, key)
-
-
-# --- update ---
-
-cdef int update_from_arguments(MapCore self, str function, tuple args, dict kwargs) except -1:
-    if len(args) > 1:
-        raise TypeError(f"{function} expected at most 1 argument, got {len(args)}")
-    if args:
-        update_from(self, args[0])
-    for key, value in kwargs.items():
-        map_set(self, <PyObject*>key, <PyObject*>value)
-    return 0
-
-
-cdef int update_from(MapCore self, other) except -1:
-    cdef SnapshotCore snapshot
-    # Subclasses that iterate in their own way are asked for their keys, as by dict.
-    if PyDict_Check(other) and type(other).__iter__ is dict.__iter__:
-        # A copy of our own cannot change under us while keys are compared.
-        update_from_dict(self, PyDict_Copy(other))
-    elif iterates_as_ours(other):
-        if other is not self:
-            snapshot = snapshot_of(other) if isinstance(other, MapCore) else other
-            for key, value in new_iterator(snapshot, ITEMS, False):
-                map_set(self, <PyObject*>key, <PyObject*>value)
-    elif hasattr(other, "keys"):
-        for key in other.keys():
-            value = other[key]
-            map_set(self, <PyObject*>key, <PyObject*>value)
-    else:
-        update_from_pairs(self, other)
-    return 0
-
-
-cdef bint iterates_as_ours(other) except -1:
-    if isinstance(other, MapCore):
-        return type(other).__iter__ is MapCore.__iter__
-    return isinstance(other, SnapshotCore) and type(other).__iter__ is SnapshotCore.__iter__
-
-
-cdef int update_from_dict(MapCore self, dict private) except -1:
-    cdef PyObject* key
-    cdef PyObject* value
-    cdef Py_ssize_t position = 0
-    while PyDict_Next(private, &position, &key, &value):
-        map_set(self, key, value)
-    return 0
-
-
-cdef int update_from_pairs(MapCore self, pairs) except -1:
-    cdef Py_ssize_t number = 0
-    for pair in pairs:
-        try:
-            pair = tuple(PySequence_Fast(pair, "object is not iterable"))
-        except TypeError as error:
-            error.add_note(f"Cannot convert dictionary update sequence element #{number} to a sequence")
-            raise
-        if len(pair) != 2:
-            raise ValueError(f"dictionary update sequence element #{number} has length {len(pair)}; 2 is required")
-        key, value = pair
-        map_set(self, <PyObject*>key, <PyObject*>value)
-        number += 1
-    return 0

@@ -77,7 +77,7 @@ cdef bint insert_found_absent(Position* at, PyObject* key, PyObject* value) noex
             return False
         at.word = empty_word(at.block, at.place)
     incref(key)
-    incref(value)
+    hold(value)
     append(at.block, at.word, at.place, key, value, sm_stamp_now())
     note_size(at.shard, at.block)
     leave(at)
@@ -100,10 +100,31 @@ cdef Block* remove_found(Position* at, PyObject** key, PyObject** value) noexcep
     return old
 
 
-# --- One key ---
+cdef inline bint has_box(PyObject* raw, PyObject* box) noexcept:
+    """Whether `box`, an int or NULL, is the number that `raw` is."""
+    cdef int overflow = 0
+    return box != NULL and long_long_of(box, &overflow) == number_of(raw)
+
+
+cdef bint is_boxed(Position* at, PyObject* raw, PyObject** box) except -1:
+    """Whether the value that is about to be taken out is at hand as an object: itself, or a number's int in `box`.
+    If not, makes it with the mutex let go, which is then held again, and the caller starts over: once the entry
+    is out nothing may fail."""
+    if not is_number(raw) or has_box(raw, box[0]):
+        return True
+    leave(at)
+    if box[0] != NULL:
+        decref(box[0])
+        box[0] = NULL
+    box[0] = boxed(raw)
+    lock(at.shard)
+    return False
+
+
+# --- One key: reading ---
 
 cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAILED:
-    """PRESENT: `value` is a new reference."""
+    """PRESENT: `value` is a reference of the caller's to the value as it stands in the entry (core/value.pxi)."""
     cdef Position at
     cdef Found found
     sm_note_use(<PyObject*>m, &m.seen)
@@ -111,7 +132,7 @@ cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAI
     found = find(key, &at)
     if found == PRESENT:
         value[0] = at.block.entries[at.entry].value
-        incref(value[0])
+        hold(value[0])
     leave(&at)
     return found
 
@@ -126,146 +147,311 @@ cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
     return found
 
 
-cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
+cdef Found map_get_object(MapCore m, PyObject* key, PyObject** value) except FAILED:
+    """The same, as an object."""
+    cdef Found found = map_get(m, key, value)
+    if found == PRESENT:
+        value[0] = boxed(value[0])
+    return found
+
+
+# --- One key: writing ---
+#
+# One loop for all: find the key; wait if another thread holds the key's lock; get the shard a table of its
+# own; each of these may let the mutex go, and then it starts over. What is left is done in one go.
+
+cdef enum Write:
+    ALWAYS = 0              # insert or overwrite
+    IF_ABSENT = 1           # insert only
+    IF_PRESENT = 2          # overwrite only
+    IF_SAME = 3             # only where the entry holds `expected` itself; NULL: only where there is no entry
+
+
+cdef Found map_write(MapCore m, PyObject* key, PyObject* value, Write when, PyObject* expected,
+                     PyObject** old, KeyLock* granted) except FAILED:
+    """Writes `value` as `when` says; a value of NULL removes. The answer tells whether there was an entry; for
+    IF_SAME, whether it was done. `old`, if not NULL: a reference to the value that was there, as an object
+    (for IF_ABSENT, to the one that is there)."""
     cdef Position at
+    sm_note_use(<PyObject*>m, &m.seen)
+    aim(m, key, &at)
+    lock(at.shard)
+    return write_locked(&at, key, value, when, expected, old, granted)
+
+
+cdef Found write_locked(Position* at, PyObject* key, PyObject* value, Write when, PyObject* expected,
+                        PyObject** old, KeyLock* granted) except FAILED:
+    """The same with the key aimed at and the mutex held; lets it go."""
+    cdef Pass way
     cdef Found found
+    cdef PyObject* box = NULL
+    cdef PyObject* old_key = NULL
+    cdef PyObject* old_value
+    cdef Block* old_block
+    cdef bint wanted
+    start_pass(&way, granted)
+    try:
+        while True:
+            found = find_locked(key, at)
+            if at.shard.key_locks != NULL and not may_pass(at, key, &way):
+                continue
+            wanted = True
+            old_value = NULL
+            if found == PRESENT:
+                old_value = at.block.entries[at.entry].value
+                if when == IF_ABSENT:
+                    if old != NULL:
+                        old[0] = old_value
+                        hold(old_value)
+                    wanted = False
+                elif when == IF_SAME:
+                    wanted = old_value == expected
+                    if not wanted:
+                        found = ABSENT
+                elif old_value == value and old == NULL:
+                    wanted = False      # nothing to write: the entry's cache line stays with its readers
+            elif when == IF_PRESENT or value == NULL and when == ALWAYS:
+                wanted = False
+            elif when == IF_SAME:
+                wanted = expected == NULL and value != NULL
+                if expected == NULL:
+                    found = PRESENT
+            if not wanted:
+                leave(at)
+                if when == IF_ABSENT and old != NULL and found == PRESENT:
+                    old[0] = boxed(old_value)
+                return found
+            if is_shared(at.shard.table):
+                make_writable(at)
+                continue
+            if old_value == NULL:
+                if not insert_found_absent(at, key, value):
+                    deny_memory()
+                return found
+            if old != NULL and not is_boxed(at, old_value, &box):
+                continue
+            if value == NULL:
+                old_block = remove_found(at, &old_key, &old_value)
+                leave(at)
+                retire(old_block)
+                decref(old_key)
+            else:
+                hold(value)
+                at.block.entries[at.entry].value = value
+                leave(at)
+            if old == NULL:
+                let_go(old_value)
+            elif is_number(old_value):
+                old[0] = box
+                box = NULL
+            else:
+                old[0] = old_value
+            return found
+    finally:
+        if box != NULL:
+            decref(box)
+        if way.held != NULL:
+            release_key_lock(at.shard, way.held)
+
+
+cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
+    """map_write(ALWAYS) with the usual case, overwriting in a table of one's own, in front."""
+    cdef Position at
     cdef PyObject* old
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
-    lock(at.shard)
-    while True:
-        found = find_locked(key, &at)
-        if found == PRESENT and at.block.entries[at.entry].value == value:
-            leave(&at)      # nothing to write: the entry's cache line stays with its readers
+    if find(key, &at) == PRESENT and at.shard.key_locks == NULL:
+        old = at.block.entries[at.entry].value
+        if old == value:
+            leave(&at)
             return PRESENT
-        if is_shared(at.shard.table):
-            make_writable(&at)
-        elif found == PRESENT:
-            old = at.block.entries[at.entry].value
+        if not is_shared(at.shard.table):
             incref(value)
             at.block.entries[at.entry].value = value
             leave(&at)
-            decref(old)
+            let_go(old)
             return PRESENT
-        else:
-            if not insert_found_absent(&at, key, value):
-                deny_memory()
-            return ABSENT
+    elif at.shard.key_locks == NULL and not is_shared(at.shard.table):
+        if not insert_found_absent(&at, key, value):
+            deny_memory()
+        return ABSENT
+    return write_locked(&at, key, value, ALWAYS, NULL, NULL, NULL)
 
 
-cdef Found map_setdefault(MapCore m, PyObject* key, PyObject* value, PyObject** existing) except FAILED:
-    """PRESENT: `existing` is a new reference, nothing changed. ABSENT: `value` was inserted."""
+cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
+    """Adds where no Python code is needed: exact ints of 63 bits and exact floats. False, and nothing done, where it
+    is. `total`: a reference to the sum."""
     cdef Position at
+    cdef Pass way
     cdef Found found
+    cdef int64_t number = 0, more = 0, first = 0
+    cdef bint whole = as_number(delta, &more), floating = is_exact_float(delta)
+    cdef PyObject* old = NULL
+    cdef PyObject* new = NULL
+    cdef PyObject* fresh = NULL         # a float that nobody else knows yet: made before, filled in under the mutex
+    cdef double sum
+    if not whole and not floating:
+        return False
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
+    start_pass(&way, NULL)
     lock(at.shard)
-    while True:
-        found = find_locked(key, &at)
-        if found == PRESENT:
-            existing[0] = at.block.entries[at.entry].value
-            incref(existing[0])
-            leave(&at)
-            return PRESENT
-        if is_shared(at.shard.table):
-            make_writable(&at)
-        else:
-            if not insert_found_absent(&at, key, value):
+    try:
+        while True:
+            found = find_locked(key, &at)
+            if at.shard.key_locks != NULL and not may_pass(&at, key, &way):
+                continue
+            old = at.block.entries[at.entry].value if found == PRESENT else default
+            new = NULL
+            if as_number(old, &number) and whole:
+                if fits(number + more):
+                    new = raw_of(number + more)
+            elif not is_number(old) and is_exact_float(old) or floating and as_number(old, &number):
+                if fresh == NULL:
+                    leave(&at)
+                    fresh = new_float(0.0)
+                    lock(at.shard)
+                    continue
+                sum = <double>number if is_number(old) or not is_exact_float(old) else float_value(old)
+                sum += float_value(delta) if floating else <double>more
+                set_float(fresh, sum)
+                new = fresh
+            if new == NULL:
+                leave(&at)
+                return False
+            if is_shared(at.shard.table):
+                make_writable(&at)
+                continue
+            if found == PRESENT:
+                hold(new)
+                at.block.entries[at.entry].value = new
+                leave(&at)
+                let_go(old)
+            elif not insert_found_absent(&at, key, new):
                 deny_memory()
-            return ABSENT
-
-
-cdef Found map_replace_same(MapCore m, PyObject* key, PyObject* expected, PyObject* value) except FAILED:
-    """Puts `value` in place of the very object `expected`, or where there is no entry if `expected` is NULL.
-    PRESENT: done. ABSENT: the map holds something else; nothing changed."""
-    cdef Position at
-    cdef Found found
-    aim(m, key, &at)
-    lock(at.shard)
-    while True:
-        found = find_locked(key, &at)
-        if (found == PRESENT) != (expected != NULL) or (
-                found == PRESENT and at.block.entries[at.entry].value != expected):
-            leave(&at)
-            return ABSENT
-        if is_shared(at.shard.table):
-            make_writable(&at)
-        elif found == PRESENT:
-            incref(value)
-            at.block.entries[at.entry].value = value
-            leave(&at)
-            decref(expected)
-            return PRESENT
-        else:
-            if not insert_found_absent(&at, key, value):
-                deny_memory()
-            return PRESENT
-
-
-cdef Found map_remove(MapCore m, PyObject* key, PyObject** value) except FAILED:
-    """PRESENT: removed; `value` is the caller's reference."""
-    cdef Position at
-    cdef Found found
-    cdef PyObject* old_key
-    cdef Block* old_block
-    sm_note_use(<PyObject*>m, &m.seen)
-    aim(m, key, &at)
-    lock(at.shard)
-    while True:
-        found = find_locked(key, &at)
-        if found == ABSENT:
-            leave(&at)
-            return ABSENT
-        if is_shared(at.shard.table):
-            make_writable(&at)
-        else:
-            old_block = remove_found(&at, &old_key, value)
-            leave(&at)
-            retire(old_block)
-            decref(old_key)
-            return PRESENT
+            break
+        hold(new)
+        total[0] = boxed(new)
+        return True
+    finally:
+        if fresh != NULL:
+            decref(fresh)
+        if way.held != NULL:
+            release_key_lock(at.shard, way.held)
 
 
 # --- All shards ---
+#
+# An entry whose key another thread has locked is not popped or cleared before that lock is let go: the key's
+# lock is taken first, in the queue, like any writer's.
 
 cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILED:
     """Removes the entry inserted last; the references are the caller's. Takes all mutexes."""
     cdef Position at
-    cdef uint32_t i, end
-    cdef uint64_t latest
-    cdef Shard* shard
     cdef Shard* chosen
     cdef Block* old_block
     sm_note_use(<PyObject*>m, &m.seen)
+    at.left = NULL
     while True:
-        chosen = NULL
-        latest = 0
         lock_all(m)
-        for i in range(m.shard_count):
-            shard = shard_at(m, i)
-            end = end_of_entries(block_of(shard.table))
-            if end != 0 and (chosen == NULL or block_of(shard.table).stamps[end - 1] >= latest):
-                chosen = shard
-                latest = block_of(shard.table).stamps[end - 1]
-                at.entry = end - 1
+        chosen = find_last(m, &at)
         if chosen == NULL:
             unlock_all(m)
             return ABSENT
-        at.shard = chosen
-        if is_shared(chosen.table):
-            for i in range(m.shard_count):
-                if shard_at(m, i) != chosen:
-                    unlock(shard_at(m, i))
-            at.left = NULL
-            make_writable(&at)
-            leave(&at)
+        if is_shared(chosen.table) or chosen.key_locks != NULL or is_number(at.block.entries[at.entry].value):
+            # Not to be done with all mutexes held. Meanwhile another entry may become the last.
+            unlock_all(m)
+            if popitem_slowly(m, key, value):
+                return PRESENT
             continue
-        at.block = block_of(chosen.table)
-        at.word = word_of_entry(at.block, at.entry)
         old_block = remove_found(&at, key, value)
         unlock_all(m)
         retire(old_block)
         return PRESENT
+
+
+cdef Shard* find_last(MapCore m, Position* at) noexcept:
+    """Aims at the entry inserted last. With all mutexes."""
+    cdef uint32_t i, end
+    cdef uint64_t latest = 0
+    cdef Shard* shard
+    cdef Block* block
+    cdef Shard* chosen = NULL
+    for i in range(m.shard_count):
+        shard = shard_at(m, i)
+        block = block_of(shard.table)
+        end = end_of_entries(block)
+        if end != 0 and (chosen == NULL or block.stamps[end - 1] >= latest):
+            chosen = at.shard = shard
+            latest = block.stamps[end - 1]
+            at.block = block
+            at.entry = end - 1
+    if chosen != NULL:
+        at.word = word_of_entry(at.block, at.entry)
+        at.place = at.block.places[at.entry]
+    return chosen
+
+
+cdef void unlock_others(MapCore m, Shard* kept) noexcept:
+    cdef uint32_t i
+    for i in range(m.shard_count):
+        if shard_at(m, i) != kept:
+            unlock(shard_at(m, i))
+
+
+cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
+    """Tries to pop the entry that is the last, step by step; False if something came between."""
+    cdef Position at
+    cdef Pass way
+    cdef PyObject* last = NULL
+    cdef PyObject* box = NULL
+    cdef Block* old_block
+    cdef Shard* chosen
+    at.left = NULL
+    start_pass(&way, NULL)
+    lock_all(m)
+    chosen = find_last(m, &at)
+    if chosen == NULL:
+        unlock_all(m)
+        return False
+    last = at.block.entries[at.entry].key
+    incref(last)
+    unlock_others(m, chosen)
+    try:
+        # With the one mutex: a table of the shard's own, an int for a number, the key's lock if it has one.
+        while chosen.key_locks != NULL and not may_pass(&at, last, &way):
+            pass
+        if is_shared(chosen.table):
+            make_writable(&at)
+        leave(&at)
+        while True:
+            lock_all(m)
+            if find_last(m, &at) != chosen or at.block.entries[at.entry].key != last or is_shared(chosen.table) or (
+                    chosen.key_locks != NULL and locked_by_another(&at, last, &way)):
+                unlock_all(m)
+                return False
+            if is_number(at.block.entries[at.entry].value) and not has_box(at.block.entries[at.entry].value, box):
+                value[0] = at.block.entries[at.entry].value
+                unlock_all(m)
+                if box != NULL:
+                    decref(box)
+                    box = NULL
+                box = boxed(value[0])
+                continue
+            break
+        old_block = remove_found(&at, key, value)
+        unlock_all(m)
+        retire(old_block)
+        if is_number(value[0]):
+            value[0] = box
+            box = NULL
+        return True
+    finally:
+        decref(last)
+        if box != NULL:
+            decref(box)
+        if way.held != NULL:
+            release_key_lock(at.shard, way.held)
 
 
 cdef Py_ssize_t map_len(MapCore m) noexcept:
@@ -298,27 +484,42 @@ cdef Py_ssize_t map_len(MapCore m) noexcept:
 
 
 cdef int map_clear(MapCore m) except -1:
-    """Takes all tables away at one point in time, then lets their entries go."""
+    """Takes all tables away at one point in time, then lets their entries go. First gets hold of all key locks of
+    other threads: what they compute from is then not taken away under them."""
     cdef PyObject** tables = <PyObject**>allocate(m.shard_count * sizeof(PyObject*), sizeof(void*))
     cdef uint32_t i
     cdef Shard* shard
+    cdef HeldLock* held = NULL
     if tables == NULL:
         raise MemoryError()
     sm_note_use(<PyObject*>m, &m.seen)
-    lock_all(m)
-    sm_store_u64(&m.sweep, m.sweep + 1)
-    sm_fence_release()
-    for i in range(m.shard_count):
-        shard = shard_at(m, i)
-        tables[i] = shard.table
-        shard.table = NOTHING
-        shard.epoch += 1
-        note_size(shard, &no_entries)
-    sm_store_u64(&m.sweep, m.sweep + 1)
-    unlock_all(m)
-    for i in range(m.shard_count):
-        table_release(tables[i])
-    free(tables)
+    try:
+        while True:
+            lock_all(m)
+            for i in range(m.shard_count):
+                if shard_at(m, i).key_locks != NULL and foreign_lock(shard_at(m, i)) != NULL:
+                    break
+            else:
+                break
+            shard = shard_at(m, i)
+            unlock_others(m, shard)
+            take_foreign_lock(shard, &held)
+        sm_store_u64(&m.sweep, m.sweep + 1)
+        sm_fence_release()
+        for i in range(m.shard_count):
+            shard = shard_at(m, i)
+            tables[i] = shard.table
+            shard.table = NOTHING
+            shard.epoch += 1
+            note_size(shard, &no_entries)
+        sm_store_u64(&m.sweep, m.sweep + 1)
+        unlock_all(m)
+        release_all_held(&held)
+        for i in range(m.shard_count):
+            table_release(tables[i])
+    finally:
+        release_all_held(&held)
+        free(tables)
     return 0
 
 

@@ -40,14 +40,14 @@ cdef class SnapshotCore:
     def __getitem__(self, key):
         cdef Position at
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
-            return <object>at.block.entries[at.entry].value
+            return boxed_copy(at.block.entries[at.entry].value)
         raise KeyError(key)
 
     def get(self, key, default=None, /):
         """The value of `key`, or `default`. dict.get."""
         cdef Position at
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
-            return <object>at.block.entries[at.entry].value
+            return boxed_copy(at.block.entries[at.entry].value)
         return default
 
     def __iter__(self):
@@ -64,6 +64,12 @@ cdef int checked(int what) except -1:
     if not KEYS <= what <= ITEMS:
         raise ValueError("neither keys, values nor items")
     return what
+
+
+cdef inline object boxed_copy(PyObject* raw):
+    """The value as an object, of which the entry keeps its own reference."""
+    hold(raw)
+    return steal(boxed(raw))
 
 
 cdef int fill_snapshot(SnapshotCore self, MapCore source) except -1:
@@ -184,7 +190,7 @@ cdef class SnapshotIterator:
                 if self.what != VALUES:
                     incref(key)
                 if self.what != KEYS:
-                    incref(value)
+                    hold(value)
                 self.remaining -= 1
                 top.entry = top.entry - 1 if self.backward else top.entry + 1
                 if not settle(top, self.backward):
@@ -200,9 +206,9 @@ cdef class SnapshotIterator:
         if self.what == KEYS:
             return steal(key)
         if self.what == VALUES:
-            return steal(value)
+            return steal(boxed(value))
         set_item(<PyObject*>made, 0, key)
-        set_item(<PyObject*>made, 1, value)
+        set_item(<PyObject*>made, 1, boxed(value))
         return made
 
     def __length_hint__(self):

@@ -96,7 +96,7 @@ cdef PyObject* table_copy(PyObject* original) except NULL:
         raise MemoryError()
     for entry in range(block.used):
         incref(block.entries[entry].key)
-        incref(block.entries[entry].value)
+        hold(block.entries[entry].value)
     table.block = block
     incref(<PyObject*>table)
     return <PyObject*>table
@@ -113,9 +113,10 @@ cdef int table_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
             stop = visit(block.entries[entry].key, arg)
             if stop:
                 return stop
-            stop = visit(block.entries[entry].value, arg)
-            if stop:
-                return stop
+            if not is_number(block.entries[entry].value):
+                stop = visit(block.entries[entry].value, arg)
+                if stop:
+                    return stop
     return 0
 
 
