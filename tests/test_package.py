@@ -5,9 +5,9 @@ from __future__ import annotations
 import sysconfig
 
 import pytest
-from harness.process import run_python
 
 import shardmap
+from harness.process import run_python
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded build")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from shardmap import _core
 from shardmap._core import KeyEntry, MapCore
-from shardmap._locks import LockedMany as _LockedMany
+from shardmap._locks import LockedMany
 from shardmap._mapping import MappingSurface
 from shardmap._snapshot import Snapshot
 from shardmap._stats import ShardStats, Stats
@@ -135,11 +135,11 @@ class ShardMap(MappingSurface, MapCore):
         """
         return self._lock(key, timeout)
 
-    def lock_many(self, keys: Iterable[Any], timeout: float | None = None) -> _LockedMany:
+    def lock_many(self, keys: Iterable[Any], timeout: float | None = None) -> LockedMany:
         """`with m.lock_many(keys) as entries:` holds several entries at once; entries is a dict from each key to its
         entry (see lock). They are taken in one order for the whole map, so threads that ask for the same keys
         in any order do not deadlock. `timeout` is for all of them together."""
-        return _LockedMany(self, keys, timeout)
+        return LockedMany(self, keys, timeout)
 
     def stats(self) -> Stats:
         """Sizes, capacities and counters of each shard. O(shards)."""

@@ -58,7 +58,7 @@ cdef inline uint64_t capacity_for(uint64_t wanted) noexcept nogil:
 cdef inline uint64_t grown(uint64_t live) noexcept nogil:
     """Entries to have room for when `live` of them are there and one more is to come."""
     if live < SMALL_INDEX:
-        return 2 * live + 1
+        return 2 * live if live != 0 else 1     # no more than twice: an index that is just full grows one step
     return live + live // 5 + 1
 
 

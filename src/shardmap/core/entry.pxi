@@ -1,8 +1,11 @@
 # `with m.lock(key) as entry`: one entry held exclusively.
 
+from typing import final
+
 cdef object NO_DEFAULT = object()       # pop() was given none
 
 
+@final
 class _Missing:
     """The type of MISSING."""
 
@@ -99,6 +102,8 @@ cdef KeyEntry key_entry(MapCore source, key, timeout):
 cdef class KeyEntry:
     """One entry of a map, held by one thread for as long as a `with` block takes (ShardMap.lock). Inside the block
     the thread may also use the map itself, this key included."""
+
+    __class_getitem__ = classmethod(GenericAlias)
 
     def __dealloc__(self):
         if self.lock != NULL:
