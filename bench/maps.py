@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -29,18 +30,66 @@ class LockedDict(dict[Any, Any]):
             super().__delitem__(key)
 
 
+class LockedCounter:
+    """A Counter and a lock around each count."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.counts: Counter[Any] = Counter()
+
+    def __getitem__(self, key: Any) -> int:
+        return self.counts[key]
+
+
+def count_into_locked_dict(m: LockedDict, keys: list[Any], value: Any) -> None:
+    lock = m._lock
+    get, put = super(LockedDict, m).get, super(LockedDict, m).__setitem__
+    for key in keys:
+        with lock:
+            put(key, get(key, 0) + 1)
+
+
+def count_into_locked_counter(m: LockedCounter, keys: list[Any], value: Any) -> None:
+    lock, counts = m.lock, m.counts
+    for key in keys:
+        with lock:
+            counts[key] += 1
+
+
+def count_by_add(m: ShardMap[Any, int], keys: list[Any], value: Any) -> None:
+    for key in keys:
+        m.add(key)
+
+
+def count_all(m: ShardMap[Any, int], keys: list[Any], value: Any) -> None:
+    m.count(keys)
+
+
+def count_by_reduce(m: Any, keys: list[Any], value: Any) -> None:
+    m.reduce_count(keys)
+
+
 class Competitor(NamedTuple):
     name: str
     make: Callable[[], Any]
     version: str
+    store: bool = True  # does m[key] and m[key] = value
+    tally: Callable[[Any, list[Any], Any], None] | None = None  # counts keys; several threads at once
 
 
 def competitors() -> tuple[list[Competitor], list[str]]:
     """All that are installed here, and a sentence about each that is not."""
     found = [
         Competitor("dict", dict, "built in"),
-        Competitor("dict + Lock", LockedDict, "built in"),
-        Competitor("ShardMap", ShardMap, version("shardmap") if _installed("shardmap") else "source tree"),
+        Competitor("dict + Lock", LockedDict, "built in", tally=count_into_locked_dict),
+        Competitor("Counter + Lock", LockedCounter, "built in", store=False, tally=count_into_locked_counter),
+        Competitor(
+            "ShardMap",
+            ShardMap,
+            version("shardmap") if _installed("shardmap") else "source tree",
+            tally=count_by_add,
+        ),
+        Competitor("ShardMap.count", ShardMap, "", store=False, tally=count_all),
     ]
     missing = []
     for package, module, name in (
@@ -52,7 +101,8 @@ def competitors() -> tuple[list[Competitor], list[str]]:
         except ImportError:
             missing.append(f"{package} is not installed for this interpreter, left out")
         else:
-            found.append(Competitor(f"{package} {name}", made, version(package)))
+            tally = count_by_reduce if hasattr(made, "reduce_count") else None
+            found.append(Competitor(f"{package} {name}", made, version(package), tally=tally))
     return found, missing
 
 

@@ -59,7 +59,7 @@ def main() -> int:
     options = parser.parse_args()
     numbers = [int(number) for number in options.threads.split(",")]
     chosen = [w for w in WORKLOADS if not options.only or w.name in options.only.split(",")]
-    maps, missing = competitors()
+    everybody, missing = competitors()
     where = environment()
     gil = "on" if where["gil"] else "off"
     print(f"Python {where['python']}, GIL {gil}, {where['cpus']} CPUs ({where['cpu']})")
@@ -67,7 +67,9 @@ def main() -> int:
         print(sentence)
     results = []
     for workload in chosen:
-        for threads in numbers:
+        maps = [m for m in everybody if (m.tally if workload.counting else m.store)]
+        baseline = "dict + Lock" if workload.counting else "dict"
+        for threads in [8] if workload.counting else numbers:
             rates: dict[str, list[float]] = {m.name: [] for m in maps}
             busy: dict[str, list[float]] = {m.name: [] for m in maps}
             for round_number in range(options.rounds):
@@ -76,22 +78,23 @@ def main() -> int:
                 # Paired: each round has every map once; the order turns, so that nobody is always first.
                 turn = round_number % len(maps)
                 for m in maps[turn:] + maps[:turn]:
-                    measured = measure(workload, m.make, threads)
+                    measured = measure(workload, m, threads)
                     rates[m.name].append(measured.rate)
                     busy[m.name].append(measured.busy)
             print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
             print(f"\n{workload.title}, {threads} thread{'s' * (threads > 1)}")
-            print(f"  {'':24}{'M ops/s':>9}   {'ratio to dict (spread)':26}cores used")
+            print(f"  {'':24}{'M ops/s':>9}   {f'ratio to {baseline} (spread)':33}cores used")
             for m in maps:
-                ratios = [mine / base for mine, base in zip(rates[m.name], rates["dict"], strict=True)]
+                ratios = [mine / base for mine, base in zip(rates[m.name], rates[baseline], strict=True)]
                 ratio, low, high = spread(ratios)
                 said = f"{ratio:5.2f} ({low:.2f} to {high:.2f})"
                 rate, used = statistics.median(rates[m.name]), statistics.median(busy[m.name])
-                print(f"  {m.name:24}{rate:9.2f}   {said:26}{used:.2f}")
+                print(f"  {m.name:24}{rate:9.2f}   {said:33}{used:.2f}")
                 results.append(
                     {
                         "workload": workload.name,
                         "title": workload.title,
+                        "baseline": baseline,
                         "threads": threads,
                         "map": m.name,
                         "version": m.version,

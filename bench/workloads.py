@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from maps import Competitor
+
 Work = Callable[[Any, list[str], Any], None]
 
 
@@ -37,6 +39,7 @@ class Workload(NamedTuple):
     operations: int  # of each thread in a round, about
     filled: bool = True  # the map holds all keys before the clock starts
     disjoint: bool = False  # each thread has keys of its own
+    counting: bool = False  # each map's own way of counting; compared with dict + Lock, for dict loses counts
 
 
 WORKLOADS = [
@@ -46,6 +49,9 @@ WORKLOADS = [
     Workload("overwrite", "overwrite, 1,000 keys", overwrite, 1_000, 4_000_000),
     Workload("overwrite-large", "overwrite, 200,000 keys", overwrite, 200_000, 2_000_000),
     Workload("mixed", "90 % reads, 1,000 keys", read_mostly, 1_000, 4_000_000),
+    Workload("count-1", "count one key", overwrite, 1, 400_000, False, counting=True),
+    Workload("count-16", "count 16 keys", overwrite, 16, 400_000, False, counting=True),
+    Workload("count-10000", "count 10,000 keys", overwrite, 10_000, 400_000, False, counting=True),
     Workload("insert", "insert 1,000,000 from empty", overwrite, 1_000_000, 1_000_000, False, True),
 ]
 
@@ -59,24 +65,27 @@ class Measured(NamedTuple):
     busy: float  # cores that were really used, on average
 
 
-def measure(workload: Workload, make: Callable[[], Any], threads: int) -> Measured:
+def measure(workload: Workload, competitor: Competitor, threads: int) -> Measured:
     """One round on a fresh map, from the first thread's start to the last one's end. Rounds are long, tenths
     of a second, because threads that do not overlap do not contend, and would flatter every map."""
     keys = [f"key {number}" for number in range(workload.keys)]
     values = [None, True]  # immortal: the maps are measured, not the reference count of one object
-    m = make()
+    m = competitor.make()
     if workload.filled:
         for key in keys:
             m[key] = values[0]
     shares = [keys[number::threads] for number in range(threads)] if workload.disjoint else [keys] * threads
-    repeats = max(1, workload.operations // workload.keys) if workload.filled else 1
+    repeats = 1 if workload.disjoint else max(1, workload.operations // workload.keys)
     start = threading.Barrier(threads)
     times: list[tuple[float, float]] = []
     work = workload.work
+    if workload.counting:
+        assert competitor.tally is not None
+        work = competitor.tally
 
     def run(share: list[str]) -> None:
         # Few keys are repeated in one long list, so that the loop around the loop costs nothing.
-        batch, turns = (share * 1_000, repeats // 1_000) if len(share) < 100 else (share, repeats)
+        batch, turns = (share * 1_000, max(1, repeats // 1_000)) if len(share) < 100 else (share, repeats)
         start.wait()
         began = time.perf_counter()
         for turn in range(turns):
@@ -91,7 +100,8 @@ def measure(workload: Workload, make: Callable[[], Any], threads: int) -> Measur
         thread.join()
     used = time.process_time() - used
     for key in keys:
-        if not any(m[key] is value for value in values):
-            raise Wrong(f"{workload.name}: {key!r} holds {m[key]!r}")
+        right = m[key] == threads * repeats if workload.counting else any(m[key] is value for value in values)
+        if not right:
+            raise Wrong(f"{workload.name}: {competitor.name} holds {m[key]!r} for {key!r}")
     seconds = max(end for _, end in times) - min(began for began, _ in times)
     return Measured(sum(len(share) for share in shares) * repeats / seconds / 1e6, used / seconds)
