@@ -189,6 +189,7 @@ cdef class KeyEntry:
     cdef object timeout
     cdef Shard* shard
     cdef KeyLock* lock          # held, or NULL
+    cdef PyObject* held_map     # a reference of our own while the lock is held
     cdef bint guard             # of the key's place, not of the key
 
 cdef class SnapshotIterator:

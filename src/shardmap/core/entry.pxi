@@ -107,7 +107,7 @@ cdef class KeyEntry:
 
     def __dealloc__(self):
         if self.lock != NULL:
-            release_key_lock(self.shard, self.lock)
+            let_entry_go(self)
 
     def __enter__(self):
         """Waits for the key's lock. TimeoutError; RuntimeError if this thread holds it, or for a deadlock."""
@@ -123,14 +123,15 @@ cdef class KeyEntry:
             raise TimeoutError(f"no lock of {self.key!r} within {self.timeout} s")
         self.shard = at.shard
         self.lock = taken
+        # A reference that the collector does not see: while the lock is held the map must outlive even a `source`
+        # that was cleared with a cycle.
+        self.held_map = <PyObject*>self.source
+        incref(self.held_map)
         return self
 
     def __exit__(self, *error):
-        cdef KeyLock* held
         must_hold(self)
-        held = self.lock
-        self.lock = NULL
-        release_key_lock(self.shard, held)
+        let_entry_go(self)
 
     @property
     def key(self):
@@ -173,6 +174,13 @@ cdef class KeyEntry:
         """Removes the entry, if there is one; returns whether there was."""
         must_hold(self)
         return map_write(self.source, <PyObject*>self.key, NULL, ALWAYS, NULL, NULL, NULL) == PRESENT
+
+
+cdef void let_entry_go(KeyEntry self) noexcept:
+    cdef KeyLock* held = self.lock
+    self.lock = NULL
+    release_key_lock(self.shard, held)
+    decref(self.held_map)
 
 
 cdef int must_hold(KeyEntry self) except -1:
