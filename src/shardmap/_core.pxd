@@ -49,6 +49,7 @@ cdef extern from "core/atomics.h" nogil:
     int64_t sm_load_i64_relaxed(const int64_t*)
     void sm_store_i64_relaxed(int64_t*, int64_t)
     void sm_fence_release()
+    void sm_fence_full()
     void sm_pause()
 
 cdef extern from "core/hashing.h" nogil:
@@ -105,8 +106,9 @@ cdef struct KeyLock:
     PyObject* key           # owned; NULL: the guard of a place (lock_many)
     uint32_t place
     bint closed             # the holder's function runs: the holder itself may not write from within
+    bint written            # the holder came by to write the key
     uint64_t serial
-    unsigned long owner     # thread
+    unsigned long owner     # thread; 0: lost in a fork
     Waiter* first
     Waiter* last
 

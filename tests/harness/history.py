@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from shardmap import MISSING
+
 ABSENT = "<absent>"
 
 State = Hashable
@@ -58,7 +60,65 @@ def _store(m: Any, key: Any, value: Any) -> None:
     m[key] = value
 
 
+def _stored(value: Any) -> Any:
+    return ABSENT if value is MISSING else value
+
+
+def _compare_and_set(m: Any, key: Any, expected: Any, new: Any) -> Any:
+    return m.compare_and_set(key, MISSING if expected == ABSENT else expected, new)
+
+
+def computed(value: Any, more: int) -> Any:
+    """What the tests compute from a value: sometimes nothing."""
+    if value == ABSENT:
+        return more
+    return ABSENT if value % 5 == 0 else value + more
+
+
+def _compute(m: Any, key: Any, more: int) -> Any:
+    def function(key: Any, value: Any) -> Any:
+        after = computed(_stored(value), more)
+        return MISSING if after == ABSENT else after
+
+    return _stored(m.compute(key, function))
+
+
+def _lock_and_compute(m: Any, key: Any, more: int) -> Any:
+    with m.lock(key) as entry:
+        after = computed(entry.get(ABSENT), more)
+        if after == ABSENT:
+            entry.delete()
+        else:
+            entry.set(after)
+    return after
+
+
+COMPOUND = (
+    "exchange",
+    "replace",
+    "compare_and_set",
+    "compare_and_delete",
+    "compute",
+    "compute_if_absent",
+    "compute_if_present",
+    "merge",
+    "update_max",
+    "update_min",
+    "lock",
+)
+
 CALLS: dict[str, Callable[..., Any]] = {
+    "exchange": lambda m, key, value: _stored(m.exchange(key, value)),
+    "replace": lambda m, key, value: _stored(m.replace(key, value)),
+    "compare_and_set": _compare_and_set,
+    "compare_and_delete": lambda m, key, expected: m.compare_and_delete(key, expected),
+    "compute": _compute,
+    "compute_if_absent": lambda m, key, value: m.compute_if_absent(key, lambda _: value),
+    "compute_if_present": lambda m, key, more: _stored(m.compute_if_present(key, lambda _, value: value + more)),
+    "merge": lambda m, key, value: m.merge(key, value, lambda old, new: old + new),
+    "update_max": lambda m, key, value: m.update_max(key, value),
+    "update_min": lambda m, key, value: m.update_min(key, value),
+    "lock": _lock_and_compute,
     "[]": lambda m, key: m[key],
     "get": lambda m, key: m.get(key, ABSENT),
     "in": lambda m, key: key in m,
@@ -100,7 +160,33 @@ def one_key(value: Any, operation: Operation) -> tuple[bool, Any]:
         return result == after, after
     if name == "clear":
         return True, ABSENT
-    raise ValueError(name)
+    return compound(value, operation)
+
+
+def compound(value: Any, operation: Operation) -> tuple[bool, Any]:
+    """The operations that a dict lacks."""
+    name, result, new = operation.name, operation.result, operation.arguments[-1]
+    if name == "exchange":
+        return result == value, new
+    if name == "replace":
+        return result == value, ABSENT if value == ABSENT else new
+    if name == "compare_and_set":
+        return result == (value == operation.arguments[1]), new if result else value
+    if name == "compare_and_delete":
+        return result == (value == new != ABSENT), ABSENT if result else value
+    if name in ("compute", "lock"):
+        after = computed(value, new)
+    elif name == "compute_if_absent":
+        after = new if value == ABSENT else value
+    elif name == "compute_if_present":
+        after = ABSENT if value == ABSENT else value + new
+    elif name == "merge":
+        after = new if value == ABSENT else value + new
+    elif name in ("update_max", "update_min"):
+        after = new if value == ABSENT else (max if name == "update_max" else min)(value, new)
+    else:
+        raise ValueError(name)
+    return result == after, after
 
 
 def whole_map(items: tuple[tuple[Any, Any], ...], operation: Operation) -> tuple[bool, Any]:
@@ -146,6 +232,15 @@ def by_key(operations: Iterable[Operation], keys: Iterable[Any]) -> dict[Any, li
         elif o.name != "len":
             histories[o.arguments[0]].append(o)
     return histories
+
+
+def overlapping(history: Iterable[Operation]) -> int:
+    """How many operations began before an earlier one had ended. A history with none shows nothing."""
+    count, latest = 0, -1
+    for o in sorted(history, key=lambda o: o.start):
+        count += o.start < latest
+        latest = max(latest, o.end)
+    return count
 
 
 # --- The search ---

@@ -47,13 +47,14 @@ class Mixed:
         self.rounds: Counter[str] = Counter()
         self.additions: Counter[int] = Counter()
         self.numbers = itertools.count(1)
-        self.popped: list[int] = []
+        self.tokens = itertools.count()
 
     # Each of these is run again and again by a thread of its own.
 
     def write_pair(self) -> None:
         for number in itertools.islice(self.numbers, 50):
             self.kept["a"] = number
+            time.sleep(0)  # lets others run here, with a GIL too
             self.kept["b"] = number
 
     def insert_and_delete(self) -> None:
@@ -73,12 +74,10 @@ class Mixed:
             self.kept.add("additions")
             self.additions[me] += 1
 
-    def hand_over(self) -> None:
-        """Of two threads that race for an entry, one gets it."""
-        number = next(self.numbers)
+    def come_and_go(self) -> None:
+        number = next(self.tokens)
         assert self.kept.setdefault(("token", number), number) == number
-        self.popped.append(self.kept.pop(("token", number)))
-        del self.popped[:]
+        assert self.kept.pop(("token", number)) == number
 
     def look(self) -> None:
         for picture in (
@@ -160,7 +159,7 @@ def test_everything_at_once(shards: int, capsys: pytest.CaptureFixture[str]) -> 
 
         return run
 
-    works = [state.write_pair, *[state.insert_and_delete] * 2, state.add, state.hand_over, state.look, state.hostile]
+    works = [state.write_pair, *[state.insert_and_delete] * 2, state.add, state.come_and_go, state.look, state.hostile]
     works += [state.fill, state.empty, state.cycles, state.collect]
     began = time.monotonic()
     duration = SECONDS / 2  # for each number of shards

@@ -13,6 +13,9 @@ static inline int64_t sm_sub_i64_relaxed(int64_t *p, int64_t v) { return __atomi
 static inline int64_t sm_load_i64_relaxed(const int64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 
+/* Keeps a store before it before the loads after it, the time-stamp counter's among them. */
+static inline void sm_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
 /* Keeps the stores before it before the stores after it. */
 static inline void sm_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 

@@ -89,9 +89,15 @@ def _guard(MapCore source not None, key, timeout, /):
     return self
 
 
+cdef enum:
+    FOR_EVER = 1 << 30      # seconds: more than a clock's sum may come to is the same as no time-out
+
+
 cdef KeyEntry key_entry(MapCore source, key, timeout):
     cdef KeyEntry self = KeyEntry.__new__(KeyEntry)
     hash(key)       # now, so that an unhashable key is an error where it stands
+    if timeout is not None and not timeout == timeout:
+        raise ValueError("timeout must not be NaN")
     self.source = source
     self.key = key
     self.timeout = timeout
@@ -113,20 +119,23 @@ cdef class KeyEntry:
         """Waits for the key's lock. TimeoutError; RuntimeError if this thread holds it, or for a deadlock."""
         cdef Position at
         cdef KeyLock* taken
-        cdef double seconds = -1 if self.timeout is None else max(self.timeout, 0)
+        cdef double seconds = -1 if self.timeout is None or self.timeout > FOR_EVER else max(self.timeout, 0)
+        if lost_in_fork(self):
+            let_entry_go(self)
         if self.source is None or self.lock != NULL:
-            raise RuntimeError("this thread holds the lock of this key already")
+            raise RuntimeError("this entry is held already")
         sm_note_use(<PyObject*>self.source, &self.source.seen)
         aim(self.source, <PyObject*>self.key, &at)
         taken = take_key_lock(&at, NULL if self.guard else <PyObject*>self.key, seconds, False)
         if taken == NULL:
             raise TimeoutError(f"no lock of {self.key!r} within {self.timeout} s")
-        self.shard = at.shard
-        self.lock = taken
-        # A reference that the collector does not see: while the lock is held the map must outlive even a `source`
-        # that was cleared with a cycle.
-        self.held_map = <PyObject*>self.source
-        incref(self.held_map)
+        with cython.critical_section(self):
+            self.shard = at.shard
+            self.lock = taken
+            # A reference that the collector does not see: while the lock is held the map must outlive even a
+            # `source` that was cleared with a cycle.
+            self.held_map = <PyObject*>self.source
+            incref(self.held_map)
         return self
 
     def __exit__(self, *error):
@@ -177,14 +186,26 @@ cdef class KeyEntry:
 
 
 cdef void let_entry_go(KeyEntry self) noexcept:
-    cdef KeyLock* held = self.lock
-    self.lock = NULL
+    cdef KeyLock* held
+    with cython.critical_section(self):
+        held = self.lock
+        self.lock = NULL
     release_key_lock(self.shard, held)
     decref(self.held_map)
 
 
+cdef bint lost_in_fork(KeyEntry self) noexcept:
+    cdef bint lost
+    with cython.critical_section(self):
+        lost = self.lock != NULL and self.lock.owner == 0
+    return lost
+
+
 cdef int must_hold(KeyEntry self) except -1:
-    if self.lock == NULL or self.lock.owner != PyThread_get_thread_ident():
+    cdef bint mine
+    with cython.critical_section(self):     # its holder may let the lock go meanwhile
+        mine = self.lock != NULL and self.lock.owner == PyThread_get_thread_ident()
+    if not mine:
         raise RuntimeError("the key's lock is not held by this thread")
     return 0
 

@@ -43,7 +43,7 @@ cdef void after_fork_in_parent() noexcept:
 
 
 cdef void after_fork_in_child() noexcept:
-    global newest_waiter
+    global newest_waiter, main_thread
     cdef PyObject* m = newest_map
     cdef Shard* shard
     cdef uint32_t i
@@ -56,6 +56,7 @@ cdef void after_fork_in_child() noexcept:
     pthread_mutex_init(&live_maps_mutex, NULL)
     pthread_mutex_init(&waiters_mutex, NULL)
     newest_waiter = NULL
+    main_thread = PyThread_get_thread_ident()
 
 
 pthread_mutex_init(&live_maps_mutex, NULL)

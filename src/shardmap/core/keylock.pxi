@@ -44,6 +44,8 @@ pthread_mutex_init(&waiters_mutex, NULL)
 
 import threading
 
+cdef unsigned long main_thread = threading.main_thread().ident      # where signals' handlers run
+
 
 cdef inline void start_pass(Pass* way, KeyLock* granted) noexcept:
     way.cleared = way.matched = 0
@@ -97,7 +99,10 @@ cdef bint may_pass(Position* at, PyObject* key, Pass* way) except -1:
     """Whether a writer may go on where it stands. If not, it starts over, and may the next time. Comes and leaves
     with the mutex held; raises without it."""
     cdef KeyLock* found = NULL
-    cdef Match match = match_key_lock(at, key, way, &found)
+    cdef Match match
+    if way.held != NULL:        # only ever one: an __eq__ that changes its mind must not make us forget it
+        return True
+    match = match_key_lock(at, key, way, &found)
     if match == NONE:
         return True
     if match == AGAIN:
@@ -106,6 +111,8 @@ cdef bint may_pass(Position* at, PyObject* key, Pass* way) except -1:
         if found.closed and found != way.granted:
             leave(at)
             raise RuntimeError("a function that computes the value of a key cannot change that key in the map")
+        found.written = True
+        found.closed = False        # the function has run: what it replaces may come back to the key as it dies
         return True
     if at.left != NULL:
         leave(at)
@@ -147,6 +154,7 @@ cdef KeyLock* take_key_lock(Position* at, PyObject* key, double timeout, bint cl
             incref(key)
         fresh.place = at.place
         fresh.closed = closed
+        fresh.written = False
         at.shard.lock_serial += 1
         fresh.serial = at.shard.lock_serial
         fresh.owner = PyThread_get_thread_ident()
@@ -174,14 +182,16 @@ cdef void release_key_lock(Shard* shard, KeyLock* held) noexcept:
         forget_waiter(waiter)       # first: who holds a lock must not look as if it waited for it
         held.owner = waiter.thread
         held.closed = waiter.closed
+        held.written = False
         waiter.granted = True
         pthread_cond_signal(&waiter.wake)   # still under the mutex: without it the waiter could be gone
         unlock(shard)
         return
     link = &shard.key_locks
-    while link[0] != held:
+    while link[0] != NULL and link[0] != held:      # NULL: lost in a fork
         link = &link[0].next
-    link[0] = held.next
+    if link[0] != NULL:
+        link[0] = held.next
     unlock(shard)
     if held.key != NULL:
         decref(held.key)
@@ -213,7 +223,7 @@ cdef Wait wait_for(Shard* shard, KeyLock* wanted, double timeout, bint closed) e
         wanted.last.next = &waiter
     wanted.last = &waiter
     unlock(shard)
-    main = is_main_thread()
+    main = waiter.thread == main_thread
     while True:
         state = PyEval_SaveThread()
         pthread_mutex_lock(&shard.mutex)
@@ -246,13 +256,6 @@ cdef Wait wait_for(Shard* shard, KeyLock* wanted, double timeout, bint closed) e
             if granted:
                 release_key_lock(shard, wanted)
             raise
-
-
-cdef bint is_main_thread() noexcept:
-    try:
-        return threading.main_thread().ident == PyThread_get_thread_ident()
-    except BaseException:
-        return True
 
 
 cdef void leave_queue(Waiter* waiter) noexcept nogil:
@@ -314,18 +317,28 @@ cdef void forget_waiter(Waiter* waiter) noexcept nogil:
 
 
 cdef void drop_lost_key_locks(Shard* shard) noexcept:
-    """In a forked child: the locks of threads that are gone, and who waited. Leaves references behind: nothing may
-    be let go inside fork()."""
+    """In a forked child: the locks of threads that are gone, and who waited. Frees nothing: nothing may be let go
+    inside fork(), and a KeyEntry may still point to its lock. If the forking thread itself waits (a handler of
+    a signal forks), it gets the lock."""
     cdef KeyLock** link = &shard.key_locks
     cdef KeyLock* each
+    cdef Waiter* waiter
     while link[0] != NULL:
         each = link[0]
+        waiter = each.first
+        while waiter != NULL and waiter.thread != PyThread_get_thread_ident():
+            waiter = waiter.next
         each.first = each.last = NULL
+        if waiter != NULL:
+            each.owner = waiter.thread
+            each.closed = waiter.closed
+            each.written = False
+            waiter.granted = True
         if each.owner == PyThread_get_thread_ident():
             link = &each.next
         else:
             link[0] = each.next
-            free(each)
+            each.owner = 0
 
 
 # --- For operations on the whole map ---
@@ -337,11 +350,34 @@ cdef struct HeldLock:
 
 
 cdef KeyLock* foreign_lock(Shard* shard) noexcept:
-    """A key's lock that another thread holds, or that this one computes under; or NULL. Under the mutex."""
+    """A key's lock that another thread holds, or that this one computes under; or NULL. Under the mutex. Leaves out
+    those of others whose key had no entry so far: to their holders it is all one whether the map is cleared. Else
+    threads that compute one new key after the other would keep clear() waiting for ever."""
     cdef KeyLock* each = shard.key_locks
-    while each != NULL and each.owner == PyThread_get_thread_ident() and not each.closed:
+    while each != NULL:
+        if each.owner == PyThread_get_thread_ident():
+            if each.closed:
+                break
+        elif each.written or has_place(block_of(shard.table), each.place):
+            break
         each = each.next
     return each
+
+
+cdef bint has_place(Block* block, uint32_t place) noexcept nogil:
+    """Whether there is an entry of this place."""
+    cdef uint32_t mask = block.mask, around = round_of(block), perturb = place
+    cdef uint32_t word = place & mask, content, step
+    while True:
+        for step in range(around + 1):
+            content = block.index[word]
+            if content == EMPTY:
+                return False
+            if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
+                if block.places[(content & mask) - FIRST_ENTRY] == place:
+                    return True
+            word = (word & ~around) | ((word + 1) & around)
+        word = next_line(word, &perturb, mask)
 
 
 cdef bint locked_by_another(Position* at, PyObject* key, Pass* way) noexcept:

@@ -78,6 +78,7 @@ cdef bint insert_found_absent(Position* at, PyObject* key, PyObject* value) noex
         at.word = empty_word(at.block, at.place)
     incref(key)
     hold(value)
+    announce_insertion(at.shard)
     append(at.block, at.word, at.place, key, value, sm_stamp_now())
     note_size(at.shard, at.block)
     leave(at)
@@ -451,7 +452,7 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
         if box != NULL:
             decref(box)
         if way.held != NULL:
-            release_key_lock(at.shard, way.held)
+            release_key_lock(chosen, way.held)      # not at.shard: the last entry may be another by now
 
 
 cdef Py_ssize_t map_len(MapCore m) noexcept:
@@ -459,21 +460,22 @@ cdef Py_ssize_t map_len(MapCore m) noexcept:
     versions: the double collect of Afek et al., Atomic snapshots of shared memory, 1993), else with all."""
     cdef int attempt
     cdef uint32_t i
-    cdef uint64_t sweep, first, second, word
+    cdef uint64_t sweep, first, second, word, odd
     cdef Py_ssize_t total = 0
     for attempt in range(3):
         sweep = sm_load_u64(&m.sweep)
         if sweep & 1:
             break
         total = 0
-        first = second = 0
+        first = second = odd = 0
         for i in range(m.shard_count):
             word = sm_load_u64(&shard_at(m, i).size_word)
             total += <uint32_t>word
             first += word >> 32
+            odd |= word >> 32
         for i in range(m.shard_count):
             second += sm_load_u64(&shard_at(m, i).size_word) >> 32
-        if first == second and sm_load_u64(&m.sweep) == sweep:
+        if not odd & 1 and first == second and sm_load_u64(&m.sweep) == sweep:
             return total
     lock_all(m)
     total = 0

@@ -82,9 +82,16 @@ cdef void unlock_all(MapCore m) noexcept:
         unlock(shard_at(m, i))
 
 
+cdef inline void announce_insertion(Shard* shard) noexcept nogil:
+    """Makes the version odd: who counts without locks waits. Before the stamp is taken, so that no thread counts a
+    map without this entry and then finds it in front of one that was counted."""
+    sm_store_u64(&shard.size_word, ((shard.size_word >> 32 | 1) << 32) | <uint32_t>shard.size_word)
+    sm_fence_full()
+
+
 cdef inline void note_size(Shard* shard, Block* block) noexcept nogil:
     """Tells len() what changed. Under the mutex, after the change."""
-    sm_store_u64(&shard.size_word, (((shard.size_word >> 32) + 1) << 32) | block.live)
+    sm_store_u64(&shard.size_word, (((shard.size_word >> 32 | 1) + 1) << 32) | block.live)
 
 
 cdef int make_shards(MapCore m, uint32_t bits) except -1:
