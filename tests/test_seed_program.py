@@ -1,0 +1,58 @@
+"""The example examples/seed_program.py: right content, both ways, and all threads at work at the same time."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from harness.threads import run_alike
+from shardmap import ShardMap
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "seed_program.py"
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("seed_program", EXAMPLE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["with_shardmap", "with_one_lock"])
+def test_each_entry_is_made_and_worked_on_once(example: ModuleType, name: str) -> None:
+    assert getattr(example, name)(10, 0.001, 0.001) == dict.fromkeys(range(10), 1)
+
+
+def test_the_example_says_how_long_it_took_and_what_is_possible() -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "ShardMap" in done.stdout and "the least possible" in done.stdout and "1.050 s" in done.stdout
+    assert done.stderr == ""
+
+
+def test_all_threads_make_and_work_at_the_same_time() -> None:
+    """What makes it fast, without a clock: each step is one that all threads are in at once."""
+    m = ShardMap.with_capacity(shards=1)
+    making, working = threading.Barrier(10), threading.Barrier(10)
+
+    def make(number: int) -> int:
+        making.wait(20)
+        return 0
+
+    def work(number: int) -> None:
+        m.compute_if_absent(number, make)
+        with m.lock(number) as entry:
+            working.wait(20)
+            entry.value += 1
+
+    run_alike(10, work)
+    assert m == dict.fromkeys(range(10), 1)
