@@ -41,7 +41,7 @@ class LockedCounter:
         return self.counts[key]
 
 
-def count_into_locked_dict(m: LockedDict, keys: list[Any], value: Any) -> None:
+def count_into_locked_dict(m: LockedDict, keys: list[Any]) -> None:
     lock = m._lock
     get, put = super(LockedDict, m).get, super(LockedDict, m).__setitem__
     for key in keys:
@@ -49,23 +49,23 @@ def count_into_locked_dict(m: LockedDict, keys: list[Any], value: Any) -> None:
             put(key, get(key, 0) + 1)
 
 
-def count_into_locked_counter(m: LockedCounter, keys: list[Any], value: Any) -> None:
+def count_into_locked_counter(m: LockedCounter, keys: list[Any]) -> None:
     lock, counts = m.lock, m.counts
     for key in keys:
         with lock:
             counts[key] += 1
 
 
-def count_by_add(m: ShardMap[Any, int], keys: list[Any], value: Any) -> None:
+def count_by_add(m: ShardMap[Any, int], keys: list[Any]) -> None:
     for key in keys:
         m.add(key)
 
 
-def count_all(m: ShardMap[Any, int], keys: list[Any], value: Any) -> None:
+def count_all(m: ShardMap[Any, int], keys: list[Any]) -> None:
     m.count(keys)
 
 
-def count_by_reduce(m: Any, keys: list[Any], value: Any) -> None:
+def count_by_reduce(m: Any, keys: list[Any]) -> None:
     m.reduce_count(keys)
 
 
@@ -74,7 +74,7 @@ class Competitor(NamedTuple):
     make: Callable[[], Any]
     version: str
     store: bool = True  # does m[key] and m[key] = value
-    tally: Callable[[Any, list[Any], Any], None] | None = None  # counts keys; several threads at once
+    tally: Callable[[Any, list[Any]], None] | None = None  # counts keys; several threads at once
 
 
 def competitors() -> tuple[list[Competitor], list[str]]:

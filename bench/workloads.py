@@ -1,7 +1,14 @@
-"""What the threads do: each workload prepares keys and a map, and gives every thread the same loop."""
+"""What the threads do: each workload prepares keys and a map, and gives every thread the same loop.
+
+As in a program, not as in a loop made for the purpose: the map is a module's global (a local variable of each
+thread would spare dict the counting of references to itself), and every thread has key objects of its own,
+equal to those in the map but not the same, in an order of its own (threads that walk the same objects in step
+would mostly measure those objects' reference counts).
+"""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -9,26 +16,28 @@ from typing import Any, NamedTuple
 
 from maps import Competitor
 
-Work = Callable[[Any, list[str], Any], None]
+Work = Callable[[list[str], Any], None]
+
+shared: Any = None  # the map
 
 
-def read(m: Any, keys: list[str], value: Any) -> None:
+def read(keys: list[str], value: Any) -> None:
     for key in keys:
-        m[key]
+        shared[key]
 
 
-def overwrite(m: Any, keys: list[str], value: Any) -> None:
+def overwrite(keys: list[str], value: Any) -> None:
     for key in keys:
-        m[key] = value
+        shared[key] = value
 
 
-def read_mostly(m: Any, keys: list[str], value: Any) -> None:
+def read_mostly(keys: list[str], value: Any) -> None:
     """Nine reads, one write."""
     for number, key in enumerate(keys):
         if number % 10:
-            m[key]
+            shared[key]
         else:
-            m[key] = value
+            shared[key] = value
 
 
 class Workload(NamedTuple):
@@ -70,7 +79,8 @@ def measure(workload: Workload, competitor: Competitor, threads: int) -> Measure
     of a second, because threads that do not overlap do not contend, and would flatter every map."""
     keys = [f"key {number}" for number in range(workload.keys)]
     values = [None, True]  # immortal: the maps are measured, not the reference count of one object
-    m = competitor.make()
+    global shared
+    shared = m = competitor.make()
     if workload.filled:
         for key in keys:
             m[key] = values[0]
@@ -79,17 +89,19 @@ def measure(workload: Workload, competitor: Competitor, threads: int) -> Measure
     start = threading.Barrier(threads)
     times: list[tuple[float, float]] = []
     work = workload.work
-    if workload.counting:
-        assert competitor.tally is not None
-        work = competitor.tally
 
     def run(share: list[str]) -> None:
+        share = [str(key.encode(), "ascii") for key in share]
+        random.Random(threading.get_ident()).shuffle(share)
         # Few keys are repeated in one long list, so that the loop around the loop costs nothing.
         batch, turns = (share * 1_000, max(1, repeats // 1_000)) if len(share) < 100 else (share, repeats)
         start.wait()
         began = time.perf_counter()
         for turn in range(turns):
-            work(m, batch, values[turn % 2])
+            if workload.counting:
+                competitor.tally(m, batch)  # type: ignore[misc]
+            else:
+                work(batch, values[turn % 2])
         times.append((began, time.perf_counter()))
 
     crew = [threading.Thread(target=run, args=(share,)) for share in shares]
