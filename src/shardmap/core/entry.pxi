@@ -107,7 +107,7 @@ cdef KeyEntry key_entry(MapCore source, key, timeout):
 @cython.final
 cdef class KeyEntry:
     """One entry of a map, held by one thread for as long as a `with` block takes (ShardMap.lock). Inside the block
-    the thread may also use the map itself, this key included."""
+    the thread may also read and write the key through the map; to lock it again, or compute it, is a RuntimeError."""
 
     __class_getitem__ = classmethod(GenericAlias)
 

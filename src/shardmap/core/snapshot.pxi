@@ -163,6 +163,7 @@ cdef SnapshotIterator new_iterator(SnapshotCore snapshot, int what, bint backwar
 
 
 @cython.final
+@cython.no_gc_clear     # every cycle goes through a table, and is broken there; the cursors need the snapshot
 cdef class SnapshotIterator:
     """Iterates over one point in time of a map, in insertion order. Threads may share one: each entry goes to
     one of them."""
@@ -183,6 +184,8 @@ cdef class SnapshotIterator:
             made = PyTuple_New(2)
         # Nothing in here detaches, so the critical section is not suspended.
         with cython.critical_section(self):
+            if self.heap_size != 0 and self.heap[0].block.entries[self.heap[0].entry].key == NULL:
+                self.heap_size = 0      # emptied by the collector: this iterator is garbage itself
             if self.heap_size != 0:
                 top = self.heap
                 key = top.block.entries[top.entry].key

@@ -22,10 +22,16 @@ cdef class Table:
 
     def __cinit__(self):
         self.block = &no_entries
+        self.emptied = NULL
         self.shares = 1
 
     def __dealloc__(self):
-        table_release_block(self)
+        # First out of reach, then let go: what runs meanwhile finds an empty table.
+        cdef Block* block = self.block
+        self.block = &no_entries
+        if block != &no_entries:
+            block_dispose(block)
+        free(self.emptied)
 
 
 cdef Block no_entries       # what an emptied table points to: full, so that nothing is ever put in
@@ -65,14 +71,6 @@ cdef inline void table_release(PyObject* table) noexcept:
     if table != NOTHING:
         sm_add_u64(&(<Table>table).shares, <uint64_t>-1)
         decref(table)
-
-
-cdef void table_release_block(Table table) noexcept:
-    # First out of reach, then let go: what runs meanwhile finds an empty table.
-    cdef Block* block = table.block
-    if block != &no_entries:
-        table.block = &no_entries
-        block_dispose(block)
 
 
 cdef PyObject* table_new(uint64_t wanted) except NULL:
@@ -121,7 +119,23 @@ cdef int table_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
 
 
 cdef int table_clear(PyObject* self) noexcept:
-    table_release_block(<Table>self)
+    # The block itself stays for as long as the table: an iterator in the same garbage may still stand on it.
+    cdef Block* block = block_of(self)
+    cdef uint32_t entry
+    cdef PyObject* key
+    cdef PyObject* value
+    if block == &no_entries:
+        return 0
+    (<Table>self).block = &no_entries
+    (<Table>self).emptied = block
+    for entry in range(block.used):
+        key = block.entries[entry].key
+        value = block.entries[entry].value
+        block.entries[entry].key = NULL
+        block.entries[entry].value = NULL
+        if key != NULL:
+            decref(key)
+            let_go(value)
     return 0
 
 
