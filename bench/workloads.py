@@ -87,7 +87,7 @@ def measure(workload: Workload, competitor: Competitor, threads: int) -> Measure
     shares = [keys[number::threads] for number in range(threads)] if workload.disjoint else [keys] * threads
     repeats = 1 if workload.disjoint else max(1, workload.operations // workload.keys)
     start = threading.Barrier(threads)
-    times: list[tuple[float, float]] = []
+    times: list[tuple[float, float, float]] = []  # begun, ended, processor time
     work = workload.work
 
     def run(share: list[str]) -> None:
@@ -96,24 +96,24 @@ def measure(workload: Workload, competitor: Competitor, threads: int) -> Measure
         # Few keys are repeated in one long list, so that the loop around the loop costs nothing.
         batch, turns = (share * 1_000, max(1, repeats // 1_000)) if len(share) < 100 else (share, repeats)
         start.wait()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.thread_time()
         for turn in range(turns):
             if workload.counting:
                 competitor.tally(m, batch)  # type: ignore[misc]
             else:
                 work(batch, values[turn % 2])
-        times.append((began, time.perf_counter()))
+        times.append((began, time.perf_counter(), time.thread_time() - used))
 
     crew = [threading.Thread(target=run, args=(share,)) for share in shares]
-    used = time.process_time()
     for thread in crew:
         thread.start()
     for thread in crew:
         thread.join()
-    used = time.process_time() - used
     for key in keys:
         right = m[key] == threads * repeats if workload.counting else any(m[key] is value for value in values)
         if not right:
             raise Wrong(f"{workload.name}: {competitor.name} holds {m[key]!r} for {key!r}")
-    seconds = max(end for _, end in times) - min(began for began, _ in times)
-    return Measured(sum(len(share) for share in shares) * repeats / seconds / 1e6, used / seconds)
+    seconds = max(end for _, end, _ in times) - min(began for began, _, _ in times)
+    return Measured(
+        sum(len(share) for share in shares) * repeats / seconds / 1e6, sum(used for _, _, used in times) / seconds
+    )
