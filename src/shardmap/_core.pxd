@@ -20,7 +20,6 @@ cdef extern from "Python.h":
     int is_true "PyObject_IsTrue"(PyObject*) except -1
     PyThreadState* PyEval_SaveThread() noexcept
     void PyEval_RestoreThread(PyThreadState*) noexcept
-    PyObject* number_add "PyNumber_Add"(PyObject*, PyObject*) except NULL
     int Py_EQ
 
 cdef extern from "pthread.h" nogil:
