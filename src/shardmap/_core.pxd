@@ -42,6 +42,11 @@ cdef extern from "core/atomics.h" nogil:
     uint64_t sm_load_u64(const uint64_t*)
     void sm_store_u64(uint64_t*, uint64_t)
     uint64_t sm_add_u64(uint64_t*, uint64_t)
+    uint32_t sm_load_u32(const uint32_t*)
+    void sm_store_u32(uint32_t*, uint32_t)
+    void* sm_load_ptr(void**)
+    void sm_store_ptr(void**, void*)
+    uint8_t sm_load_u8(const uint8_t*)
     uint32_t sm_load_u32_relaxed(const uint32_t*)
     void sm_store_u32_relaxed(uint32_t*, uint32_t)
     int64_t sm_sub_i64_relaxed(int64_t*, int64_t)
@@ -49,11 +54,23 @@ cdef extern from "core/atomics.h" nogil:
     void sm_store_i64_relaxed(int64_t*, int64_t)
     void sm_fence_release()
     void sm_fence_full()
+    void sm_fence_after_unlock()
     void sm_pause()
 
 cdef extern from "core/hashing.h" nogil:
     uint32_t sm_shard_of(uint64_t hash, unsigned int shard_bits)
     uint32_t sm_place_of(uint64_t hash, unsigned int shard_bits)
+
+cdef extern from "core/readers.h":
+    ctypedef struct sm_reader:
+        pass
+    const bint SM_READERS_MEET_WRITERS
+    bint sm_reads_unlocked
+    void sm_readers_init() noexcept
+    sm_reader* sm_start_reading() noexcept
+    void sm_stop_reading(sm_reader*) noexcept
+    void sm_wait_for_readers() noexcept
+    void sm_forget_readers() noexcept
 
 cdef extern from "core/stamp.h" nogil:
     void sm_stamp_init()
@@ -63,9 +80,12 @@ cdef extern from "core/stamp.h" nogil:
 cdef extern from "core/interpreter.h":
     object steal "SM_STEAL"(PyObject*)
     void sm_note_use(PyObject*, uint8_t* seen) noexcept
+    bint sm_try_incref(PyObject*) noexcept
+    void sm_allow_try_incref(PyObject*) noexcept
     Py_hash_t sm_str_hash(PyObject*) noexcept
     bint sm_is_plain(PyTypeObject*) noexcept
     bint sm_plain_equal(PyObject*, PyObject*) noexcept
+    size_t sm_plain_size(PyObject*) noexcept
 
 
 # --- Shapes in memory --------------------------------------------------------------------------------
@@ -87,7 +107,7 @@ cdef struct Block:
     uint32_t* index
     Entry* entries
     uint64_t* stamps
-    uint32_t* places
+    uint32_t* places        # and in the top bit whether the key is plain
     size_t bytes            # of the whole allocation
     char _apart[64]
     # Changed by every insertion and removal.
@@ -129,8 +149,18 @@ cdef struct Pass:
     KeyLock* held           # taken on the way; handed on at the end
     KeyLock* granted        # the caller's own, which it may write under although it is closed
 
+# What was removed while threads may have been looking at it without the mutex (core/readers.h): plain keys, and
+# blocks (lowest bit set). Let go together when it is full.
+cdef struct Limbo:
+    uint32_t count
+    size_t bytes
+    void* items[126]
+
 cdef struct Shard:
     pthread_mutex_t mutex
+    Block** published       # where readers find the table's block
+    uint8_t* seen           # the map's: a second thread has used it
+    Limbo* limbo            # NULL: nothing in it
     PyObject* table         # owned, and one share of it; never NULL; NOTHING until the first insertion
     uint64_t size_word      # version << 32 | live entries: for len() without locks
     uint64_t epoch          # grows whenever positions in the block lose their meaning
@@ -139,14 +169,23 @@ cdef struct Shard:
     uint64_t contended      # acquisitions that found the mutex taken
     uint64_t copies         # of the table, because a snapshot shared it
 
+# What leave() has to see to before the caller frees what it took out of the table.
+cdef enum Removed:
+    NOTHING_REMOVED = 0
+    UNSEEN = 1              # while one thread only used the map: nobody to wait for, unless that has changed
+    SEEN = 2                # wait for those who read
+
 # Where a look-up ended: the entry, or the empty index word where the key would go.
 cdef struct Position:
     Shard* shard
+    Block** slot            # the shard's, in MapCore.blocks
     Block* block
     uint32_t place
     uint32_t word
     uint32_t entry
     PyObject* left          # a table to let go twice once the mutex is let go, or NULL
+    Limbo* full             # to be emptied then, or NULL
+    Removed removed
 
 # One table being merged into the order of the whole map.
 cdef struct Cursor:
@@ -163,11 +202,13 @@ cdef class Table:
     cdef Block* emptied     # by the collector; iterators may still point to it
     cdef uint64_t shares    # maps and snapshots that hold it; more than one: nobody may change it
     cdef object gc_anchor   # makes Cython give the type the garbage collector's slots; stays None
+    cdef uint8_t replaced   # in a map, by another table: who reads that map may still be looking
 
 cdef class MapCore:
     cdef object __weakref__
     cdef object gc_anchor
     cdef char* shards           # shard_count slots, each whole cache lines
+    cdef Block** blocks         # the block of each, for those who read without the mutex; changes rarely
     cdef uint32_t shard_count
     cdef uint32_t shard_bits
     cdef bint chosen_shards     # the user said how many

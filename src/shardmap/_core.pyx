@@ -23,6 +23,7 @@ include "core/table.pxi"
 include "core/shard.pxi"
 include "core/fork.pxi"
 include "core/lookup.pxi"
+include "core/reading.pxi"
 include "core/keylock.pxi"
 include "core/operations.pxi"
 include "core/snapshot.pxi"
@@ -32,6 +33,7 @@ include "core/construct.pxi"
 include "core/inspection.pxi"
 
 sm_stamp_init()
+sm_readers_init()
 
 
 # What Cython cannot say about types: the garbage collector's slots, and that a mapping is no sequence

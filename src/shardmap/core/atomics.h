@@ -7,6 +7,11 @@
 static inline uint64_t sm_load_u64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void sm_store_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline uint64_t sm_add_u64(uint64_t *p, uint64_t v) { return __atomic_add_fetch(p, v, __ATOMIC_ACQ_REL); }
+static inline uint32_t sm_load_u32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void sm_store_u32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void *sm_load_ptr(void *const *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void sm_store_ptr(void **p, void *v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline uint8_t sm_load_u8(const uint8_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline uint32_t sm_load_u32_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_u32_relaxed(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 static inline int64_t sm_sub_i64_relaxed(int64_t *p, int64_t v) { return __atomic_sub_fetch(p, v, __ATOMIC_RELAXED); }
@@ -15,6 +20,14 @@ static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_
 
 /* Keeps a store before it before the loads after it, the time-stamp counter's among them. */
 static inline void sm_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+/* The same after a mutex was let go, which on x86 is a locked instruction and so a full barrier itself. */
+static inline void sm_fence_after_unlock(void)
+{
+#if !defined(__x86_64__)
+    sm_fence_full();
+#endif
+}
 
 /* Keeps the stores before it before the stores after it. */
 static inline void sm_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }

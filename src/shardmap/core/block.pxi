@@ -3,7 +3,7 @@
 #     index      uint32 [power of two]   EMPTY, REMOVED, or tag | entry + 2
 #     entries    (key, value) [capacity] dense, in insertion order, with holes where one was removed
 #     stamps     uint64 [capacity]       orders entries of different shards; grows within a block
-#     places     uint32 [capacity]       32 bits of hash (core/hashing.h)
+#     places     uint32 [capacity]       31 bits of hash (core/hashing.h); the top bit: the key is plain
 #
 # An index word keeps as many bits of the place as the entry's number leaves free: the low log2(index)
 # bits number the entry, the bits above are the place's own bits above, so a word that differs there is
@@ -16,6 +16,9 @@
 # probing after the mutex was let go for a comparison: a key that was inserted meanwhile is further on.
 # Rebuilding is due when the entries' array is full, and pays for itself as in dict.
 #
+# Threads may read index, entries and places without the mutex (core/reading.pxi): what they read is stored
+# by append, take_out and put_value only, an entry before the index word that points to it.
+#
 # Functions here neither lock nor touch reference counts, except block_dispose.
 
 from libc.string cimport memcpy, memset
@@ -27,6 +30,7 @@ cdef enum:
     LINE = 16               # index words in a cache line
     SMALLEST_INDEX = 8
     LARGEST_INDEX_BITS = 31
+    PLACE = 0x7FFFFFFF      # of a word of places
     SMALL_INDEX = 4096      # up to here the entries' array is made for the whole index
 
 cdef extern from *:
@@ -97,6 +101,17 @@ cdef Block* block_new(uint64_t wanted) noexcept nogil:
     return block
 
 
+# --- Places ---
+
+cdef inline uint32_t place_of_entry(Block* block, uint32_t entry) noexcept nogil:
+    return block.places[entry] & PLACE
+
+
+cdef inline bint is_plain_entry(Block* block, uint32_t entry) noexcept nogil:
+    """Whether the key is of a plain type (core/interpreter.h)."""
+    return (block.places[entry] & ~<uint32_t>PLACE) != 0
+
+
 # --- Probing ---
 
 cdef inline uint32_t round_of(Block* block) noexcept nogil:
@@ -123,7 +138,7 @@ cdef uint32_t empty_word(Block* block, uint32_t place) noexcept nogil:
 
 cdef uint32_t word_of_entry(Block* block, uint32_t entry) noexcept nogil:
     """The index word of an entry that is there."""
-    cdef uint32_t mask = block.mask, around = round_of(block), place = block.places[entry], perturb = place
+    cdef uint32_t mask = block.mask, around = round_of(block), place = place_of_entry(block, entry), perturb = place
     cdef uint32_t word = place & mask, step
     cdef uint32_t wanted = (place & ~mask) | (entry + FIRST_ENTRY)
     while True:
@@ -140,7 +155,7 @@ cdef inline bint is_full(Block* block) noexcept nogil:
     return block.used == block.capacity or block.filled >= limit_of(<uint64_t>block.mask + 1)
 
 
-cdef inline void append(Block* block, uint32_t word, uint32_t place, PyObject* key, PyObject* value,
+cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain, PyObject* key, PyObject* value,
                         uint64_t stamp) noexcept nogil:
     """Adds an entry of which it owns the references from now on, at an empty index word."""
     cdef uint32_t entry = block.used
@@ -149,8 +164,8 @@ cdef inline void append(Block* block, uint32_t word, uint32_t place, PyObject* k
     block.entries[entry].key = key
     block.entries[entry].value = value
     block.stamps[entry] = stamp
-    block.places[entry] = place
-    block.index[word] = (place & ~block.mask) | (entry + FIRST_ENTRY)
+    block.places[entry] = place | <uint32_t>plain << 31
+    sm_store_u32(&block.index[word], (place & ~block.mask) | (entry + FIRST_ENTRY))
     block.used = entry + 1
     block.tail = entry + 1
     block.live += 1
@@ -159,10 +174,15 @@ cdef inline void append(Block* block, uint32_t word, uint32_t place, PyObject* k
 
 cdef inline void take_out(Block* block, uint32_t word, uint32_t entry) noexcept nogil:
     """Removes an entry; its references are the caller's from now on."""
-    block.index[word] = REMOVED
-    block.entries[entry].key = NULL
-    block.entries[entry].value = NULL
+    sm_store_u32(&block.index[word], REMOVED)
+    sm_store_ptr(<void**>&block.entries[entry].key, NULL)
+    sm_store_ptr(<void**>&block.entries[entry].value, NULL)
     block.live -= 1
+
+
+cdef inline void put_value(Block* block, uint32_t entry, PyObject* value) noexcept nogil:
+    """Overwrites; owns the reference from now on, and the caller the one to the old value."""
+    sm_store_ptr(<void**>&block.entries[entry].value, value)
 
 
 cdef inline uint32_t first_entry(Block* block) noexcept nogil:
@@ -209,7 +229,7 @@ cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
         memcpy(new.index, old.index, (<size_t>old.mask + 1) * sizeof(uint32_t))
     else:
         for entry in range(at):
-            place = new.places[entry]
+            place = place_of_entry(new, entry)
             new.index[empty_word(new, place)] = (place & ~new.mask) | (entry + FIRST_ENTRY)
     new.used = new.live = new.filled = new.tail = at
     return new

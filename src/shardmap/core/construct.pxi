@@ -44,6 +44,7 @@ def _make(type cls not None, shards, uint64_t capacity, /):
             each += <uint64_t>(4 * sqrt(<double>each))
         for i in range(self.shard_count):
             shard_at(self, i).table = table_new(each)
+            publish(shard_at(self, i))
     return self
 
 
@@ -60,6 +61,7 @@ def _copy(type cls not None, MapCore source not None, /):
     for i in range(self.shard_count):
         shard = shard_at(self, i)
         shard.table = tables[i]
+        publish(shard)
         note_size(shard, block_of(tables[i]))
     free(tables)
     return self

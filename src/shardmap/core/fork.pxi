@@ -56,6 +56,7 @@ cdef void after_fork_in_child() noexcept:
     pthread_mutex_init(&live_maps_mutex, NULL)
     pthread_mutex_init(&waiters_mutex, NULL)
     newest_waiter = NULL
+    sm_forget_readers()
     main_thread = PyThread_get_thread_ident()
 
 

@@ -8,11 +8,12 @@
  * (Fibonacci hashing, Knuth, TAOCP 3, 6.4; the folding is wyhash's). For integers in a row the high bits
  * are a low-discrepancy sequence: any 2^b consecutive ones fall almost one into each of 2^b shards.
  *
- * Place: 32 bits that start with h >> shard_bits, so that the 2^b neighbours that went to different
+ * Place: 31 bits that start with h >> shard_bits, so that the 2^b neighbours that went to different
  * shards have the same place there, and the next 2^b the next place. The bits above are folded in by
  * steps that can be undone (xor-shift, odd multiplier), so hashes that agree in their upper half have
- * the same 32 bits only when they are equal; others agree with probability 2^-32. A key's __eq__ is
- * called only where shard and 32 bits agree. */
+ * the same 32 bits only when they are equal; of those one is given up, so that it can say beside the place
+ * whether the key is plain (core/block.pxi). Others agree with probability 2^-31. A key's __eq__ is called
+ * only where shard and 31 bits agree. */
 #ifndef SHARDMAP_HASHING_H
 #define SHARDMAP_HASHING_H
 
@@ -32,7 +33,7 @@ static inline uint32_t sm_place_of(uint64_t hash, unsigned shard_bits)
     low ^= low >> 15;
     high ^= high >> 15;
     low = (low >> shard_bits) | (low << ((32 - shard_bits) & 31));
-    return low ^ high;
+    return (low ^ high) & UINT32_C(0x7FFFFFFF);
 }
 
 #endif

@@ -74,7 +74,7 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
         entry = (content & block.mask) - FIRST_ENTRY
         if entry >= block.used or block.entries[entry].key == NULL:
             return b"an index word points to no entry"
-        if (content ^ block.places[entry]) & ~block.mask:
+        if (content ^ place_of_entry(block, entry)) & ~block.mask:
             return b"an index word's tag is not its entry's"
         pointing += 1
     if filled != block.filled:
@@ -92,12 +92,14 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
         if key == NULL:
             continue
         live += 1
+        if is_plain_entry(block, entry) != sm_is_plain(type_of(key)):
+            return b"the mark of plain keys is wrong"
         if not reachable(block, entry):
             return b"probing does not reach an entry"
         if is_exact_str(key):
             hashed = sm_str_hash(key)
             if (sm_shard_of(<uint64_t>hashed, m.shard_bits) != number
-                    or sm_place_of(<uint64_t>hashed, m.shard_bits) != block.places[entry]):
+                    or sm_place_of(<uint64_t>hashed, m.shard_bits) != place_of_entry(block, entry)):
                 return b"an entry is not where its hash says"
     if live != block.live or pointing != live:
         return b"the count of entries is wrong"
@@ -106,7 +108,7 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
 
 cdef bint reachable(Block* block, uint32_t entry) noexcept nogil:
     """Whether probing for an entry's place meets its index word before an empty one."""
-    cdef uint32_t mask = block.mask, around = round_of(block), place = block.places[entry], perturb = place
+    cdef uint32_t mask = block.mask, around = round_of(block), place = place_of_entry(block, entry), perturb = place
     cdef uint32_t word = place & mask, step
     cdef uint64_t rounds
     for rounds in range(64 + <uint64_t>mask // LINE):
@@ -131,6 +133,8 @@ def _check(MapCore m not None, /):
         violation = block_violation(m, i, block_of(shard.table), <uint32_t>shard.size_word)
         if (<Table>shard.table).shares < 1:
             violation = b"a table without shares"
+        if shard.published[0] != block_of(shard.table) and block_of(shard.table) != &no_entries:
+            violation = b"readers do not see the shard's block"
         if violation != NULL:
             break
     unlock_all(m)

@@ -15,12 +15,34 @@
 static inline void sm_note_use(PyObject *op, uint8_t *seen)
 {
     if (__builtin_expect(!__atomic_load_n(seen, __ATOMIC_RELAXED), 0) && !_Py_IsOwnedByCurrentThread(op)) {
-        __atomic_store_n(seen, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(seen, 1, __ATOMIC_SEQ_CST);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before this thread's first read: see defers() */
         PyUnstable_Object_EnableDeferredRefcount(op);
     }
 }
 #else
 static inline void sm_note_use(PyObject *op, uint8_t *seen) { (void)op; (void)seen; }
+#endif
+
+/* Takes a reference to an object that is on its way out, perhaps: whoever let it go last may have done so just now.
+ * That its memory still is an object's for as long as this thread is attached is CPython's promise (mimalloc's
+ * pages are not put to another use before every thread has passed a quiescent state); its own dict reads so. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+static inline int sm_try_incref(PyObject *op)
+{
+    if (__atomic_load_n(&op->ob_ref_local, __ATOMIC_RELAXED) == _Py_IMMORTAL_REFCNT_LOCAL)
+        return 1;
+    if (_Py_IsOwnedByCurrentThread(op)) {
+        Py_INCREF(op);
+        return 1;
+    }
+    return PyUnstable_TryIncRef(op);
+}
+/* Makes it possible for an object that is alive. */
+static inline void sm_allow_try_incref(PyObject *op) { PyUnstable_EnableTryIncRef(op); }
+#else
+static inline int sm_try_incref(PyObject *op) { Py_INCREF(op); return 1; }
+static inline void sm_allow_try_incref(PyObject *op) { (void)op; }
 #endif
 
 /* The hash that a str keeps, or -1. */
@@ -37,6 +59,20 @@ static inline Py_hash_t sm_str_hash(PyObject *s)
 static inline int sm_is_plain(PyTypeObject *t)
 {
     return t == &PyUnicode_Type || t == &PyLong_Type || t == &PyBytes_Type;
+}
+
+/* About how many bytes an object of a plain type takes. */
+static inline size_t sm_plain_size(PyObject *o)
+{
+    if (PyUnicode_CheckExact(o))
+        return sizeof(PyASCIIObject) + (size_t)PyUnicode_GET_LENGTH(o) * (size_t)PyUnicode_KIND(o);
+    if (PyBytes_CheckExact(o))
+        return sizeof(PyBytesObject) + (size_t)Py_SIZE(o);
+#if PY_VERSION_HEX >= 0x030C0000
+    return sizeof(PyLongObject) + (((PyLongObject *)o)->long_value.lv_tag >> 3) * sizeof(digit);
+#else
+    return sizeof(PyLongObject) + (size_t)(Py_SIZE(o) < 0 ? -Py_SIZE(o) : Py_SIZE(o)) * sizeof(digit);
+#endif
 }
 
 /* Equality of two objects of one plain type. */

@@ -22,13 +22,22 @@ cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
     return 0
 
 
+cdef inline void start_position(Position* at) noexcept:
+    at.left = NULL
+    at.full = NULL
+    at.removed = NOTHING_REMOVED
+
+
 cdef inline int aim(MapCore m, PyObject* key, Position* at) except -1:
     """Hashes the key: which shard, which place."""
     cdef Py_hash_t hashed = 0
+    cdef uint32_t number
     hash_of(key, &hashed)
-    at.shard = shard_at(m, sm_shard_of(<uint64_t>hashed, m.shard_bits))
+    number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
+    at.shard = shard_at(m, number)
+    at.slot = &m.blocks[number]
     at.place = sm_place_of(<uint64_t>hashed, m.shard_bits)
-    at.left = NULL
+    start_position(at)
     return 0
 
 
@@ -66,7 +75,7 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
                     outcome = EQUAL
                     if stored != key:
                         outcome = DIFFERENT
-                        if block.places[entry] == place:
+                        if place_of_entry(block, entry) == place:
                             if type_of(stored) == type_of(key) and sm_is_plain(type_of(key)):
                                 outcome = EQUAL if sm_plain_equal(stored, key) else DIFFERENT
                             else:

@@ -8,10 +8,20 @@ cdef PyObject* deny_memory() except NULL:
 
 
 cdef inline void leave(Position* at) noexcept:
-    """Lets the mutex go, then what make_writable() could not let go under it."""
+    """Lets the mutex go, then what could not be let go under it."""
     unlock(at.shard)
+    leave_behind(at)
+
+
+cdef inline void leave_behind(Position* at) noexcept:
     if at.left != NULL:
         let_go_left(at)
+    if SM_READERS_MEET_WRITERS:
+        if at.removed != NOTHING_REMOVED:
+            wait_before_freeing(at)
+        if at.full != NULL:
+            empty_limbo(at.full)
+            at.full = NULL
 
 
 cdef void let_go_left(Position* at) noexcept:
@@ -38,6 +48,9 @@ cdef int make_writable(Position* at) except -1:
     lock(shard)
     if shard.table == shared:
         shard.table = own
+        publish(shard)
+        if shared != NOTHING:
+            (<Table>shared).replaced = True
         shard.epoch += 1
         shard.copies += shared != NOTHING
         at.left = shared
@@ -57,8 +70,11 @@ cdef bint make_room(Position* at, uint64_t wanted, Block** old) noexcept:
         return False
     old[0] = at.block
     (<Table>at.shard.table).block = new
+    publish(at.shard)
     at.shard.epoch += 1
     at.block = new
+    if old[0] != &no_entries and bury(at, <void*>(<uintptr_t>old[0] | 1), old[0].bytes):
+        old[0] = NULL
     return True
 
 
@@ -79,7 +95,7 @@ cdef bint insert_found_absent(Position* at, PyObject* key, PyObject* value) noex
     incref(key)
     hold(value)
     announce_insertion(at.shard)
-    append(at.block, at.word, at.place, key, value, sm_stamp_now())
+    append(at.block, at.word, at.place, sm_is_plain(type_of(key)), key, value, sm_stamp_now())
     note_size(at.shard, at.block)
     leave(at)
     retire(old)
@@ -88,12 +104,18 @@ cdef bint insert_found_absent(Position* at, PyObject* key, PyObject* value) noex
 
 cdef Block* remove_found(Position* at, PyObject** key, PyObject** value) noexcept:
     """Removes the entry that find() found. The references are the caller's, and so is the block that is
-    returned, if any, to retire() without the mutex."""
+    returned, if any, to retire(); all that after leave_behind()."""
     cdef Block* block = at.block
     cdef Block* old = NULL
     key[0] = block.entries[at.entry].key
     value[0] = block.entries[at.entry].value
+    announce_removal(at.shard)
     take_out(block, at.word, at.entry)
+    if SM_READERS_MEET_WRITERS and is_plain_entry(block, at.entry):
+        # One reference for the caller, one that outlasts those who compare with the key just now.
+        incref(key[0])
+        if not bury(at, key[0], sm_plain_size(key[0])):
+            decref(key[0])      # not the last
     if block.capacity > SMALL_INDEX and block.live < block.capacity // 8:
         # Give memory back, leaving room to grow into. Without memory to do it in: later.
         make_room(at, 2 * <uint64_t>block.live, &old)
@@ -127,22 +149,35 @@ cdef bint is_boxed(Position* at, PyObject* raw, PyObject** box) except -1:
 cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAILED:
     """PRESENT: `value` is a reference of the caller's to the value as it stands in the entry (core/value.pxi)."""
     cdef Position at
-    cdef Found found
+    cdef Read seen
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
-    found = find(key, &at)
+    seen = read_unlocked(m, &at, key, value)
+    if seen != UNSURE:
+        return <Found>seen
+    return get_locked(&at, key, value)
+
+
+cdef Found get_locked(Position* at, PyObject* key, PyObject** value) except FAILED:
+    cdef Found found = find(key, at)
     if found == PRESENT:
         value[0] = at.block.entries[at.entry].value
-        hold(value[0])
-    leave(&at)
+        if not is_number(value[0]):
+            sm_allow_try_incref(value[0])       # the next reader needs no mutex
+            incref(value[0])
+    leave(at)
     return found
 
 
 cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
     cdef Position at
     cdef Found found
+    cdef Read seen
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
+    seen = read_unlocked(m, &at, key, NULL)
+    if seen != UNSURE:
+        return <Found>seen
     found = find(key, &at)
     leave(&at)
     return found
@@ -238,7 +273,7 @@ cdef Found write_locked(Position* at, PyObject* key, PyObject* value, Write when
                 decref(old_key)
             else:
                 hold(value)
-                at.block.entries[at.entry].value = value
+                put_value(at.block, at.entry, value)
                 leave(at)
             if old == NULL:
                 let_go(old_value)
@@ -268,7 +303,7 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
             return PRESENT
         if not is_shared(at.shard.table):
             incref(value)
-            at.block.entries[at.entry].value = value
+            put_value(at.block, at.entry, value)
             leave(&at)
             let_go(old)
             return PRESENT
@@ -325,7 +360,7 @@ cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, 
                 continue
             if found == PRESENT:
                 hold(new)
-                at.block.entries[at.entry].value = new
+                put_value(at.block, at.entry, new)
                 leave(&at)
                 let_go(old)
             elif not insert_found_absent(&at, key, new):
@@ -352,7 +387,7 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
     cdef Shard* chosen
     cdef Block* old_block
     sm_note_use(<PyObject*>m, &m.seen)
-    at.left = NULL
+    start_position(&at)
     while True:
         lock_all(m)
         chosen = find_last(m, &at)
@@ -367,6 +402,7 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
             continue
         old_block = remove_found(&at, key, value)
         unlock_all(m)
+        leave_behind(&at)
         retire(old_block)
         return PRESENT
 
@@ -389,7 +425,7 @@ cdef Shard* find_last(MapCore m, Position* at) noexcept:
             at.entry = end - 1
     if chosen != NULL:
         at.word = word_of_entry(at.block, at.entry)
-        at.place = at.block.places[at.entry]
+        at.place = place_of_entry(at.block, at.entry)
     return chosen
 
 
@@ -408,7 +444,7 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
     cdef PyObject* box = NULL
     cdef Block* old_block
     cdef Shard* chosen
-    at.left = NULL
+    start_position(&at)
     start_pass(&way, NULL)
     lock_all(m)
     chosen = find_last(m, &at)
@@ -442,6 +478,7 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
             break
         old_block = remove_found(&at, key, value)
         unlock_all(m)
+        leave_behind(&at)
         retire(old_block)
         if is_number(value[0]):
             value[0] = box
@@ -488,7 +525,8 @@ cdef Py_ssize_t map_len(MapCore m) noexcept:
 cdef int map_clear(MapCore m) except -1:
     """Takes all tables away at one point in time, then lets their entries go. First gets hold of all key locks of
     other threads: what they compute from is then not taken away under them."""
-    cdef PyObject** tables = <PyObject**>allocate(m.shard_count * sizeof(PyObject*), sizeof(void*))
+    cdef PyObject** tables = <PyObject**>allocate(m.shard_count * 2 * sizeof(PyObject*), sizeof(void*))
+    cdef Limbo** limbos = <Limbo**>(tables + m.shard_count)
     cdef uint32_t i
     cdef Shard* shard
     cdef HeldLock* held = NULL
@@ -512,12 +550,21 @@ cdef int map_clear(MapCore m) except -1:
             shard = shard_at(m, i)
             tables[i] = shard.table
             shard.table = NOTHING
+            publish(shard)
+            limbos[i] = shard.limbo
+            shard.limbo = NULL
             shard.epoch += 1
             note_size(shard, &no_entries)
         sm_store_u64(&m.sweep, m.sweep + 1)
         unlock_all(m)
+        if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
+            sm_fence_after_unlock()
+            if sm_load_u8(&m.seen):
+                sm_wait_for_readers()
         release_all_held(&held)
         for i in range(m.shard_count):
+            if limbos[i] != NULL:
+                empty_limbo(limbos[i])
             table_release(tables[i])
     finally:
         release_all_held(&held)

@@ -89,6 +89,16 @@ cdef inline void announce_insertion(Shard* shard) noexcept nogil:
     sm_fence_full()
 
 
+cdef inline void announce_removal(Shard* shard) noexcept nogil:
+    """The same before an entry goes: who finds it gone without locks does not count it afterwards."""
+    sm_store_u64(&shard.size_word, ((shard.size_word >> 32 | 1) << 32) | <uint32_t>shard.size_word)
+
+
+cdef inline void publish(Shard* shard) noexcept:
+    """Shows those who read without the mutex the block of the shard's table."""
+    sm_store_ptr(<void**>shard.published, block_of(shard.table))
+
+
 cdef inline void note_size(Shard* shard, Block* block) noexcept nogil:
     """Tells len() what changed. Under the mutex, after the change."""
     sm_store_u64(&shard.size_word, (((shard.size_word >> 32 | 1) + 1) << 32) | block.live)
@@ -97,15 +107,19 @@ cdef inline void note_size(Shard* shard, Block* block) noexcept nogil:
 cdef int make_shards(MapCore m, uint32_t bits) except -1:
     cdef uint32_t count = 1 << bits, i
     cdef size_t bytes = count * stride_for(sizeof(Shard))
-    cdef char* memory = <char*>allocate(bytes, 128)
+    cdef char* memory = <char*>allocate(bytes + count * sizeof(Block*), 128)
     cdef Shard* shard
     if memory == NULL:
         raise MemoryError()
     memset(memory, 0, bytes)
+    m.blocks = <Block**>(memory + bytes)
     for i in range(count):
         shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
         pthread_mutex_init(&shard.mutex, NULL)
         shard.table = NOTHING
+        shard.seen = &m.seen
+        shard.published = &m.blocks[i]
+        m.blocks[i] = &no_entries
     m.shard_count = count
     m.shard_bits = bits
     m.shards = memory
@@ -121,5 +135,7 @@ cdef void drop_shards(MapCore m) noexcept:
     for i in range(m.shard_count):
         shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
         table_release(shard.table)
+        if shard.limbo != NULL:
+            empty_limbo(shard.limbo)
         pthread_mutex_destroy(&shard.mutex)
     free(memory)

@@ -92,7 +92,7 @@ cdef Found snapshot_find(SnapshotCore self, PyObject* key, Position* at) except 
     if self.tables == NULL:
         return ABSENT
     at.shard = NULL
-    at.left = NULL
+    start_position(at)
     at.block = block_of(self.tables[sm_shard_of(<uint64_t>hashed, self.shard_bits)])
     at.place = sm_place_of(<uint64_t>hashed, self.shard_bits)
     return find_locked(key, at)

@@ -29,6 +29,8 @@ cdef class Table:
         # First out of reach, then let go: what runs meanwhile finds an empty table.
         cdef Block* block = self.block
         self.block = &no_entries
+        if self.replaced:
+            sm_wait_for_readers()
         if block != &no_entries:
             block_dispose(block)
         free(self.emptied)
@@ -127,7 +129,7 @@ cdef int table_clear(PyObject* self) noexcept:
     if block == &no_entries:
         return 0
     (<Table>self).block = &no_entries
-    (<Table>self).emptied = block
+    (<Table>self).emptied = block       # readers without the mutex find its entries gone
     for entry in range(block.used):
         key = block.entries[entry].key
         value = block.entries[entry].value

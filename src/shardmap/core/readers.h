@@ -1,0 +1,198 @@
+/* Reads without a mutex: who is looking, and how to wait until all who were have gone.
+ *
+ * On a free-threaded build a thread that reads a block without its shard's mutex sets a flag of its own
+ * first: it makes its `turns` odd, and even again when it has done. The line is the thread's own, so
+ * reading writes nothing that other cores share. Who has taken something out of reach and wants to free
+ * it calls sm_wait_for_readers(): it looks at every thread's `turns`, and where it finds an odd one waits
+ * until it has changed. Between the two a reader neither detaches nor stops nor waits for anything, so
+ * this takes a moment, at worst until the system lets a reader run on that it had interrupted.
+ *
+ * Why nobody is overlooked. A reader stores its flag, then loads the pointer to the block. Who waits has
+ * stored the new pointer, then loads the flags. One of the two must see the other's store, which takes a
+ * full barrier on both sides between store and load. The reader's would cost more than all the rest of
+ * the read; Linux's membarrier() runs one on all cores that run this process, from the side that waits,
+ * which is rare (asymmetric barriers, as in liburcu's urcu-memb; Desnoyers et al., User-level
+ * implementations of read-copy update, 2012). So either the reader's flag was stored before that barrier,
+ * and who waits sees it; or it is stored after, and then the reader loads the new pointer. Where there is
+ * no membarrier(), both sides have a barrier of their own.
+ *
+ * With a GIL nobody else runs while a thread reads, and none of this is needed. On free-threaded 3.13
+ * there is no public way to take a reference to an object that may be on its way out: reads lock. */
+#ifndef SHARDMAP_READERS_H
+#define SHARDMAP_READERS_H
+
+#include <Python.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#if !defined(Py_GIL_DISABLED) || PY_VERSION_HEX >= 0x030E0000
+#define SM_READS_UNLOCKED 1
+#else
+#define SM_READS_UNLOCKED 0
+#endif
+
+/* Whether unlocked reads can meet writers, so that what is taken out must wait for them. */
+#if SM_READS_UNLOCKED && defined(Py_GIL_DISABLED)
+#define SM_READERS_MEET_WRITERS 1
+#else
+#define SM_READERS_MEET_WRITERS 0
+#endif
+
+static int sm_reads_unlocked = 0;   /* fixed at import */
+
+#if SM_READERS_MEET_WRITERS
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#define SM_MEMBARRIER_EXPEDITED 8            /* linux/membarrier.h, which old systems lack */
+#define SM_MEMBARRIER_REGISTER_EXPEDITED 16
+static int sm_membarrier(int command) { return (int)syscall(__NR_membarrier, command, 0, 0); }
+#else
+#define SM_MEMBARRIER_EXPEDITED 0
+#define SM_MEMBARRIER_REGISTER_EXPEDITED 0
+static int sm_membarrier(int command) { (void)command; return -1; }
+#endif
+
+typedef struct sm_reader {
+    uint64_t turns;                 /* odd: reading */
+    int taken;                      /* by a thread that lives */
+    struct sm_reader *next;         /* all there ever were; they are used again, never freed */
+} __attribute__((aligned(128))) sm_reader;
+
+static sm_reader *sm_readers = NULL;
+static __thread sm_reader *sm_this_reader __attribute__((tls_model("initial-exec"))) = NULL;
+static pthread_key_t sm_reader_key;
+static int sm_asymmetric = 0;       /* membarrier() does the readers' barrier for them */
+
+static void sm_give_reader_back(void *reader)
+{
+    sm_this_reader = NULL;
+    __atomic_store_n(&((sm_reader *)reader)->taken, 0, __ATOMIC_RELEASE);
+}
+
+/* A thread's first read. NULL when there is no memory. */
+static __attribute__((noinline)) sm_reader *sm_new_reader(void)
+{
+    sm_reader *r = __atomic_load_n(&sm_readers, __ATOMIC_ACQUIRE);
+    void *memory = NULL;
+    for (; r != NULL; r = r->next) {
+        int taken = 0;
+        if (__atomic_compare_exchange_n(&r->taken, &taken, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            break;
+    }
+    if (r == NULL) {
+        if (posix_memalign(&memory, 128, sizeof(sm_reader)) != 0)
+            return NULL;
+        r = memory;
+        memset(r, 0, sizeof *r);
+        r->taken = 1;
+        r->next = __atomic_load_n(&sm_readers, __ATOMIC_RELAXED);
+        while (!__atomic_compare_exchange_n(&sm_readers, &r->next, r, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            ;
+    }
+    if (pthread_setspecific(sm_reader_key, r) != 0) {
+        __atomic_store_n(&r->taken, 0, __ATOMIC_RELEASE);
+        return NULL;
+    }
+    sm_this_reader = r;
+    return r;
+}
+
+/* From here on, until sm_stop_reading(), no block is freed that is in reach now. NULL: not to be had, lock. */
+static inline sm_reader *sm_start_reading(void)
+{
+    sm_reader *me = sm_this_reader;
+    if (__builtin_expect(me == NULL, 0)) {
+        me = sm_new_reader();
+        if (me == NULL)
+            return NULL;
+    }
+    __atomic_store_n(&me->turns, me->turns + 1, __ATOMIC_RELAXED);
+    if (__builtin_expect(__atomic_load_n(&sm_asymmetric, __ATOMIC_RELAXED), 1))
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    else
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return me;
+}
+
+static inline void sm_stop_reading(sm_reader *me)
+{
+    __atomic_store_n(&me->turns, me->turns + 1, __ATOMIC_RELEASE);
+}
+
+/* Returns when every thread that may have seen what the caller has put out of reach has stopped reading. Not to
+ * be called while reading, nor under a mutex. */
+static __attribute__((noinline)) void sm_wait_for_readers(void)
+{
+    static const struct timespec moment = {0, 50000}, long_enough = {0, 50000000};
+    sm_reader *r;
+    uint64_t turns;
+    int round;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (sm_asymmetric && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0
+        && (sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) != 0 || sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0)) {
+        /* Somebody has forbidden it since (seccomp). From now on every reader has its own barrier; those who
+         * did not know yet have theirs from the scheduler by then. */
+        __atomic_store_n(&sm_asymmetric, 0, __ATOMIC_SEQ_CST);
+        nanosleep(&long_enough, NULL);
+    }
+    for (r = __atomic_load_n(&sm_readers, __ATOMIC_SEQ_CST); r != NULL; r = r->next) {
+        turns = __atomic_load_n(&r->turns, __ATOMIC_ACQUIRE);
+        if ((turns & 1) == 0)
+            continue;
+        for (round = 0; __atomic_load_n(&r->turns, __ATOMIC_ACQUIRE) == turns; round++) {
+            if (round < 100)
+                ;
+            else if (round < 1000)
+                sched_yield();
+            else
+                nanosleep(&moment, NULL);   /* a thread of higher priority must not keep the reader waiting */
+        }
+    }
+}
+
+/* In a forked child: the other threads are gone, whatever they were doing. */
+static void sm_forget_readers(void)
+{
+    sm_reader *r;
+    for (r = sm_readers; r != NULL; r = r->next) {
+        if (r != sm_this_reader) {
+            r->turns = 0;
+            r->taken = 0;
+        }
+    }
+    if (sm_asymmetric)
+        sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED);
+}
+
+#else /* no readers to wait for */
+
+typedef char sm_reader;
+static char sm_nobody;
+static inline sm_reader *sm_start_reading(void) { return &sm_nobody; }
+static inline void sm_stop_reading(sm_reader *me) { (void)me; }
+static inline void sm_wait_for_readers(void) { }
+static inline void sm_forget_readers(void) { }
+
+#endif
+
+/* Once, at import. SHARDMAP_READS=locked in the environment makes reads take the mutex; SHARDMAP_READS=fenced makes
+ * them have a barrier of their own, as where there is no membarrier(). */
+static void sm_readers_init(void)
+{
+    const char *wanted = getenv("SHARDMAP_READS");
+    sm_reads_unlocked = SM_READS_UNLOCKED && !(wanted != NULL && strcmp(wanted, "locked") == 0);
+#if SM_READERS_MEET_WRITERS
+    if (sm_reads_unlocked && pthread_key_create(&sm_reader_key, sm_give_reader_back) != 0)
+        sm_reads_unlocked = 0;
+    sm_asymmetric = sm_reads_unlocked && !(wanted != NULL && strcmp(wanted, "fenced") == 0)
+        && sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) == 0;
+#endif
+}
+
+#endif

@@ -1,0 +1,150 @@
+# Reading one key without its shard's mutex, and what writers owe to those who do.
+#
+# Why it is right. A reader looks a key up in the block that the shard publishes, as find_locked() does, and
+# believes what it saw only if that block is still published when it has seen it. Blocks are not freed, so not
+# used again, while it looks; so the block was the shard's own all that time.
+#
+# - Absent: the index word at which probing ended was empty when it was read. The words before it were in use
+#   when they were read, and stay so (a removed word is not used again), so the key would have gone into this
+#   very word, or was further up and is gone. At that moment there was no entry.
+# - Present: the entry holds the key (it is used once, so it never holds another), and held this value when it
+#   was read the second time. In between the reader took a reference to it; so the value is alive, and is the
+#   one that the entry held at the second reading, whatever went on before.
+# - While one operation changes several shards (`sweep` is odd) readers wait for it at the mutexes, else they
+#   could see one shard before and then another after it.
+#
+# Why nothing freed is read. (core/readers.h says how it is told that nobody is looking any more.)
+#
+# - Blocks: freed by retire() and in Table.__dealloc__, after wait_before_freeing() if a reader may have got at
+#   them; a map that dies has no readers.
+# - Keys are compared only if the entry says that they are plain, which is known without touching the key. A
+#   plain key that leaves a map has a reference in its shard's limbo until nobody is looking any more. (Keys of
+#   other types are let go at once, as by dict; to compare with one takes the mutex, unless it is the same.)
+# - Values: the reference is taken by sm_try_incref(), which fails for an object that is on its way out.
+#
+# A map that one thread only has used so far has no readers but that thread. So nothing is put into limbo then
+# and nothing waits: who takes something out looks at `seen` once more after a full barrier, and a thread that
+# sets `seen` has one before its first read; so either the one sees the flag or the other sees the new state.
+
+cdef enum Read:
+    SEEN_ABSENT = 0         # ABSENT
+    SEEN_PRESENT = 1        # PRESENT
+    UNSURE = 2              # something came between, or it needs Python code: look again with the mutex
+
+cdef enum:
+    LARGE = 16384           # bytes: what is larger does not stay in limbo
+    LIMBO_BYTES = 65536
+
+
+cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value) noexcept:
+    """Looks for the key that is aimed at. `value`: NULL, or where to put a reference to the value as it stands."""
+    cdef sm_reader* me
+    cdef Read answer = UNSURE
+    cdef PyObject* dropped = NULL
+    if not sm_reads_unlocked:
+        return UNSURE
+    me = sm_start_reading()
+    if me == NULL:
+        return UNSURE
+    if not sm_load_u64(&m.sweep) & 1:
+        answer = look_up(at.slot, at.place, key, value, &dropped)
+    sm_stop_reading(me)
+    if dropped != NULL:
+        decref(dropped)         # may be the last by now, and run any code
+    return answer
+
+
+cdef inline Read look_up(Block** slot, uint32_t place, PyObject* key, PyObject** value, PyObject** dropped) noexcept:
+    cdef Block* block = <Block*>sm_load_ptr(<void**>slot)
+    cdef uint32_t mask = block.mask, around = round_of(block), perturb = place, word = place & mask
+    cdef uint32_t content, entry, step
+    cdef PyObject* stored
+    cdef PyObject* found
+    while True:
+        for step in range(around + 1):
+            content = sm_load_u32(&block.index[word])
+            if content == EMPTY:
+                return SEEN_ABSENT if sm_load_ptr(<void**>slot) == block else UNSURE
+            if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
+                entry = (content & mask) - FIRST_ENTRY
+                stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
+                if stored != key and stored != NULL:
+                    if place_of_entry(block, entry) != place:
+                        stored = NULL
+                    elif not is_plain_entry(block, entry) or type_of(stored) != type_of(key):
+                        return UNSURE
+                    elif not sm_plain_equal(stored, key):
+                        stored = NULL
+                if stored != NULL:
+                    found = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
+                    if found != NULL:
+                        return take_value(slot, block, entry, found, value, dropped)
+            word = (word & ~around) | ((word + 1) & around)
+        word = next_line(word, &perturb, mask)
+
+
+cdef inline Read take_value(Block** slot, Block* block, uint32_t entry, PyObject* found, PyObject** value,
+                            PyObject** dropped) noexcept:
+    if value == NULL:
+        return SEEN_PRESENT if sm_load_ptr(<void**>slot) == block else UNSURE
+    if is_number(found):
+        if sm_load_ptr(<void**>slot) != block:
+            return UNSURE
+    else:
+        if not sm_try_incref(found):
+            return UNSURE
+        if sm_load_ptr(<void**>&block.entries[entry].value) != found or sm_load_ptr(<void**>slot) != block:
+            dropped[0] = found
+            return UNSURE
+    value[0] = found
+    return SEEN_PRESENT
+
+
+# --- Writers ---
+
+cdef bint bury(Position* at, void* item, size_t bytes) noexcept:
+    """Has what was just put out of reach freed when nobody can be looking at it any more. False: the caller frees it,
+    after leave_behind(). Under the mutex."""
+    cdef Limbo* limbo
+    if not (SM_READERS_MEET_WRITERS and sm_reads_unlocked):
+        return False
+    if not sm_load_u8(at.shard.seen):
+        if at.removed == NOTHING_REMOVED:
+            at.removed = UNSEEN
+        return False
+    limbo = at.shard.limbo
+    if limbo == NULL and bytes <= LARGE:
+        limbo = at.shard.limbo = <Limbo*>allocate(sizeof(Limbo), 64)
+        if limbo != NULL:
+            limbo.count = 0
+            limbo.bytes = 0
+    if limbo == NULL or bytes > LARGE or at.full != NULL:
+        at.removed = SEEN
+        return False
+    limbo.items[limbo.count] = item
+    limbo.count += 1
+    limbo.bytes += bytes
+    if limbo.count == sizeof(limbo.items) // sizeof(limbo.items[0]) or limbo.bytes > LIMBO_BYTES:
+        at.full = limbo
+        at.shard.limbo = NULL
+        at.removed = SEEN
+    return True
+
+
+cdef void wait_before_freeing(Position* at) noexcept:
+    if at.removed == UNSEEN:
+        sm_fence_after_unlock()
+    if at.removed == SEEN or sm_load_u8(at.shard.seen):
+        sm_wait_for_readers()
+    at.removed = NOTHING_REMOVED
+
+
+cdef void empty_limbo(Limbo* limbo) noexcept:
+    """When nobody is looking. Plain keys only: runs no Python code."""
+    cdef uint32_t i
+    for i in range(limbo.count):
+        if <uintptr_t>limbo.items[i] & 1:
+            free(<void*>(<uintptr_t>limbo.items[i] & ~<uintptr_t>1))
+        else:
+            decref(<PyObject*>limbo.items[i])
+    free(limbo)
