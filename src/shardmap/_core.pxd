@@ -57,6 +57,10 @@ cdef extern from "core/atomics.h" nogil:
     void sm_fence_after_unlock()
     void sm_pause()
 
+cdef extern from "core/pauses.h" nogil:
+    void sm_step()
+    const bint sm_has_pauses
+
 cdef extern from "core/hashing.h" nogil:
     uint32_t sm_shard_of(uint64_t hash, unsigned int shard_bits)
     uint32_t sm_place_of(uint64_t hash, unsigned int shard_bits)
@@ -66,6 +70,7 @@ cdef extern from "core/readers.h":
         pass
     const bint SM_READERS_MEET_WRITERS
     bint sm_reads_unlocked
+    bint sm_asymmetric
     void sm_readers_init() noexcept
     sm_reader* sm_start_reading() noexcept
     void sm_stop_reading(sm_reader*) noexcept

@@ -164,8 +164,10 @@ cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain,
     block.entries[entry].key = key
     block.entries[entry].value = value
     block.stamps[entry] = stamp
+    sm_step()
     block.places[entry] = place | <uint32_t>plain << 31
     sm_store_u32(&block.index[word], (place & ~block.mask) | (entry + FIRST_ENTRY))
+    sm_step()
     block.used = entry + 1
     block.tail = entry + 1
     block.live += 1
@@ -175,7 +177,9 @@ cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain,
 cdef inline void take_out(Block* block, uint32_t word, uint32_t entry) noexcept nogil:
     """Removes an entry; its references are the caller's from now on."""
     sm_store_u32(&block.index[word], REMOVED)
+    sm_step()
     sm_store_ptr(<void**>&block.entries[entry].key, NULL)
+    sm_step()
     sm_store_ptr(<void**>&block.entries[entry].value, NULL)
     block.live -= 1
 

@@ -50,6 +50,20 @@ def _stamp_source():
     return "tsc" if sm_stamp_uses_tsc else "counter"
 
 
+def _reads():
+    """How single keys are read here (core/readers.h): 'locked', 'unlocked' (with a GIL), 'fenced' or 'asymmetric'."""
+    if not sm_reads_unlocked:
+        return "locked"
+    if not SM_READERS_MEET_WRITERS:
+        return "unlocked"
+    return "asymmetric" if sm_asymmetric else "fenced"
+
+
+def _has_pauses():
+    """Whether this build pauses between steps (core/pauses.h)."""
+    return bool(sm_has_pauses)
+
+
 cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint64_t size) noexcept:
     """The invariant that the block breaks, or NULL. Under the mutex: runs no Python code, allocates nothing."""
     cdef uint32_t entry, word, content, live = 0, filled = 0, pointing = 0

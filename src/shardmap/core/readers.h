@@ -43,6 +43,7 @@
 #endif
 
 static int sm_reads_unlocked = 0;   /* fixed at import */
+static int sm_asymmetric = 0;       /* membarrier() does the readers' barrier for them */
 
 #if SM_READERS_MEET_WRITERS
 
@@ -67,7 +68,6 @@ typedef struct sm_reader {
 static sm_reader *sm_readers = NULL;
 static __thread sm_reader *sm_this_reader __attribute__((tls_model("initial-exec"))) = NULL;
 static pthread_key_t sm_reader_key;
-static int sm_asymmetric = 0;       /* membarrier() does the readers' barrier for them */
 
 static void sm_give_reader_back(void *reader)
 {

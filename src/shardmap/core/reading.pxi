@@ -60,14 +60,17 @@ cdef inline Read look_up(Block** slot, uint32_t place, PyObject* key, PyObject**
     cdef uint32_t content, entry, step
     cdef PyObject* stored
     cdef PyObject* found
+    sm_step()
     while True:
         for step in range(around + 1):
             content = sm_load_u32(&block.index[word])
+            sm_step()
             if content == EMPTY:
                 return SEEN_ABSENT if sm_load_ptr(<void**>slot) == block else UNSURE
             if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
                 entry = (content & mask) - FIRST_ENTRY
                 stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
+                sm_step()
                 if stored != key and stored != NULL:
                     if place_of_entry(block, entry) != place:
                         stored = NULL
@@ -77,6 +80,7 @@ cdef inline Read look_up(Block** slot, uint32_t place, PyObject* key, PyObject**
                         stored = NULL
                 if stored != NULL:
                     found = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
+                    sm_step()
                     if found != NULL:
                         return take_value(slot, block, entry, found, value, dropped)
             word = (word & ~around) | ((word + 1) & around)
@@ -93,6 +97,7 @@ cdef inline Read take_value(Block** slot, Block* block, uint32_t entry, PyObject
     else:
         if not sm_try_incref(found):
             return UNSURE
+        sm_step()
         if sm_load_ptr(<void**>&block.entries[entry].value) != found or sm_load_ptr(<void**>slot) != block:
             dropped[0] = found
             return UNSURE

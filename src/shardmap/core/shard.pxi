@@ -24,11 +24,13 @@ cdef inline Shard* shard_at(MapCore m, uint32_t i) noexcept:
 
 
 cdef inline void lock(Shard* shard) noexcept:
+    sm_step()
     if pthread_mutex_trylock(&shard.mutex) != 0:
         lock_contended(shard)
 
 
 cdef inline void unlock(Shard* shard) noexcept:
+    sm_step()
     pthread_mutex_unlock(&shard.mutex)
 
 
@@ -96,7 +98,9 @@ cdef inline void announce_removal(Shard* shard) noexcept nogil:
 
 cdef inline void publish(Shard* shard) noexcept:
     """Shows those who read without the mutex the block of the shard's table."""
+    sm_step()
     sm_store_ptr(<void**>shard.published, block_of(shard.table))
+    sm_step()
 
 
 cdef inline void note_size(Shard* shard, Block* block) noexcept nogil:

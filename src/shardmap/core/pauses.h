@@ -1,0 +1,37 @@
+/* sm_step(): where another thread may come between two steps that matter. Nothing, but in a build with
+ * -DSHARDMAP_PAUSES (make pauses), where a thread now and then stops there for a while, so that the tests
+ * meet orders of events that else come once in a day. */
+#ifndef SHARDMAP_PAUSES_H
+#define SHARDMAP_PAUSES_H
+
+#ifdef SHARDMAP_PAUSES
+
+#include <sched.h>
+#include <stdint.h>
+#include <time.h>
+
+static __thread uint32_t sm_step_seed = 0;
+
+static void sm_step(void)
+{
+    static const struct timespec while_others_run = {0, 30000};
+    if (sm_step_seed == 0)
+        sm_step_seed = (uint32_t)(uintptr_t)&sm_step_seed | 1;
+    sm_step_seed ^= sm_step_seed << 13; /* Marsaglia, Xorshift RNGs, 2003 */
+    sm_step_seed ^= sm_step_seed >> 17;
+    sm_step_seed ^= sm_step_seed << 5;
+    if (sm_step_seed % 256 == 0)
+        nanosleep(&while_others_run, NULL);
+    else if (sm_step_seed % 32 == 0)
+        sched_yield();
+}
+static const int sm_has_pauses = 1;
+
+#else
+
+#define sm_step() ((void)0)
+static const int sm_has_pauses = 0;
+
+#endif
+
+#endif
