@@ -154,7 +154,7 @@ def test_an_operation_without_memory_leaves_the_map_as_it_was(
     for raised in fail_each_allocation(lambda: work(state["m"])):
         m = state["m"]
         if full and shared:  # a map that two threads used is the collector's on 3.14t: slow, so not always
-            run_threads(m.snapshot, timeout=20)
+            run_threads(m.snapshot)
         m._check()
         if raised or name in READING:
             failures += raised
@@ -185,7 +185,7 @@ def test_an_update_without_memory_stops_at_a_prefix(shards: int, name: str, shar
         assert items == [("first", OLD), *PLAIN.items()][: len(items)]
         assert raised or len(items) == len(PLAIN) + 1
         seen.add(len(items))
-        run_threads(m.snapshot, timeout=20)
+        run_threads(m.snapshot)
         m = ShardMap.with_capacity(shards=shards)
         m["first"] = OLD
         snapshot = m.snapshot() if shared else None
@@ -286,7 +286,7 @@ print(total, "failures survived")
 def test_python_s_own_allocations_may_fail_anywhere() -> None:
     pytest.importorskip("_testcapi")
     tests = __file__.rpartition("/")[0]
-    done = run_python(PYTHON_MEMORY.format(tests=tests), timeout=150)
+    done = run_python(PYTHON_MEMORY.format(tests=tests))
     assert "failures survived" in done.stdout
     assert "never passed" not in done.stdout, done.stdout
     assert "leak" not in done.stdout, done.stdout

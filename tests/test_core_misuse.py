@@ -145,6 +145,5 @@ def test_internal_functions_refuse_garbage(call: str) -> None:
             pass
         else:
             raise AssertionError(f"accepted: {{made}}")
-        """,
-        timeout=8,
+        """
     )

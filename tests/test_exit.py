@@ -8,6 +8,8 @@ from harness.process import run_python
 
 PRELUDE = """
 import atexit, gc, sys, threading, time
+from harness.stops import collect_and_pause
+from harness.threads import LONG
 from shardmap import ShardMap
 sys.setswitchinterval(1e-6)
 
@@ -22,7 +24,7 @@ def daemons(*works):
     for work in works:
         threading.Thread(target=forever, args=(work,), daemon=True).start()
     for _ in works:
-        assert started.acquire(timeout=30)
+        assert started.acquire(timeout=LONG / 2)
 
 class Key:
     def __init__(self, name): self.name = name
@@ -37,7 +39,7 @@ WORKS = {
     "len and clear": "[lambda: len(m), m.clear, lambda: m.update({i: i for i in range(50)}), lambda: len(m)]",
     "popitem": "[lambda: [m.__setitem__(n, 1), m.popitem() if m else None] for n in range(1)]",
     "compared by Python": "[lambda: [m.__setitem__(Key(i), i) for i in range(5)] and m.pop(Key(1), 0)] * 4",
-    "collections": "[gc.collect, lambda: m.__setitem__('self', m), lambda: ShardMap(a=m), lambda: m.add('n')]",
+    "collections": "[collect_and_pause, lambda: m.__setitem__('self', m), lambda: ShardMap(a=m), lambda: m.add('n')]",
     "births and deaths": "[lambda: ShardMap.with_capacity(shards=2).update({i: i for i in range(9)})] * 4",
 }
 
@@ -64,7 +66,7 @@ class Slow(Key):
 
 m[Slow("k")] = 1
 threading.Thread(target=lambda: m.get(Key("k")), daemon=True).start()
-assert comparing.wait(30)
+assert comparing.wait(LONG / 2)
 m["k"] = 1
 m.clear()
 """

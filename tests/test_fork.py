@@ -15,7 +15,8 @@ import pytest
 
 from harness.keys import HashKey
 from harness.process import fork_and_wait
-from harness.threads import meanwhile, run_alike, run_threads, switching_often
+from harness.stops import collect_and_pause
+from harness.threads import LONG, meanwhile, run_alike, run_threads, switching_often
 from shardmap import ShardMap
 
 pytestmark = [
@@ -63,7 +64,7 @@ def use_in_child(m: ShardMap) -> Callable[[], None]:
         others = m.copy()
         assert_usable(m)
         # New threads, too, and contended.
-        run_alike(3, lambda number: [others.add(("sum", number % 2)) for _ in range(100)], timeout=10)
+        run_alike(3, lambda number: [others.add(("sum", number % 2)) for _ in range(100)], timeout=LONG / 2)
         assert others["sum", 0] + others["sum", 1] >= 300
         gc.collect()
         others._check()
@@ -183,8 +184,8 @@ def test_children_of_children(make_map: MakeMap) -> None:
         def child() -> None:
             m._check()
             if depth:
-                with meanwhile(churn(m, 3), churn(m, 4), timeout=10):
-                    fork_and_wait(in_child_of(depth - 1), timeout=20)
+                with meanwhile(churn(m, 3), churn(m, 4), timeout=LONG * depth / 3):
+                    fork_and_wait(in_child_of(depth - 1), timeout=LONG * depth / 3)
             assert_usable(m)
 
         return child
@@ -223,7 +224,7 @@ def test_maps_being_born_and_dying_at_the_time_of_fork(shards: int) -> None:
         gc.collect()
         assert_usable(kept)
 
-    with meanwhile(make, make, gc.collect):
+    with meanwhile(make, make, collect_and_pause):
         for _ in range(ROUNDS):
             fork_and_wait(child)
 
@@ -292,7 +293,7 @@ def test_a_process_forked_by_multiprocessing_gets_the_map(make_map: MakeMap) -> 
         process = context.Process(target=child, args=(m,))
         process.start()
         answer = answers.get()
-        process.join(30)
+        process.join(LONG)
     assert process.exitcode == 0
     assert answer["child"] == 1 and LASTING.items() <= dict(answer.items()).items()
     assert "child" not in m

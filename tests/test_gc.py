@@ -6,7 +6,6 @@ import gc
 import itertools
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import pytest
 
 from harness.keys import Finalized, HashKey
-from harness.threads import meanwhile, run_alike, run_threads, switching_often
+from harness.stops import collect_and_pause, pausing
+from harness.threads import LONG, meanwhile, run_alike, run_threads, switching_often
 from shardmap import ShardMap
 
 MakeMap = Callable[..., ShardMap]
@@ -63,12 +63,6 @@ def everything(m: ShardMap, number: int) -> None:
         m["bag"].popitem()
 
 
-def collect() -> None:
-    """With a moment in between in which the others come further than to the next collection."""
-    gc.collect()
-    time.sleep(0.003)
-
-
 def stop_the_world() -> None:
     frames = sys._current_frames()
     assert threading.get_ident() in frames
@@ -100,7 +94,7 @@ def test_stopping_the_world_during_every_operation(make_map: MakeMap, what: str)
     m = make_map(bag=make_map())
     look = look_at_all_objects(m)
     stops: dict[str, list[Callable[[], Any]]] = {
-        "collect": [collect],
+        "collect": [gc.collect],
         "collect twice": [gc.collect, gc.collect],
         "frames": [stop_the_world],
         "objects": [look],
@@ -112,7 +106,7 @@ def test_stopping_the_world_during_every_operation(make_map: MakeMap, what: str)
         for _ in range(4):
             everything(m, number)
 
-    with meanwhile(*stops[what]):
+    with meanwhile(*map(pausing, stops[what])):
         run_alike(3, work)
     assert [m["sum", number] for number in range(3)] == [80, 80, 80]
     assert len(m["bag"]) == 0
@@ -137,7 +131,7 @@ def test_cycles_through_maps_are_collected_while_threads_make_more(shards: int) 
                 alive.append(weakref.ref(m))
                 alive.append(weakref.ref(node))
 
-    with meanwhile(collect):
+    with meanwhile(collect_and_pause):
         run_alike(3, make_cycles)
     for _ in range(2):
         gc.collect()
@@ -191,7 +185,7 @@ def test_maps_come_and_go_in_all_threads_at_once(shards: int) -> None:
                 other[number, i] = m if i % 7 == 0 else None
                 len(other)
 
-    with meanwhile(collect):
+    with meanwhile(collect_and_pause):
         run_alike(4, pass_on)
     for m in shared.values():
         m._check()
@@ -218,7 +212,7 @@ def test_weak_references_to_a_dying_map_give_a_usable_map_or_none(shards: int) -
                 m[11] = 11
                 assert len(m.snapshot()) >= 11
 
-    with meanwhile(make, collect):
+    with meanwhile(make, collect_and_pause):
         run_alike(2, use)
 
 
@@ -243,7 +237,7 @@ def test_weak_reference_callbacks_and_finalizers_use_the_map(make_map: MakeMap) 
         for i in range(5):
             del m["weak", number, i], m["final", number, i]
 
-    with meanwhile(collect):
+    with meanwhile(collect_and_pause):
         run_alike(3, work)
     gc.collect()
     assert m["called"] >= 240
@@ -259,7 +253,7 @@ def test_finalizers_that_clear_the_map_they_are_in(make_map: MakeMap) -> None:
                 m[number, i] = Finalized(lambda: m.update({1: 1}))
                 m.pop((number, i), None)
 
-    with meanwhile(collect):
+    with meanwhile(collect_and_pause):
         run_alike(3, fill)
     while m:
         m.clear()
@@ -272,13 +266,13 @@ def test_a_collection_in_the_middle_of_a_slow_comparison(make_map: MakeMap) -> N
     def wait_once() -> None:
         stored.on_eq = None
         comparing.set()
-        assert go_on.wait(30)
+        assert go_on.wait(LONG)
 
     stored = HashKey("k", on_eq=wait_once)
     m[stored] = Node(m)
 
     def collect_and_change() -> None:
-        assert comparing.wait(30)
+        assert comparing.wait(LONG)
         for _ in range(3):
             gc.collect()
             m[HashKey("other")] = Node(m)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.keys import Finalized, HashKey
-from harness.threads import run_threads
+from harness.threads import LONG, run_threads
 from shardmap import ShardMap
 
 Make = Callable[..., ShardMap]
@@ -62,7 +62,7 @@ def assert_still_usable(m: ShardMap) -> None:
         assert m.pop("probe") == 1
         m.snapshot()
 
-    run_threads(use, timeout=20)
+    run_threads(use)
 
 
 class Boom(Exception):
@@ -354,19 +354,19 @@ def test_a_key_that_waits_in_eq_for_another_thread_that_uses_the_map_gets_throug
 
     def wait() -> None:
         started.set()
-        assert done.wait(20)
+        assert done.wait(LONG)
 
     m = make_map({HashKey("a", on_eq=wait): 1})
 
     def use() -> None:
-        assert started.wait(20)
+        assert started.wait(LONG)
         m[HashKey("other", hashed=1)] = 2
         m["same map"] = 3
         assert len(m.copy()) == len(m.snapshot()) == len(list(m)) == 3
         m._check()
         done.set()
 
-    found, _ = run_threads(lambda: m.get(HashKey("a")), use, timeout=30)
+    found, _ = run_threads(lambda: m.get(HashKey("a")), use)
     assert found == 1
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from harness.keys import Finalized, HashKey
-from harness.locks import LONG, assert_free, assert_waits, thread
-from harness.threads import meanwhile, run_alike, run_threads
+from harness.locks import assert_free, assert_waits, thread
+from harness.threads import LONG, meanwhile, run_alike, run_threads
 from shardmap import ShardMap
 
 MakeMap = Callable[..., ShardMap]
@@ -314,7 +314,7 @@ READS: dict[str, Callable[[ShardMap], Any]] = {
 def test_who_reads_a_locked_key_does_not_wait(make_map: MakeMap) -> None:
     m = make_map(k=1)
     with m.lock("k"):
-        run_threads(*[lambda read=read: read(m) for read in READS.values()], timeout=LONG)
+        run_threads(*[lambda read=read: read(m) for read in READS.values()])
     assert m == {"k": 1}
 
 
@@ -322,13 +322,13 @@ def test_who_reads_a_locked_key_does_not_wait(make_map: MakeMap) -> None:
 def test_other_keys_are_not_delayed(make_map: MakeMap, write: Callable[[ShardMap], Any]) -> None:
     m = make_map(k=1)
     with m.lock("other"), m.lock(("more",)), m.lock(5):
-        run_threads(lambda: write(m), timeout=LONG)
+        run_threads(lambda: write(m))
 
 
 def test_popitem_takes_no_notice_of_locks_of_other_entries(make_map: MakeMap) -> None:
     m = make_map(k=1, last=2)
     with m.lock("k"):
-        assert run_threads(lambda: m.popitem(), timeout=LONG) == [("last", 2)]
+        assert run_threads(lambda: m.popitem()) == [("last", 2)]
 
 
 @pytest.mark.parametrize("other", [("a key", "another"), (-1, -2), (HashKey("a"), HashKey("b"))])
@@ -393,7 +393,7 @@ def test_clear_gets_its_turn_among_threads_that_compute_new_keys(make_map: MakeM
             time.sleep(0.002)
 
     with meanwhile(*[compute] * 6):
-        run_threads(m.clear, timeout=LONG)
+        run_threads(m.clear)
     assert "there" not in m
 
 
@@ -414,7 +414,7 @@ def test_clear_waits_for_a_holder_who_wrote(make_map: MakeMap) -> None:
 def test_clear_does_not_wait_for_a_holder_of_an_absent_key(make_map: MakeMap) -> None:
     m = make_map(a=1)
     with m.lock("new") as entry:
-        run_threads(m.clear, timeout=LONG)
+        run_threads(m.clear)
         assert m == {}
         entry.set(2)
     assert m == {"new": 2}

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.locks import LONG, assert_free, assert_waits, thread
+from harness.locks import assert_free, assert_waits, thread
 from harness.process import fork_and_wait, run_python
-from harness.threads import run_threads
+from harness.threads import LONG, run_threads
 from shardmap import ShardMap
 
 MakeMap = Callable[..., ShardMap]
@@ -81,6 +81,7 @@ def test_a_handler_that_forks_while_its_thread_waits() -> None:
     done = run_python(
         """
         import os, signal, threading, time
+        from harness.threads import LONG
         from shardmap import ShardMap
         m = ShardMap()
         child = None
@@ -94,7 +95,7 @@ def test_a_handler_that_forks_while_its_thread_waits() -> None:
                 held.set()
                 time.sleep(0.2)
                 os.kill(os.getpid(), signal.SIGUSR1)
-                finish.wait(20)
+                finish.wait(LONG)
         thread = threading.Thread(target=hold)
         thread.start()
         held.wait()
@@ -112,7 +113,6 @@ def test_a_handler_that_forks_while_its_thread_waits() -> None:
         thread.join()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         """.replace("import os,", "import warnings; warnings.simplefilter('ignore', DeprecationWarning); import os,"),
-        timeout=30,
     )
     assert done.stderr == ""
 
@@ -121,6 +121,7 @@ def test_a_handler_that_forks_while_its_thread_waits() -> None:
 
 PRELUDE = """
 import os, signal, threading, time
+from harness.threads import LONG
 from shardmap import ShardMap
 m = ShardMap.with_capacity(shards=2)
 m["k"] = 1
@@ -128,7 +129,7 @@ held, finish = threading.Event(), threading.Event()
 def hold():
     with m.lock("k"):
         held.set()
-        finish.wait(20)
+        finish.wait(LONG)
 holder = threading.Thread(target=hold, daemon=True)
 holder.start()
 held.wait()
@@ -139,7 +140,7 @@ def press():
 
 WAITS = {
     "lock": "m.lock('k').__enter__()",
-    "lock with a time-out": "m.lock('k', timeout=20).__enter__()",
+    "lock with a time-out": "m.lock('k', timeout=LONG).__enter__()",
     "lock_many": "m.lock_many('ak').__enter__()",
     "set": "m['k'] = 2",
     "add": "m.add('k')",
@@ -167,7 +168,7 @@ else:
     source += """
 assert m == {"k": 1}
 finish.set()
-holder.join(20)
+holder.join(LONG)
 with m.lock_many("ak", timeout=1): pass     # those who gave up left nothing behind
 m._check()
 """

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.process import run_python
-from harness.threads import run_alike, run_threads
+from harness.threads import LONG, run_alike, run_threads
 from shardmap import ShardMap, _core
 
 Make = Callable[..., ShardMap]
@@ -159,7 +159,7 @@ def test_an_insertion_that_ended_before_another_thread_s_began_comes_first(make_
 
     def insert(thread: int) -> None:
         for n in range(thread, rounds, 3):
-            assert turns[thread].acquire(timeout=30)
+            assert turns[thread].acquire(timeout=LONG)
             m[n] = thread
             turns[(thread + 1) % 3].release()
 

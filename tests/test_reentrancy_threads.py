@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from harness.keys import Finalized, HashKey
-from harness.threads import run_threads, switching_often
+from harness.threads import LONG, run_threads, switching_often
 from shardmap import ShardMap
 
 MakeMap = Callable[..., ShardMap]
-SECONDS = 30
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +78,7 @@ class Trap:
 
     def __call__(self) -> None:
         if self.sprung.acquire(blocking=False):
-            run_threads(*self.works, timeout=SECONDS)
+            run_threads(*self.works)
 
     def assert_sprung(self) -> None:
         assert self.sprung.locked()
@@ -195,7 +194,7 @@ def test_comparisons_that_use_each_others_maps_in_opposite_orders(make_map: Make
         def act() -> None:
             if not hasattr(used, "once"):
                 used.once = True
-                both.wait(SECONDS)
+                both.wait(LONG)
                 do_everything(m)()
 
         return act
@@ -203,7 +202,7 @@ def test_comparisons_that_use_each_others_maps_in_opposite_orders(make_map: Make
     one[HashKey("k", on_eq=meet_and_use(other))] = 1
     other[HashKey("k", on_eq=meet_and_use(one))] = 1
     run_threads(
-        lambda: one.setdefault(HashKey("k"), 2), lambda: other.setdefault(HashKey("k"), 2), timeout=SECONDS
+        lambda: one.setdefault(HashKey("k"), 2), lambda: other.setdefault(HashKey("k"), 2)
     )
 
 
@@ -220,7 +219,7 @@ class Slow:
 
     def _compared(self) -> None:
         self.key.on_eq = None
-        run_threads(self.change, timeout=SECONDS)
+        run_threads(self.change)
 
 
 def insert_many(m: ShardMap) -> None:
@@ -312,7 +311,7 @@ def test_an_exception_after_others_changed_the_map_changes_nothing_itself(make_m
 
     def change_and_raise() -> None:
         stored.on_eq = None
-        run_threads(lambda: insert_many(m), timeout=SECONDS)
+        run_threads(lambda: insert_many(m))
         raise ArithmeticError
 
     stored = HashKey("k", on_eq=change_and_raise)
@@ -330,17 +329,17 @@ def test_a_thread_in_a_comparison_holds_up_nobody(make_map: MakeMap) -> None:
     def wait_once() -> None:
         stored.on_eq = None
         comparing.set()
-        assert go_on.wait(SECONDS)
+        assert go_on.wait(LONG)
 
     stored = HashKey("k", on_eq=wait_once)
     m[stored] = "old"
 
     def others() -> None:
-        assert comparing.wait(SECONDS)
+        assert comparing.wait(LONG)
         do_everything(m)()
         insert_many(m)
         m[HashKey("k")] = "theirs"
         go_on.set()
 
-    found, _ = run_threads(lambda: m.setdefault(HashKey("k"), "mine"), others, timeout=SECONDS)
+    found, _ = run_threads(lambda: m.setdefault(HashKey("k"), "mine"), others)
     assert found == m[HashKey("k")] == "theirs"

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from harness.threads import run_alike
+from harness.threads import LONG, run_alike
 from shardmap import ShardMap
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "seed_program.py"
@@ -33,7 +33,7 @@ def test_each_entry_is_made_and_worked_on_once(example: ModuleType, name: str) -
 
 def test_the_example_says_how_long_it_took_and_what_is_possible() -> None:
     done = subprocess.run(
-        [sys.executable, str(EXAMPLE)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, str(EXAMPLE)], capture_output=True, text=True, timeout=LONG, check=True
     )
     assert "ShardMap" in done.stdout and "the least possible" in done.stdout and "1.050 s" in done.stdout
     assert done.stderr == ""
@@ -45,13 +45,13 @@ def test_all_threads_make_and_work_at_the_same_time() -> None:
     making, working = threading.Barrier(10), threading.Barrier(10)
 
     def make(number: int) -> int:
-        making.wait(20)
+        making.wait(LONG)
         return 0
 
     def work(number: int) -> None:
         m.compute_if_absent(number, make)
         with m.lock(number) as entry:
-            working.wait(20)
+            working.wait(LONG)
             entry.value += 1
 
     run_alike(10, work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from harness.process import run_python
+from harness.threads import LONG
 from shardmap import ShardMap
 
 RSS = """
@@ -71,7 +72,7 @@ print(rss() - before, sys.getsizeof(made))
 
 def test_a_million_entries_cost_at_most_one_and_a_half_of_what_dict_needs() -> None:
     (used_by_dict, size_of_dict), (used, size) = [
-        map(int, run_python(MILLION.format(kind=kind), timeout=120).stdout.split()) for kind in ("dict", "ShardMap")
+        map(int, run_python(MILLION.format(kind=kind)).stdout.split()) for kind in ("dict", "ShardMap")
     ]
     assert size <= 1.5 * size_of_dict
     # Reached by doubling, a dict may still have its last but one table.
@@ -103,7 +104,7 @@ assert last[2] < 2 * first[2], highest
 )
 
 
-def churn(count: int, shards: int = 8, key: str = "n", most: int = 20_000, timeout: float = 120) -> None:
+def churn(count: int, shards: int = 8, key: str = "n", most: int = 20_000, timeout: float = LONG) -> None:
     run_python(CHURN.format(count=count, shards=shards, key=key, most=most), timeout=timeout)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.threads import run_alike
+from harness.threads import LONG, run_alike
 from shardmap import ShardMap, Snapshot
 
 Make = Callable[..., ShardMap]
@@ -273,5 +273,5 @@ def test_an_iterator_may_be_handed_over_half_way(make_map: Make) -> None:
     first = [next(iterator) for _ in range(50)]
     thread = threading.Thread(target=lambda: rest.extend(iterator))
     thread.start()
-    thread.join(20)
+    thread.join(LONG)
     assert first + rest == list(range(100))

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from harness.threads import LONG
+
 SCRIPT = Path(__file__).resolve().parent.parent / "examples" / "wordcount.py"
 SMALL = ["--limit-mb", "0.2", "--rounds", "2", "--threads", "3"]
 
@@ -33,7 +35,7 @@ def test_table_and_results(tmp_path: Path, wordcount: ModuleType) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LONG,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-2:] == ["round 1 of 2", "round 2 of 2"]

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.threads import run_threads
+from harness.threads import LONG, run_threads
 from shardmap import ShardMap
-
-LONG = 20.0  # seconds: what a test may wait for what must happen
 
 
 @contextmanager

@@ -11,14 +11,23 @@ import textwrap
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from harness.threads import LONG
+
+TESTS = str(Path(__file__).parents[1])
 
 
 def run_python(
-    source: str, *, timeout: float = 60, env: dict[str, str] | None = None
+    source: str, *, timeout: float = LONG, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `source` with warnings as errors; stacks are printed before the time-out. Fails on a non-zero exit."""
-    prelude = f"import faulthandler; faulthandler.dump_traceback_later({timeout * 0.8}, exit=True)\n"
+    """Runs `source`, which may import this harness, with warnings as errors; stacks are printed before the time-out.
+    Fails on a non-zero exit."""
+    prelude = (
+        f"import faulthandler, sys; faulthandler.dump_traceback_later({timeout * 0.8}, exit=True)\n"
+        f"sys.path.append({TESTS!r})\n"
+    )
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-W", "error", "-c", prelude + textwrap.dedent(source)],
         capture_output=True,
@@ -31,7 +40,7 @@ def run_python(
     return done
 
 
-def fork_and_wait(child: Callable[[], Any], timeout: float = 30) -> None:
+def fork_and_wait(child: Callable[[], Any], timeout: float = LONG) -> None:
     """Forks; the child calls `child` and exits. Fails if that raises, crashes, or takes longer than `timeout`: then
     the child prints where it stands and is killed."""
     pid = os.fork()

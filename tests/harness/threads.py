@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+LONG = 180.0
+"""Seconds: what a test may wait for what must happen. On the most loaded machine, only a deadlock takes longer."""
 
-def run_threads(*works: Callable[[], Any], timeout: float = 60) -> list[Any]:
+
+def join_all(threads: list[threading.Thread], errors: list[BaseException], timeout: float) -> None:
+    """Waits for the threads' ends. Raises the first error of theirs; if some still run after `timeout` seconds, says
+    where and raises TimeoutError."""
+    until = time.monotonic() + timeout
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    if errors:
+        raise next((e for e in errors if not isinstance(e, threading.BrokenBarrierError)), errors[0])
+    alive = sum(thread.is_alive() for thread in threads)
+    if alive:
+        faulthandler.dump_traceback(all_threads=True)
+        raise TimeoutError(f"{alive} of {len(threads)} threads still run after {timeout} s")
+
+
+def run_threads(*works: Callable[[], Any], timeout: float = LONG) -> list[Any]:
     """Runs each work in a thread of its own, all let go at once, and returns their results. The first error is
-    raised here. Threads that are still running after `timeout` seconds fail the test: pytest's
-    faulthandler_timeout then prints where they stand."""
+    raised here. Threads that still run after `timeout` seconds fail the test."""
     barrier = threading.Barrier(len(works))
     results: list[Any] = [None] * len(works)
     errors: list[BaseException] = []
@@ -30,26 +48,17 @@ def run_threads(*works: Callable[[], Any], timeout: float = 60) -> list[Any]:
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(timeout)
-    if errors:
-        raise next((e for e in errors if not isinstance(e, threading.BrokenBarrierError)), errors[0])
-    alive = sum(thread.is_alive() for thread in threads)
-    if alive:
-        import faulthandler
-
-        faulthandler.dump_traceback(all_threads=True)
-        raise TimeoutError(f"{alive} of {len(threads)} threads still run after {timeout} s")
+    join_all(threads, errors, timeout)
     return results
 
 
-def run_alike(count: int, work: Callable[[int], Any], timeout: float = 60) -> list[Any]:
+def run_alike(count: int, work: Callable[[int], Any], timeout: float = LONG) -> list[Any]:
     """run_threads(work(0), work(1), ...)."""
     return run_threads(*[lambda number=number: work(number) for number in range(count)], timeout=timeout)
 
 
 @contextmanager
-def meanwhile(*works: Callable[[], Any], timeout: float = 60) -> Iterator[None]:
+def meanwhile(*works: Callable[[], Any], timeout: float = LONG) -> Iterator[None]:
     """While the block runs, runs each work again and again in a thread of its own. Each has run once before the block
     begins. Their first error is raised at its end."""
     stop = threading.Event()
@@ -74,20 +83,12 @@ def meanwhile(*works: Callable[[], Any], timeout: float = 60) -> Iterator[None]:
         thread.start()
     try:
         for event in ready:
-            event.wait(timeout)
+            if not event.wait(timeout):
+                raise TimeoutError(f"not begun after {timeout} s")
         yield
     finally:
         stop.set()
-        for thread in threads:
-            thread.join(timeout)
-    if errors:
-        raise errors[0]
-    alive = sum(thread.is_alive() for thread in threads)
-    if alive:
-        import faulthandler
-
-        faulthandler.dump_traceback(all_threads=True)
-        raise TimeoutError(f"{alive} threads still run {timeout} s after they were asked to stop")
+        join_all(threads, errors, timeout)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 import pickle
@@ -18,7 +17,8 @@ import pytest
 
 from harness.keys import Finalized, HashKey
 from harness.process import fork_and_wait, run_python
-from harness.threads import meanwhile, switching_often
+from harness.stops import collect_and_pause
+from harness.threads import LONG, meanwhile, switching_often
 from shardmap import ShardMap
 
 SECONDS = float(os.environ.get("SHARDMAP_STRESS_SECONDS") or 0)
@@ -120,14 +120,14 @@ class Mixed:
         self.wild["cycle"] = m
 
     def collect(self) -> None:
-        gc.collect()
+        collect_and_pause()
 
     def in_child(self) -> None:
         self.look()
         self.wild._check()
         for work in (self.insert_and_delete, self.hostile, self.fill, self.empty, self.add):
             work()
-        with meanwhile(self.insert_and_delete, self.fill, self.empty, timeout=20):
+        with meanwhile(self.insert_and_delete, self.fill, self.empty, timeout=LONG / 2):
             self.look()
 
 
@@ -164,10 +164,10 @@ def test_everything_at_once(shards: int, capsys: pytest.CaptureFixture[str]) -> 
     began = time.monotonic()
     duration = SECONDS / 2  # for each number of shards
     settled = 0
-    with switching_often(), meanwhile(*map(counted, works), timeout=120):
+    with switching_often(), meanwhile(*map(counted, works)):
         reported = began
         while (now := time.monotonic()) < began + duration:
-            fork_and_wait(state.in_child, timeout=120)
+            fork_and_wait(state.in_child)
             exit_while_in_use()
             if not settled and now > began + duration / 4:
                 settled = resident()
