@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, MutableMapping
-from itertools import islice
 from typing import Any, Self
 
 from shardmap import _core
@@ -17,7 +15,6 @@ from shardmap._stats import ShardStats, Stats
 from shardmap._views import ITEMS
 
 _MOST_DEFAULT_SHARDS = 256
-_COUNT_BATCH = 65536  # elements that count() sums up locally at a time
 
 
 def _usable_cpus() -> int:
@@ -126,21 +123,6 @@ class ShardMap(MappingSurface, MapCore):
         """update(other), and like dict's not a subclass's update. dict.__ior__."""
         MapCore.update(self, other)
         return self
-
-    def count(self, iterable: Iterable[Any]) -> None:
-        """Adds 1 for every element, as `for e in iterable: m.add(e)` would, but sums up locally and then adds once for
-        each distinct element of a batch: others see the counts grow by batches. Each addition is linearizable.
-        If an element or the iterable raises, what came before is counted. collections.Counter.update."""
-        elements = iter(iterable)
-        while True:
-            counts: Counter[Any] = Counter()
-            try:
-                counts.update(islice(elements, _COUNT_BATCH))
-            finally:
-                for element, number in counts.items():
-                    self.add(element, number)
-            if not counts:
-                return
 
     def lock(self, key: Any, timeout: float | None = None) -> KeyEntry:
         """`with m.lock(key) as entry:` holds one entry for as long as the block takes, whether or not it exists:

@@ -135,6 +135,14 @@ cdef class MapCore:
             finally:
                 let_go_if(old)
 
+    def count(self, iterable):
+        """Adds 1 for every element, as `for e in iterable: m.add(e)` would, but sums up equal elements first and then
+        adds each sum once, 65,536 elements at a time: others see the counts grow by that. Each addition is
+        linearizable, the whole is not. If the iterable or an element raises, what came before is counted; if adding
+        to an entry raises, the others of its batch are counted. No lock is held while your code runs. O(elements).
+        collections.Counter.update."""
+        map_count(self, iterable, 1)
+
     def update_max(self, key, value, /):
         """Stores `value` if there is no entry or it is greater than the stored value; returns what the map then holds.
         Linearizable. `<` runs outside of any lock, and again if the entry changed meanwhile."""

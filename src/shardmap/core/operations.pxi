@@ -318,6 +318,13 @@ cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, 
     """Adds where no Python code is needed: exact ints of 63 bits and exact floats. False, and nothing done, where it
     is. `total`: a reference to the sum."""
     cdef Position at
+    sm_note_use(<PyObject*>m, &m.seen)
+    aim(m, key, &at)
+    return add_aimed(&at, key, delta, default, total)
+
+
+cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
+    """The same with the key aimed at."""
     cdef Pass way
     cdef Found found
     cdef int64_t number = 0, more = 0, first = 0
@@ -328,14 +335,12 @@ cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, 
     cdef double sum
     if not whole and not floating:
         return False
-    sm_note_use(<PyObject*>m, &m.seen)
-    aim(m, key, &at)
     start_pass(&way, NULL)
     lock(at.shard)
     try:
         while True:
-            found = find_locked(key, &at)
-            if at.shard.key_locks != NULL and not may_pass(&at, key, &way):
+            found = find_locked(key, at)
+            if at.shard.key_locks != NULL and not may_pass(at, key, &way):
                 continue
             old = at.block.entries[at.entry].value if found == PRESENT else default
             new = NULL
@@ -344,7 +349,7 @@ cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, 
                     new = raw_of(number + more)
             elif not is_number(old) and is_exact_float(old) or floating and as_number(old, &number):
                 if fresh == NULL:
-                    leave(&at)
+                    leave(at)
                     fresh = new_float(0.0)
                     lock(at.shard)
                     continue
@@ -353,17 +358,17 @@ cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, 
                 set_float(fresh, sum)
                 new = fresh
             if new == NULL:
-                leave(&at)
+                leave(at)
                 return False
             if is_shared(at.shard.table):
-                make_writable(&at)
+                make_writable(at)
                 continue
             if found == PRESENT:
                 hold(new)
                 put_value(at.block, at.entry, new)
-                leave(&at)
+                leave(at)
                 let_go(old)
-            elif not insert_found_absent(&at, key, new):
+            elif not insert_found_absent(at, key, new):
                 deny_memory()
             break
         hold(new)

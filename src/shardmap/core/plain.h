@@ -1,0 +1,60 @@
+/* Keys of plain types (exact str, int, bytes) looked at without a thread state: no reference is counted, nothing
+ * is allocated, nothing can fail. So it is right under a mutex, in a critical section and without the GIL. */
+#ifndef SHARDMAP_PLAIN_H
+#define SHARDMAP_PLAIN_H
+
+#include <Python.h>
+#include <string.h>
+
+#define SM_PREFETCH(p) __builtin_prefetch(p)
+
+/* Strings that were hashed, which makes the old kind of str that CPython 3.11 still has a "ready" one. */
+static inline int sm_same_str(PyObject *a, PyObject *b)
+{
+    Py_ssize_t length = PyUnicode_GET_LENGTH(a);
+    int kind = PyUnicode_KIND(a);
+    return length == PyUnicode_GET_LENGTH(b) && kind == (int)PyUnicode_KIND(b)
+        && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)length * (size_t)kind) == 0;
+}
+
+static inline int sm_same_int(PyObject *a, PyObject *b)
+{
+    const PyLongObject *x = (const PyLongObject *)a, *y = (const PyLongObject *)b;
+#if PY_VERSION_HEX >= 0x030C0000
+    /* The lowest two bits are the sign, the third says that CPython made the object for good. */
+    uintptr_t tag = x->long_value.lv_tag;
+    return ((tag ^ y->long_value.lv_tag) & ~(uintptr_t)4) == 0
+        && memcmp(x->long_value.ob_digit, y->long_value.ob_digit, (tag >> 3) * sizeof(digit)) == 0;
+#else
+    Py_ssize_t size = Py_SIZE(a);
+    return size == Py_SIZE(b)
+        && memcmp(x->ob_digit, y->ob_digit, (size_t)(size < 0 ? -size : size) * sizeof(digit)) == 0;
+#endif
+}
+
+static inline int sm_same_bytes(PyObject *a, PyObject *b)
+{
+    return PyBytes_GET_SIZE(a) == PyBytes_GET_SIZE(b)
+        && memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)PyBytes_GET_SIZE(a)) == 0;
+}
+
+static inline int sm_is_plain_key(PyObject *a)
+{
+    PyTypeObject *type = Py_TYPE(a);
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyBytes_Type;
+}
+
+/* 1: equal, 0: not; -1: only Python can tell. */
+static inline int sm_compare(PyObject *a, PyObject *b)
+{
+    PyTypeObject *type = Py_TYPE(a);
+    if (type != Py_TYPE(b))
+        return -1;
+    if (type == &PyUnicode_Type)
+        return sm_same_str(a, b);
+    if (type == &PyLong_Type)
+        return sm_same_int(a, b);
+    return type == &PyBytes_Type ? sm_same_bytes(a, b) : -1;
+}
+
+#endif
