@@ -65,6 +65,12 @@ cdef extern from "core/hashing.h" nogil:
     uint32_t sm_shard_of(uint64_t hash, unsigned int shard_bits)
     uint32_t sm_place_of(uint64_t hash, unsigned int shard_bits)
 
+cdef extern from "core/plain.h" nogil:
+    bint sm_is_plain_key(PyObject*)
+    int sm_compare(PyObject*, PyObject*)
+    size_t sm_plain_size(PyObject*)
+    void prefetch "SM_PREFETCH"(const void*)
+
 cdef extern from "core/readers.h":
     ctypedef struct sm_reader:
         pass
@@ -88,9 +94,6 @@ cdef extern from "core/interpreter.h":
     bint sm_try_incref(PyObject*) noexcept
     void sm_allow_try_incref(PyObject*) noexcept
     Py_hash_t sm_str_hash(PyObject*) noexcept
-    bint sm_is_plain(PyTypeObject*) noexcept
-    bint sm_plain_equal(PyObject*, PyObject*) noexcept
-    size_t sm_plain_size(PyObject*) noexcept
 
 
 # --- Shapes in memory --------------------------------------------------------------------------------

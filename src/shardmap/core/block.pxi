@@ -174,11 +174,6 @@ cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain,
     block.filled += 1
 
 
-cdef inline void put_value(Block* block, uint32_t entry, PyObject* value) noexcept nogil:
-    """Overwrites; the reference of the old value is the caller's from now on."""
-    block.entries[entry].value = value
-
-
 cdef inline void take_out(Block* block, uint32_t word, uint32_t entry) noexcept nogil:
     """Removes an entry; its references are the caller's from now on."""
     sm_store_u32(&block.index[word], REMOVED)

@@ -4,11 +4,6 @@
 from cpython.list cimport PyList_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact
 
-cdef extern from "core/plain.h" nogil:
-    bint sm_is_plain_key(PyObject*)
-    int sm_compare(PyObject*, PyObject*)
-    void prefetch "SM_PREFETCH"(const void*)
-
 cdef extern from "Python.h":
     Py_ssize_t list_size "PyList_GET_SIZE"(PyObject*) noexcept
     PyObject* list_item "PyList_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
@@ -43,7 +38,7 @@ cdef inline Probe probe(Block* block, PyObject* key, uint32_t place, uint32_t* f
             if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
                 entry = (content & mask) - FIRST_ENTRY
                 stored = block.entries[entry].key
-                if stored == key or block.places[entry] == place:
+                if stored == key or place_of_entry(block, entry) == place:
                     found_word[0] = word
                     found_entry[0] = entry
                     if stored == key:

@@ -106,7 +106,7 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
         if key == NULL:
             continue
         live += 1
-        if is_plain_entry(block, entry) != sm_is_plain(type_of(key)):
+        if is_plain_entry(block, entry) != sm_is_plain_key(key):
             return b"the mark of plain keys is wrong"
         if not reachable(block, entry):
             return b"probing does not reach an entry"

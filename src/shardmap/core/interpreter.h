@@ -55,33 +55,4 @@ static inline Py_hash_t sm_str_hash(PyObject *s)
 #endif
 }
 
-/* Types whose comparison and hash run no Python code, allocate nothing and cannot fail. */
-static inline int sm_is_plain(PyTypeObject *t)
-{
-    return t == &PyUnicode_Type || t == &PyLong_Type || t == &PyBytes_Type;
-}
-
-/* About how many bytes an object of a plain type takes. */
-static inline size_t sm_plain_size(PyObject *o)
-{
-    if (PyUnicode_CheckExact(o))
-        return sizeof(PyASCIIObject) + (size_t)PyUnicode_GET_LENGTH(o) * (size_t)PyUnicode_KIND(o);
-    if (PyBytes_CheckExact(o))
-        return sizeof(PyBytesObject) + (size_t)Py_SIZE(o);
-#if PY_VERSION_HEX >= 0x030C0000
-    return sizeof(PyLongObject) + (((PyLongObject *)o)->long_value.lv_tag >> 3) * sizeof(digit);
-#else
-    return sizeof(PyLongObject) + (size_t)(Py_SIZE(o) < 0 ? -Py_SIZE(o) : Py_SIZE(o)) * sizeof(digit);
-#endif
-}
-
-/* Equality of two objects of one plain type. */
-static inline int sm_plain_equal(PyObject *a, PyObject *b)
-{
-    PyObject *r = Py_TYPE(a)->tp_richcompare(a, b, Py_EQ);
-    int equal = r == Py_True;
-    Py_DECREF(r); /* a bool: never the last reference */
-    return equal;
-}
-
 #endif

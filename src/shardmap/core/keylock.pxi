@@ -69,8 +69,8 @@ cdef Match match_key_lock(Position* at, PyObject* key, Pass* way, KeyLock** foun
             elif each.key == key or each.serial == way.matched:
                 found[0] = each
                 return MATCH
-            elif type_of(each.key) == type_of(key) and sm_is_plain(type_of(key)):
-                if sm_plain_equal(each.key, key):
+            elif type_of(each.key) == type_of(key) and sm_is_plain_key(key):
+                if sm_compare(each.key, key) > 0:
                     found[0] = each
                     return MATCH
             elif each.serial > way.cleared and (unknown == NULL or each.serial < unknown.serial):
@@ -386,8 +386,8 @@ cdef bint locked_by_another(Position* at, PyObject* key, Pass* way) noexcept:
     cdef KeyLock* each = at.shard.key_locks
     while each != NULL:
         if each.place == at.place and each.key != NULL and each.owner != PyThread_get_thread_ident() and not (
-                each.serial <= way.cleared or type_of(each.key) == type_of(key) and sm_is_plain(type_of(key))
-                and not sm_plain_equal(each.key, key)):
+                each.serial <= way.cleared or type_of(each.key) == type_of(key) and sm_is_plain_key(key)
+                and sm_compare(each.key, key) == 0):
             return True
         each = each.next
     return False

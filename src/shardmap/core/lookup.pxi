@@ -54,6 +54,7 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
     cdef uint32_t place = at.place
     cdef PyObject* stored
     cdef Comparison outcome
+    cdef int answer
     while True:
         if at.shard != NULL:
             at.block = block_of(at.shard.table)
@@ -76,10 +77,11 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
                     if stored != key:
                         outcome = DIFFERENT
                         if place_of_entry(block, entry) == place:
-                            if type_of(stored) == type_of(key) and sm_is_plain(type_of(key)):
-                                outcome = EQUAL if sm_plain_equal(stored, key) else DIFFERENT
-                            else:
+                            answer = sm_compare(stored, key)
+                            if answer < 0:
                                 outcome = compare_unlocked(at, entry, key)
+                            elif answer > 0:
+                                outcome = EQUAL
                     if outcome != DIFFERENT:
                         if outcome == EQUAL:
                             at.word = word

@@ -95,7 +95,7 @@ cdef bint insert_found_absent(Position* at, PyObject* key, PyObject* value) noex
     incref(key)
     hold(value)
     announce_insertion(at.shard)
-    append(at.block, at.word, at.place, sm_is_plain(type_of(key)), key, value, sm_stamp_now())
+    append(at.block, at.word, at.place, sm_is_plain_key(key), key, value, sm_stamp_now())
     note_size(at.shard, at.block)
     leave(at)
     retire(old)
@@ -153,7 +153,7 @@ cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAI
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
     seen = read_unlocked(m, &at, key, value)
-    if seen != UNSURE:
+    if seen != LOOK_AGAIN:
         return <Found>seen
     return get_locked(&at, key, value)
 
@@ -176,7 +176,7 @@ cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
     seen = read_unlocked(m, &at, key, NULL)
-    if seen != UNSURE:
+    if seen != LOOK_AGAIN:
         return <Found>seen
     found = find(key, &at)
     leave(&at)

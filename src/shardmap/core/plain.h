@@ -57,4 +57,18 @@ static inline int sm_compare(PyObject *a, PyObject *b)
     return type == &PyBytes_Type ? sm_same_bytes(a, b) : -1;
 }
 
+/* About how many bytes an object of a plain type takes. */
+static inline size_t sm_plain_size(PyObject *o)
+{
+    if (PyUnicode_CheckExact(o))
+        return sizeof(PyASCIIObject) + (size_t)PyUnicode_GET_LENGTH(o) * (size_t)PyUnicode_KIND(o);
+    if (PyBytes_CheckExact(o))
+        return sizeof(PyBytesObject) + (size_t)Py_SIZE(o);
+#if PY_VERSION_HEX >= 0x030C0000
+    return sizeof(PyLongObject) + (((PyLongObject *)o)->long_value.lv_tag >> 3) * sizeof(digit);
+#else
+    return sizeof(PyLongObject) + (size_t)(Py_SIZE(o) < 0 ? -Py_SIZE(o) : Py_SIZE(o)) * sizeof(digit);
+#endif
+}
+
 #endif

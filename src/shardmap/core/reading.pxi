@@ -29,7 +29,7 @@
 cdef enum Read:
     SEEN_ABSENT = 0         # ABSENT
     SEEN_PRESENT = 1        # PRESENT
-    UNSURE = 2              # something came between, or it needs Python code: look again with the mutex
+    LOOK_AGAIN = 2          # something came between, or it needs Python code: look again with the mutex
 
 cdef enum:
     LARGE = 16384           # bytes: what is larger does not stay in limbo
@@ -39,13 +39,13 @@ cdef enum:
 cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value) noexcept:
     """Looks for the key that is aimed at. `value`: NULL, or where to put a reference to the value as it stands."""
     cdef sm_reader* me
-    cdef Read answer = UNSURE
+    cdef Read answer = LOOK_AGAIN
     cdef PyObject* dropped = NULL
     if not sm_reads_unlocked:
-        return UNSURE
+        return LOOK_AGAIN
     me = sm_start_reading()
     if me == NULL:
-        return UNSURE
+        return LOOK_AGAIN
     if not sm_load_u64(&m.sweep) & 1:
         answer = look_up(at.slot, at.place, key, value, &dropped)
     sm_stop_reading(me)
@@ -66,7 +66,7 @@ cdef inline Read look_up(Block** slot, uint32_t place, PyObject* key, PyObject**
             content = sm_load_u32(&block.index[word])
             sm_step()
             if content == EMPTY:
-                return SEEN_ABSENT if sm_load_ptr(<void**>slot) == block else UNSURE
+                return SEEN_ABSENT if sm_load_ptr(<void**>slot) == block else LOOK_AGAIN
             if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
                 entry = (content & mask) - FIRST_ENTRY
                 stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
@@ -75,8 +75,8 @@ cdef inline Read look_up(Block** slot, uint32_t place, PyObject* key, PyObject**
                     if place_of_entry(block, entry) != place:
                         stored = NULL
                     elif not is_plain_entry(block, entry) or type_of(stored) != type_of(key):
-                        return UNSURE
-                    elif not sm_plain_equal(stored, key):
+                        return LOOK_AGAIN
+                    elif sm_compare(stored, key) == 0:
                         stored = NULL
                 if stored != NULL:
                     found = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
@@ -90,17 +90,17 @@ cdef inline Read look_up(Block** slot, uint32_t place, PyObject* key, PyObject**
 cdef inline Read take_value(Block** slot, Block* block, uint32_t entry, PyObject* found, PyObject** value,
                             PyObject** dropped) noexcept:
     if value == NULL:
-        return SEEN_PRESENT if sm_load_ptr(<void**>slot) == block else UNSURE
+        return SEEN_PRESENT if sm_load_ptr(<void**>slot) == block else LOOK_AGAIN
     if is_number(found):
         if sm_load_ptr(<void**>slot) != block:
-            return UNSURE
+            return LOOK_AGAIN
     else:
         if not sm_try_incref(found):
-            return UNSURE
+            return LOOK_AGAIN
         sm_step()
         if sm_load_ptr(<void**>&block.entries[entry].value) != found or sm_load_ptr(<void**>slot) != block:
             dropped[0] = found
-            return UNSURE
+            return LOOK_AGAIN
     value[0] = found
     return SEEN_PRESENT
 

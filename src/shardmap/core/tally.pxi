@@ -282,7 +282,7 @@ cdef int add_later(MapCore m, Sum* sum, int64_t delta) except -1:
     cdef PyObject* more
     at.shard = shard_at(m, sm_shard_of(sum.hash, m.shard_bits))
     at.place = sm_place_of(sum.hash, m.shard_bits)
-    at.left = NULL
+    start_position(&at)
     lock(at.shard)
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
         at.block = block_of(at.shard.table)
