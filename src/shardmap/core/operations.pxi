@@ -291,23 +291,15 @@ cdef Found write_locked(Position* at, PyObject* key, PyObject* value, Write when
 
 
 cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
-    """map_write(ALWAYS) with the usual case, overwriting in a table of one's own, in front."""
+    """map_write(ALWAYS) with the usual cases, in a table of one's own, in front."""
     cdef Position at
-    cdef PyObject* old
+    cdef PyObject* old = NULL
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
-    if find(key, &at) == PRESENT and at.shard.key_locks == NULL:
-        old = at.block.entries[at.entry].value
-        if old == value:
-            leave(&at)
-            return PRESENT
-        if not is_shared(at.shard.table):
-            incref(value)
-            put_value(at.block, at.entry, value)
-            leave(&at)
-            let_go(old)
-            return PRESENT
-    elif at.shard.key_locks == NULL and not is_shared(at.shard.table):
+    if overwrite_found(&at, key, value, &old):
+        let_go_if(old)
+        return PRESENT
+    if find(key, &at) == ABSENT and at.shard.key_locks == NULL and not is_shared(at.shard.table):
         if not insert_found_absent(&at, key, value):
             deny_memory()
         return ABSENT

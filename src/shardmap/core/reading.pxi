@@ -39,34 +39,51 @@ cdef enum:
 cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value) noexcept:
     """Looks for the key that is aimed at. `value`: NULL, or where to put a reference to the value as it stands."""
     cdef sm_reader* me
+    cdef Block* block
     cdef Read answer = LOOK_AGAIN
+    cdef PyObject* found = NULL
     cdef PyObject* dropped = NULL
+    cdef uint32_t entry = 0
     if not sm_reads_unlocked:
         return LOOK_AGAIN
     me = sm_start_reading()
     if me == NULL:
         return LOOK_AGAIN
     if not sm_load_u64(&m.sweep) & 1:
-        answer = look_up(at.slot, at.place, key, value, &dropped)
+        block = <Block*>sm_load_ptr(<void**>at.slot)
+        answer = look_up(block, at.place, key, &entry, &found)
+        if answer == SEEN_PRESENT and value != NULL and not is_number(found):
+            if not sm_try_incref(found):
+                answer = LOOK_AGAIN
+            else:
+                sm_step()
+                if sm_load_ptr(<void**>&block.entries[entry].value) != found:
+                    answer = LOOK_AGAIN
+                    dropped = found
+        if sm_load_ptr(<void**>at.slot) != block:
+            if answer == SEEN_PRESENT and value != NULL and not is_number(found):
+                dropped = found
+            answer = LOOK_AGAIN
     sm_stop_reading(me)
     if dropped != NULL:
         decref(dropped)         # may be the last by now, and run any code
+    if answer == SEEN_PRESENT and value != NULL:
+        value[0] = found
     return answer
 
 
-cdef inline Read look_up(Block** slot, uint32_t place, PyObject* key, PyObject** value, PyObject** dropped) noexcept:
-    cdef Block* block = <Block*>sm_load_ptr(<void**>slot)
+cdef inline Read look_up(Block* block, uint32_t place, PyObject* key, uint32_t* at, PyObject** found) noexcept:
+    """The entry that holds the key, and the value in it, which is not the caller's. While reading."""
     cdef uint32_t mask = block.mask, around = round_of(block), perturb = place, word = place & mask
     cdef uint32_t content, entry, step
     cdef PyObject* stored
-    cdef PyObject* found
     sm_step()
     while True:
         for step in range(around + 1):
             content = sm_load_u32(&block.index[word])
             sm_step()
             if content == EMPTY:
-                return SEEN_ABSENT if sm_load_ptr(<void**>slot) == block else LOOK_AGAIN
+                return SEEN_ABSENT
             if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
                 entry = (content & mask) - FIRST_ENTRY
                 stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
@@ -79,33 +96,45 @@ cdef inline Read look_up(Block** slot, uint32_t place, PyObject* key, PyObject**
                     elif sm_compare(stored, key) == 0:
                         stored = NULL
                 if stored != NULL:
-                    found = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
+                    found[0] = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
                     sm_step()
-                    if found != NULL:
-                        return take_value(slot, block, entry, found, value, dropped)
+                    if found[0] != NULL:
+                        at[0] = entry
+                        return SEEN_PRESENT
             word = (word & ~around) | ((word + 1) & around)
         word = next_line(word, &perturb, mask)
 
 
-cdef inline Read take_value(Block** slot, Block* block, uint32_t entry, PyObject* found, PyObject** value,
-                            PyObject** dropped) noexcept:
-    if value == NULL:
-        return SEEN_PRESENT if sm_load_ptr(<void**>slot) == block else LOOK_AGAIN
-    if is_number(found):
-        if sm_load_ptr(<void**>slot) != block:
-            return LOOK_AGAIN
-    else:
-        if not sm_try_incref(found):
-            return LOOK_AGAIN
-        sm_step()
-        if sm_load_ptr(<void**>&block.entries[entry].value) != found or sm_load_ptr(<void**>slot) != block:
-            dropped[0] = found
-            return LOOK_AGAIN
-    value[0] = found
-    return SEEN_PRESENT
-
-
 # --- Writers ---
+
+cdef bint overwrite_found(Position* at, PyObject* key, PyObject* value, PyObject** old) noexcept:
+    """Looks for the key without the mutex, and if there is an entry overwrites it under the mutex, which is then held
+    for a moment only. False: nothing done, for whatever reason. `old`: what to let go."""
+    cdef sm_reader* me
+    cdef Block* block
+    cdef PyObject* found = NULL
+    cdef uint32_t entry = 0
+    cdef bint done = False
+    if not sm_reads_unlocked:
+        return False
+    me = sm_start_reading()
+    if me == NULL:
+        return False
+    block = <Block*>sm_load_ptr(<void**>at.slot)
+    # While reading nobody may wait. The block is the very one if it still is the table's: it cannot have been freed.
+    if look_up(block, at.place, key, &entry, &found) == SEEN_PRESENT and try_lock(at.shard):
+        found = block.entries[entry].value
+        if (block_of(at.shard.table) == block and found != NULL and at.shard.key_locks == NULL
+                and not is_shared(at.shard.table)):
+            if found != value:
+                incref(value)
+                put_value(block, entry, value)
+                old[0] = found
+            done = True
+        unlock(at.shard)
+    sm_stop_reading(me)
+    return done
+
 
 cdef bint bury(Position* at, void* item, size_t bytes) noexcept:
     """Has what was just put out of reach freed when nobody can be looking at it any more. False: the caller frees it,

@@ -29,6 +29,11 @@ cdef inline void lock(Shard* shard) noexcept:
         lock_contended(shard)
 
 
+cdef inline bint try_lock(Shard* shard) noexcept:
+    sm_step()
+    return pthread_mutex_trylock(&shard.mutex) == 0
+
+
 cdef inline void unlock(Shard* shard) noexcept:
     sm_step()
     pthread_mutex_unlock(&shard.mutex)
