@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
+from harness.threads import switching_often
 from shardmap import ShardMap
+
+
+@pytest.fixture
+def many_switches() -> Iterator[None]:
+    """Threads take turns as often as can be."""
+    with switching_often():
+        yield
 
 
 @pytest.fixture(params=[1, 2, 64], ids=lambda n: f"shards={n}")

@@ -32,6 +32,14 @@ class Key:
     def __eq__(self, other): return self.name == other.name
 """
 
+
+def exits_without_a_word(source: str) -> str:
+    """Runs it; returns what it printed to the standard output."""
+    done = run_python(PRELUDE + source)
+    assert done.stderr == ""
+    return done.stdout
+
+
 WORKS = {
     "single keys": "[lambda n=n: [m.update({i: n}) or m.get(i) or m.pop(i, 0) for i in range(99)] for n in range(4)]",
     "one hot key": "[lambda: m.add('hot')] * 12",
@@ -47,14 +55,12 @@ WORKS = {
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 @pytest.mark.parametrize("shards", [1, 64])
 def test_daemon_threads_that_use_a_map_do_not_hold_up_the_exit(work: str, shards: int) -> None:
-    done = run_python(f"{PRELUDE}\nm = ShardMap.with_capacity(shards={shards})\ndaemons(*{work})\n")
-    assert done.stderr == ""
+    exits_without_a_word(f"m = ShardMap.with_capacity(shards={shards})\ndaemons(*{work})\n")
 
 
 def test_daemon_threads_in_the_middle_of_a_comparison_do_not_hold_up_the_exit() -> None:
-    done = run_python(
-        PRELUDE
-        + """
+    exits_without_a_word(
+        """
 m = ShardMap.with_capacity(shards=1)
 comparing = threading.Event()
 
@@ -71,13 +77,11 @@ m["k"] = 1
 m.clear()
 """
     )
-    assert done.stderr == ""
 
 
 def test_atexit_handlers_use_maps_while_daemon_threads_do() -> None:
-    done = run_python(
-        PRELUDE
-        + """
+    said = exits_without_a_word(
+        """
 m = ShardMap.with_capacity(shards=2)
 
 def at_exit():
@@ -92,13 +96,12 @@ atexit.register(at_exit)
 daemons(*[lambda n=n: [m.__setitem__(i, n) for i in range(100)] for n in range(4)])
 """
     )
-    assert (done.stdout, done.stderr) == ("handled\n", "")
+    assert said == "handled\n"
 
 
 def test_finalizers_at_module_teardown_use_a_global_map() -> None:
-    done = run_python(
-        PRELUDE
-        + """
+    exits_without_a_word(
+        """
 class Late:
     def __del__(self, m=ShardMap.with_capacity(shards=2)):
         m["deleted"] = Late if len(m) < 3 else None
@@ -114,13 +117,11 @@ late = Late()
 sys.kept_to_the_very_end = m
 """
     )
-    assert done.stderr == ""
 
 
 def test_maps_in_globals_classes_thread_locals_and_default_arguments() -> None:
-    done = run_python(
-        PRELUDE
-        + """
+    exits_without_a_word(
+        """
 class Holder:
     shared = ShardMap(a=1)
 local = threading.local()
@@ -136,13 +137,11 @@ next(generator)
 del sys.modules["a map"]
 """
     )
-    assert done.stderr == ""
 
 
 def test_threads_that_are_waited_for_may_use_maps_until_they_end() -> None:
-    done = run_python(
-        PRELUDE
-        + """
+    said = exits_without_a_word(
+        """
 m = ShardMap.with_capacity(shards=2)
 
 def late(number):
@@ -158,16 +157,14 @@ for number in range(3):
     threading.Thread(target=late, args=(number,)).start()
 """
     )
-    assert "all" in done.stdout and done.stderr == ""
+    assert "all" in said
 
 
 def test_sys_exit_from_the_main_thread_while_others_wait_for_one_shard() -> None:
-    done = run_python(
-        PRELUDE
-        + """
+    exits_without_a_word(
+        """
 m = ShardMap.with_capacity(shards=1)
 daemons(*[lambda n=n: m.__setitem__(n, m.snapshot()) for n in range(16)])
 sys.exit(0)
 """
     )
-    assert done.stderr == ""

@@ -8,7 +8,7 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,10 +16,11 @@ import pytest
 from harness.keys import HashKey
 from harness.process import fork_and_wait
 from harness.stops import collect_and_pause
-from harness.threads import LONG, meanwhile, run_alike, run_threads, switching_often
+from harness.threads import LONG, meanwhile, run_alike, run_threads
 from shardmap import ShardMap
 
 pytestmark = [
+    pytest.mark.usefixtures("many_switches"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     # CPython 3.12 and later warn of what is tested here.
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
@@ -28,12 +29,6 @@ pytestmark = [
 MakeMap = Callable[..., ShardMap]
 LASTING = {("lasting", i): i for i in range(100)}
 ROUNDS = 30 if os.environ.get("SHARDMAP_STRESS_SECONDS") else 2
-
-
-@pytest.fixture(autouse=True)
-def many_switches() -> Iterator[None]:
-    with switching_often():
-        yield
 
 
 def assert_usable(m: ShardMap) -> None:

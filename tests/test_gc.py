@@ -14,19 +14,20 @@ import pytest
 
 from harness.keys import Finalized, HashKey
 from harness.stops import collect_and_pause, pausing
-from harness.threads import LONG, meanwhile, run_alike, run_threads, switching_often
+from harness.threads import Trap, meanwhile, run_alike
 from shardmap import ShardMap
+
+pytestmark = pytest.mark.usefixtures("many_switches")
 
 MakeMap = Callable[..., ShardMap]
 
 
 @pytest.fixture(autouse=True)
-def many_switches() -> Iterator[None]:
+def few_objects_to_collect() -> Iterator[None]:
     # What was there before is not looked at again, so that collections are many and short.
     gc.collect()
     gc.freeze()
-    with switching_often():
-        yield
+    yield
     gc.unfreeze()
     gc.collect()
 
@@ -261,27 +262,18 @@ def test_finalizers_that_clear_the_map_they_are_in(make_map: MakeMap) -> None:
 
 def test_a_collection_in_the_middle_of_a_slow_comparison(make_map: MakeMap) -> None:
     m = make_map()
-    comparing, go_on = threading.Event(), threading.Event()
-
-    def wait_once() -> None:
-        stored.on_eq = None
-        comparing.set()
-        assert go_on.wait(LONG)
-
-    stored = HashKey("k", on_eq=wait_once)
-    m[stored] = Node(m)
 
     def collect_and_change() -> None:
-        assert comparing.wait(LONG)
         for _ in range(3):
             gc.collect()
             m[HashKey("other")] = Node(m)
             m.clear()
             m[HashKey("k")] = "new"
-        go_on.set()
 
-    found, _ = run_threads(lambda: m.get(HashKey("k")), collect_and_change)
-    assert found == "new"
+    trap = Trap(collect_and_change)
+    m[HashKey("k", on_eq=trap)] = Node(m)
+    assert m.get(HashKey("k")) == "new"
+    trap.assert_sprung()
 
 
 @pytest.mark.parametrize("threshold", [1, 5])

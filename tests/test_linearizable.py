@@ -2,84 +2,46 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from harness.history import ABSENT, COMPOUND, Operation, Recorder, by_key, one_key, overlapping, violation, whole_map
+from harness.history import (
+    ABSENT,
+    COMPOUND,
+    ONE_BY_ONE,
+    READS,
+    WRITES,
+    Operation,
+    Recorder,
+    by_key,
+    one_key,
+    overlapping,
+    recorded,
+    violation,
+    whole_map,
+)
 from harness.keys import HashKey
-from harness.threads import meanwhile, run_alike, switching_often
+from harness.threads import meanwhile, run_alike
 from shardmap import ShardMap
+
+pytestmark = pytest.mark.usefixtures("many_switches")
 
 MakeMap = Callable[..., ShardMap]
 
-READS = ("[]", "get", "in")
-WRITES = ("set", "del", "pop", "setdefault", "add")
-
-
-@pytest.fixture(autouse=True)
-def many_switches() -> Iterator[None]:
-    with switching_often():
-        yield
-
-
-def compound_operation(random: random.Random, record: Recorder, name: str, key: Any, fresh: int) -> None:
-    if name in ("compare_and_set", "compare_and_delete"):
-        expected = record("get", key)
-        record(name, key, expected, *([fresh] if name == "compare_and_set" else []))
-    else:
-        record(name, key, fresh)
-
-
-def one_of_them(random: random.Random, record: Recorder, names: tuple[str, ...], keys: Any, fresh: int) -> None:
-    """Any one operation. `fresh` is a number that nobody else writes."""
-    name = random.choice(names)
-    if name in ("popitem", "clear", "len", "snapshot", "iterate", "copy"):
-        record(name)
-    elif name in COMPOUND:
-        compound_operation(random, record, name, random.choice(keys), fresh)
-    elif name in ("set", "setdefault"):
-        record(name, random.choice(keys), fresh)
-    elif name == "add":
-        record(name, random.choice(keys), 1_000_000_007)
-    else:
-        record(name, random.choice(keys))
-
-
-def recorded(m: Any, names: tuple[str, ...], keys: Any, threads: int, count: int, seed: int = 0) -> list[Operation]:
-    """The history of `threads` threads doing `count` random operations each."""
-    ready: list[int] = []
-
-    def work(number: int) -> list[Operation]:
-        choices = random.Random(f"{seed} {number}")
-        record = Recorder(m)
-        ready.append(number)
-        while len(ready) < threads:  # a barrier would let the first be done before the last has woken up
-            pass
-        for i in range(count):
-            one_of_them(choices, record, names, keys, i * threads + number)
-        return record.operations
-
-    return [o for operations in run_alike(threads, work) for o in operations]
-
-
-def ran_one_by_one() -> None:
-    pytest.skip("the machine, too busy, ran the threads one after the other: their histories show nothing")
-
 
 def at_once(m: Any, names: tuple[str, ...], keys: Any, threads: int, count: int) -> list[Operation]:
-    """The same from an empty map, again if no operations were at once."""
+    """A history from an empty map; another one if hardly any operations were at once."""
     until = time.monotonic() + 5
     while True:
-        history = recorded(m, names, keys, threads, count)
+        history = recorded(m, names, keys, threads=threads, count=count)
         if overlapping(history) >= len(history) // 100:
             return history
         if time.monotonic() > until:
-            ran_one_by_one()
+            pytest.skip(ONE_BY_ONE)
         for key in keys:
             m.pop(key, None)
 
@@ -129,22 +91,10 @@ def test_equal_keys_that_are_other_objects_are_linearizable(make_map: MakeMap) -
             self.operations[-1] = Operation(name, arguments, result, last.start, last.end)
             return result
 
-    m = make_map()
-    ready: list[int] = []
-
-    def work(number: int) -> list[Operation]:
-        choices, record = random.Random(number), Fresh(m)
-        ready.append(number)
-        while len(ready) < 3:
-            pass
-        for i in range(1500):
-            one_of_them(choices, record, READS + WRITES, (1, 2), i * 3 + number)
-        return record.operations
-
-    history = [o for operations in run_alike(3, work) for o in operations]
+    history = recorded(make_map(), READS + WRITES, (1, 2), threads=3, count=1500, recorder=Fresh)
     assert_each_key_linearizable(history, (1, 2))
     if not overlapping(history):
-        ran_one_by_one()
+        pytest.skip(ONE_BY_ONE)
 
 
 def test_writers_that_copy_for_snapshots_are_linearizable(make_map: MakeMap) -> None:
@@ -189,7 +139,7 @@ def test_whole_map_operations_are_linearizable_with_the_rest(make_map: MakeMap, 
         wrong = violation(history, whole_map, ())
         assert wrong is None, f"seed {seed}: {wrong}"
     if overlapped < 40:
-        ran_one_by_one()
+        pytest.skip(ONE_BY_ONE)
 
 
 # --- The checker ---

@@ -6,23 +6,19 @@ import itertools
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from harness.threads import meanwhile, run_alike, switching_often
+from harness.threads import meanwhile, run_alike
 from shardmap import ShardMap
+
+pytestmark = pytest.mark.usefixtures("many_switches")
 
 MakeMap = Callable[..., ShardMap]
 
 THREADS = 4
-
-
-@pytest.fixture(autouse=True)
-def many_switches() -> Iterator[None]:
-    with switching_often():
-        yield
 
 
 # --- Every picture is one point in time ---

@@ -10,16 +10,12 @@ from typing import Any
 import pytest
 
 from harness.keys import Finalized, HashKey
-from harness.threads import LONG, run_threads, switching_often
+from harness.threads import LONG, Trap, run_threads
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.usefixtures("many_switches")
+
 MakeMap = Callable[..., ShardMap]
-
-
-@pytest.fixture(autouse=True)
-def many_switches() -> Iterator[None]:
-    with switching_often():
-        yield
 
 
 def _delete(m: ShardMap, key: Any) -> None:
@@ -67,21 +63,6 @@ WHOLE: dict[str, Callable[[ShardMap], Any]] = {
     "popitem": lambda m: m.popitem() if m.snapshot() else None,
     "clear": lambda m: m.clear(),
 }
-
-
-class Trap:
-    """Called once, has another thread do things and waits for it."""
-
-    def __init__(self, *works: Callable[[], Any]) -> None:
-        self.works = works
-        self.sprung = threading.Lock()
-
-    def __call__(self) -> None:
-        if self.sprung.acquire(blocking=False):
-            run_threads(*self.works)
-
-    def assert_sprung(self) -> None:
-        assert self.sprung.locked()
 
 
 def do_everything(m: ShardMap) -> Callable[[], None]:
@@ -324,22 +305,13 @@ def test_an_exception_after_others_changed_the_map_changes_nothing_itself(make_m
 
 def test_a_thread_in_a_comparison_holds_up_nobody(make_map: MakeMap) -> None:
     m = make_map()
-    comparing, go_on = threading.Event(), threading.Event()
-
-    def wait_once() -> None:
-        stored.on_eq = None
-        comparing.set()
-        assert go_on.wait(LONG)
-
-    stored = HashKey("k", on_eq=wait_once)
-    m[stored] = "old"
 
     def others() -> None:
-        assert comparing.wait(LONG)
         do_everything(m)()
         insert_many(m)
         m[HashKey("k")] = "theirs"
-        go_on.set()
 
-    found, _ = run_threads(lambda: m.setdefault(HashKey("k"), "mine"), others)
-    assert found == m[HashKey("k")] == "theirs"
+    trap = Trap(others)
+    m[HashKey("k", on_eq=trap)] = "old"
+    assert m.setdefault(HashKey("k"), "mine") == m[HashKey("k")] == "theirs"
+    trap.assert_sprung()

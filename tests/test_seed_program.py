@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from harness.examples import EXAMPLES, load_example
 from harness.threads import LONG, run_alike
 from shardmap import ShardMap
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "seed_program.py"
+EXAMPLE = EXAMPLES / "seed_program.py"
 
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("seed_program", EXAMPLE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("seed_program")
 
 
 @pytest.mark.parametrize("name", ["with_shardmap", "with_one_lock"])

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness.keys import HashKey
-from harness.threads import meanwhile, run_alike, run_threads, switching_often
+from harness.threads import meanwhile, run_alike, run_threads
 from shardmap import ShardMap
+
+pytestmark = pytest.mark.usefixtures("many_switches")
 
 MakeMap = Callable[..., ShardMap]
 
 THREADS = 4
-
-
-@pytest.fixture(autouse=True)
-def many_switches() -> Iterator[None]:
-    with switching_often():
-        yield
 
 
 # --- Nothing is lost, nothing is given twice ---

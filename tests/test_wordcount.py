@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -14,19 +13,16 @@ from typing import Any
 
 import pytest
 
+from harness.examples import EXAMPLES, load_example
 from harness.threads import LONG
 
-SCRIPT = Path(__file__).resolve().parent.parent / "examples" / "wordcount.py"
+SCRIPT = EXAMPLES / "wordcount.py"
 SMALL = ["--limit-mb", "0.2", "--rounds", "2", "--threads", "3"]
 
 
 @pytest.fixture(scope="module")
 def wordcount() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wordcount", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("wordcount")
 
 
 def test_table_and_results(tmp_path: Path, wordcount: ModuleType) -> None:

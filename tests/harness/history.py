@@ -6,14 +6,17 @@ The search is Wing and Gong's (Testing and verifying concurrent objects, 1993) w
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.threads import LONG, run_alike
 from shardmap import MISSING
 
 ABSENT = "<absent>"
+ONE_BY_ONE = "the machine, too busy, ran the threads one after the other: their histories show nothing"
 
 State = Hashable
 Model = Callable[[Any, "Operation"], tuple[bool, Any]]
@@ -134,6 +137,61 @@ CALLS: dict[str, Callable[..., Any]] = {
     "iterate": lambda m: tuple(m.items()),
     "copy": lambda m: tuple(m.copy().items()),
 }
+
+
+READS = ("[]", "get", "in")
+WRITES = ("set", "del", "pop", "setdefault", "add")
+WHOLE = ("popitem", "clear", "len", "snapshot", "iterate", "copy")
+
+
+# --- Recording ---
+
+
+def one_of_them(
+    choices: random.Random, record: Recorder, names: Sequence[str], keys: Sequence[Any], fresh: int
+) -> None:
+    """Any one operation. `fresh` is a number that nobody else writes."""
+    name = choices.choice(names)
+    if name in WHOLE:
+        record(name)
+        return
+    key = choices.choice(keys)
+    if name in ("compare_and_set", "compare_and_delete"):
+        expected = record("get", key)
+        record(name, key, expected, *([fresh] if name == "compare_and_set" else []))
+    elif name in ("set", "setdefault", *COMPOUND):
+        record(name, key, fresh)
+    elif name == "add":
+        record(name, key, 1_000_000_007)
+    else:
+        record(name, key)
+
+
+def recorded(
+    target: Any,
+    names: Sequence[str],
+    keys: Sequence[Any],
+    *,
+    threads: int,
+    count: int,
+    seed: int = 0,
+    recorder: Callable[[Any], Recorder] = Recorder,
+    timeout: float = LONG,
+) -> list[Operation]:
+    """The history of `threads` threads doing `count` random operations each."""
+    ready: list[int] = []
+
+    def work(number: int) -> list[Operation]:
+        choices = random.Random(f"{seed} {number}")
+        record = recorder(target)
+        ready.append(number)
+        while len(ready) < threads:  # a barrier would let the first be done before the last has woken up
+            time.sleep(0)  # but the last may need this core
+        for i in range(count):
+            one_of_them(choices, record, names, keys, i * threads + number)
+        return record.operations
+
+    return [o for operations in run_alike(threads, work, timeout=timeout) for o in operations]
 
 
 # --- Models: dict's sequential behaviour ---

@@ -57,6 +57,21 @@ def run_alike(count: int, work: Callable[[int], Any], timeout: float = LONG) -> 
     return run_threads(*[lambda number=number: work(number) for number in range(count)], timeout=timeout)
 
 
+class Trap:
+    """Called the first time, it has other threads do the works and waits for them; then it does nothing."""
+
+    def __init__(self, *works: Callable[[], Any]) -> None:
+        self.works = works
+        self.sprung = threading.Lock()
+
+    def __call__(self) -> None:
+        if self.sprung.acquire(blocking=False):
+            run_threads(*self.works)
+
+    def assert_sprung(self) -> None:
+        assert self.sprung.locked()
+
+
 @contextmanager
 def meanwhile(*works: Callable[[], Any], timeout: float = LONG) -> Iterator[None]:
     """While the block runs, runs each work again and again in a thread of its own. Each has run once before the block
