@@ -3,112 +3,131 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from typing import Any, NamedTuple
 
+from environment import version_of
 from shardmap import ShardMap
 
-
-class LockedDict(dict[Any, Any]):
-    """A dict with a lock around each operation: what people write today."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __getitem__(self, key: Any) -> Any:
-        with self._lock:
-            return super().__getitem__(key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        with self._lock:
-            super().__setitem__(key, value)
-
-    def __delitem__(self, key: Any) -> None:
-        with self._lock:
-            super().__delitem__(key)
+DICT, LOCKED, SHARDMAP = "dict", "dict + Lock", "ShardMap"
+CEREGGII, FT_UTILS = "cereggii AtomicDict", "ft_utils ConcurrentDict"
 
 
-class LockedCounter:
-    """A Counter and a lock around each count."""
+class LockedDict:
+    """A dict and a lock around each operation: what people write today. Iterating it is iterating a copy, made under
+    the lock, since anything else fails as soon as another thread writes."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.counts: Counter[Any] = Counter()
+        self.dict: dict[Any, Any] = {}
 
-    def __getitem__(self, key: Any) -> int:
-        return self.counts[key]
+    def __len__(self) -> int:
+        with self.lock:
+            return len(self.dict)
+
+    def __getitem__(self, key: Any) -> Any:
+        with self.lock:
+            return self.dict[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        with self.lock:
+            self.dict[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        with self.lock:
+            del self.dict[key]
+
+    def __contains__(self, key: object) -> bool:
+        with self.lock:
+            return key in self.dict
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        with self.lock:
+            return self.dict.get(key, default)
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        with self.lock:
+            return self.dict.pop(key, *default)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        with self.lock:
+            return self.dict.setdefault(key, default)
+
+    def update(self, other: Any) -> None:
+        with self.lock:
+            self.dict.update(other)
+
+    def copy(self) -> dict[Any, Any]:
+        with self.lock:
+            return self.dict.copy()
+
+    def __iter__(self) -> Iterator[Any]:
+        with self.lock:
+            return iter(list(self.dict))
+
+    def items(self) -> list[tuple[Any, Any]]:
+        with self.lock:
+            return list(self.dict.items())
 
 
-def count_into_locked_dict(m: LockedDict, keys: list[Any]) -> None:
-    lock = m._lock
-    get, put = super(LockedDict, m).get, super(LockedDict, m).__setitem__
-    for key in keys:
-        with lock:
-            put(key, get(key, 0) + 1)
-
-
-def count_into_locked_counter(m: LockedCounter, keys: list[Any]) -> None:
-    lock, counts = m.lock, m.counts
-    for key in keys:
-        with lock:
-            counts[key] += 1
-
-
-def count_by_add(m: ShardMap[Any, int], keys: list[Any]) -> None:
-    for key in keys:
-        m.add(key)
-
-
-def count_all(m: ShardMap[Any, int], keys: list[Any]) -> None:
-    m.count(keys)
-
-
-def count_by_reduce(m: Any, keys: list[Any]) -> None:
-    m.reduce_count(keys)
+def _items(m: Any) -> Iterable[Any]:
+    return m.items()  # type: ignore[no-any-return]
 
 
 class Competitor(NamedTuple):
     name: str
     make: Callable[[], Any]
     version: str
-    store: bool = True  # does m[key] and m[key] = value
-    tally: Callable[[Any, list[Any]], None] | None = None  # counts keys; several threads at once
+    presized: Callable[[int], Any] | None = None  # with room for that many entries
+    items: Callable[[Any], Iterable[Any]] | None = None  # an iterable of (key, value)
+    copies: tuple[tuple[str, Callable[[Any], Any]], ...] = ()  # ways to get a picture that stays as it is
+
+    def has(self, method: str) -> bool:
+        return hasattr(self.make(), method)
+
+
+def _cereggii() -> Competitor:
+    made = import_module("cereggii").AtomicDict
+    return Competitor(
+        CEREGGII,
+        made,
+        version_of("cereggii") or "?",
+        presized=lambda size: made(min_size=size),
+        items=lambda m: m.fast_iter(),
+    )
+
+
+def _ft_utils() -> Competitor:
+    made = import_module("ft_utils.concurrency").ConcurrentDict
+    # Its initial_capacity is the number of dicts it consists of, each empty: not room for entries.
+    return Competitor(
+        FT_UTILS,
+        made,
+        version_of("ft_utils") or "?",
+        items=_items,
+        copies=(("as_dict", lambda m: m.as_dict()),),
+    )
 
 
 def competitors() -> tuple[list[Competitor], list[str]]:
     """All that are installed here, and a sentence about each that is not."""
     found = [
-        Competitor("dict", dict, "built in"),
-        Competitor("dict + Lock", LockedDict, "built in", tally=count_into_locked_dict),
-        Competitor("Counter + Lock", LockedCounter, "built in", store=False, tally=count_into_locked_counter),
+        Competitor(DICT, dict, "built in", items=_items, copies=(("copy", lambda m: m.copy()),)),
+        Competitor(LOCKED, LockedDict, "built in", items=_items, copies=(("copy", lambda m: m.copy()),)),
         Competitor(
-            "ShardMap",
+            SHARDMAP,
             ShardMap,
-            version("shardmap") if _installed("shardmap") else "source tree",
-            tally=count_by_add,
+            version_of("shardmap") or "source tree",
+            presized=lambda size: ShardMap.with_capacity(size),
+            items=_items,
+            copies=(("copy", lambda m: m.copy()), ("snapshot", lambda m: m.snapshot())),
         ),
-        Competitor("ShardMap.count", ShardMap, "", store=False, tally=count_all),
     ]
     missing = []
-    for package, module, name in (
-        ("cereggii", "cereggii", "AtomicDict"),
-        ("ft_utils", "ft_utils.concurrency", "ConcurrentDict"),
-    ):
+    for package, find in (("cereggii", _cereggii), ("ft_utils", _ft_utils)):
         try:
-            made = getattr(__import__(module, fromlist=[name]), name)
+            found.append(find())
         except ImportError:
-            missing.append(f"{package} is not installed for this interpreter, left out")
-        else:
-            tally = count_by_reduce if hasattr(made, "reduce_count") else None
-            found.append(Competitor(f"{package} {name}", made, version(package), tally=tally))
+            missing.append(f"{package} is not installed for this interpreter: left out")
     return found, missing
-
-
-def _installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True

@@ -1,69 +1,229 @@
-"""Draws build/bench/results.json: ratios to dict for each workload, light and dark.
+"""Draws what sweep.py and goals.py measured as SVG, each light and dark.
 
-python bench/plot.py [build/bench]
+    python bench/plot.py [build/bench] [--output docs/benchmarks]
+
+threads.svg: operations per second by number of threads, for the mixes that were measured. goals.svg: the goals' ratios
+and their bars. mixes.svg: ratios to dict by mix, at as many threads as there were CPUs. Needs matplotlib, so it may
+well run on another interpreter than the one that was measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 
 matplotlib.use("svg")
-from matplotlib import pyplot as plt
 
-COLOURS = ["#8a8f98", "#b9bec6", "#d9480f", "#1c7ed6", "#2b8a3e"]
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from environment import RESULTS
 
 
-def draw(data: dict[str, Any], threads: int, dark: bool, file: Path) -> None:
-    results = [r for r in data["results"] if r["threads"] == threads]
-    titles = list(dict.fromkeys(r["title"] for r in results))
-    maps = list(dict.fromkeys(r["map"] for r in results))
-    where = data["environment"]
-    with plt.style.context("dark_background" if dark else "default"):
-        figure, axes = plt.subplots(figsize=(9, 0.62 * len(titles) * max(1, len(maps) / 4) + 1.4))
-        height = 0.8 / len(maps)
-        for number, name in enumerate(maps):
-            mine = {r["title"]: r["ratios"] for r in results if r["map"] == name}
-            middles = [statistics.median(mine[t]) for t in titles]
-            places = [row + number * height for row in range(len(titles))]
-            errors = [
-                [m - min(mine[t]) for m, t in zip(middles, titles, strict=True)],
-                [max(mine[t]) - m for m, t in zip(middles, titles, strict=True)],
-            ]
-            colour = COLOURS[number % len(COLOURS)]
-            axes.barh(places, middles, height, xerr=errors, color=colour, ecolor="#888", label=name)
-            for place, middle in zip(places, middles, strict=True):
-                axes.text(middle, place, f" {middle:.2f}", va="center", fontsize=7)
-        axes.axvline(1, color="#888", linewidth=0.8, linestyle=":")
-        axes.set_yticks([row + 0.4 - height / 2 for row in range(len(titles))], titles)
-        axes.invert_yaxis()
-        axes.set_xlabel("operations per second, relative to one dict (median; spread of the rounds)")
-        gil = "on" if where["gil"] else "off"
-        axes.set_title(
-            f"{threads} thread{'s' * (threads > 1)} on one map: Python {where['python']}, GIL {gil}, "
-            f"{where['cpus']} CPUs",
-            fontsize=10,
-        )
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=8, loc="lower right", frameon=False)
-        figure.tight_layout()
-        figure.savefig(file, transparent=dark)
-        plt.close(figure)
-    print(file)
+class Palette(NamedTuple):
+    background: str
+    text: str
+    faint: str
+    grid: str
+    maps: dict[str, str]
+
+
+LIGHT = Palette(
+    "#ffffff",
+    "#1f2328",
+    "#59636e",
+    "#e4e7eb",
+    {
+        "ShardMap": "#2468b2",
+        "ShardMap.count": "#7fb0e6",
+        "dict": "#59636e",
+        "dict + Lock": "#a3abb5",
+        "Counter + Lock": "#c9ced5",
+        "cereggii AtomicDict": "#d4731c",
+        "ft_utils ConcurrentDict": "#3d8b40",
+    },
+)
+DARK = Palette(
+    "#0d1117",
+    "#e6edf3",
+    "#9aa4af",
+    "#262c36",
+    LIGHT.maps | {"ShardMap": "#58a6ff", "dict": "#c9d1d9", "dict + Lock": "#6e7681", "cereggii AtomicDict": "#f0963c"},
+)
+SPARE = "#8250df"  # for a map without a colour of its own
+PANELS = ("100 % reads, uniform", "90 % reads, uniform", "0 % reads, uniform")
+
+Results = list[dict[str, Any]]
+
+
+def where_line(where: dict[str, Any]) -> str:
+    gil = "on" if where["gil"] else "off"
+    return f"Python {where['python']}, GIL {gil}, {where['cpus']} CPUs ({where['cpu']}), {where['when'][:10]}"
+
+
+def caveat(results: Results) -> str:
+    noisy = sum(bool(result.get("noisy")) for result in results)
+    return f"; {noisy} of {len(results)} without a quiet round" * bool(noisy)
+
+
+def style(palette: Palette) -> Any:
+    return {
+        "svg.fonttype": "none",  # text stays text: small, and can be searched
+        "svg.hashsalt": "shardmap",
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "figure.facecolor": palette.background,
+        "axes.facecolor": palette.background,
+        "axes.edgecolor": palette.faint,
+        "axes.labelcolor": palette.text,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": palette.grid,
+        "text.color": palette.text,
+        "xtick.color": palette.faint,
+        "ytick.color": palette.text,
+        "legend.frameon": False,
+    }
+
+
+def names_in_order(results: Results) -> list[str]:
+    return list(dict.fromkeys(result["map"] for result in results))
+
+
+def draw_threads(data: dict[str, Any], palette: Palette) -> Figure | None:
+    """Lines: million operations a second by number of threads, one panel for each mix."""
+    results: Results = [result for result in data["results"] if result["reads"] is not None]
+    titles = list(dict.fromkeys(result["title"] for result in results))
+    chosen = [title for title in PANELS if title in titles] or titles[:3]
+    if not chosen:
+        return None
+    figure, panels = pyplot.subplots(1, len(chosen), figsize=(3.2 * len(chosen) + 0.6, 3.5), squeeze=False)
+    for axes, title in zip(panels[0], chosen, strict=True):
+        mine = [result for result in results if result["title"] == title]
+        for name in names_in_order(mine):
+            points = sorted((result["threads"], result["rates"]) for result in mine if result["map"] == name)
+            threads = [number for number, _ in points]
+            colour = palette.maps.get(name, SPARE)
+            width = 2.2 if name == "ShardMap" else 1.4
+            middle = [statistics.median(rates) for _, rates in points]
+            axes.plot(threads, middle, "o-", color=colour, linewidth=width, markersize=4, label=name)
+            lows, highs = [min(rates) for _, rates in points], [max(rates) for _, rates in points]
+            axes.fill_between(threads, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        axes.set_title(title, fontsize=10)
+        axes.set_xscale("log", base=2)
+        numbers = sorted({result["threads"] for result in mine})
+        axes.set_xticks(numbers, [str(number) for number in numbers])
+        axes.minorticks_off()
+        axes.set_xlabel("threads")
+        axes.set_ylim(bottom=0)
+    panels[0][0].set_ylabel("million operations per second")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=len(labels), bbox_to_anchor=(0.5, 0.06))
+    said = where_line(data["environment"]) + caveat(results)
+    figure.text(0.5, 0.02, said, ha="center", fontsize=7.5, color=palette.faint)
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    return figure
+
+
+def draw_mixes(data: dict[str, Any], palette: Palette) -> Figure | None:
+    """Bars: the ratio to the baseline by mix, at as many threads as there are CPUs."""
+    numbers = {result["threads"] for result in data["results"]}
+    most = max((number for number in numbers if number <= max(2, data["environment"]["cpus"])), default=0)
+    results: Results = [result for result in data["results"] if result["threads"] == most]
+    titles = list(dict.fromkeys(result["title"] for result in results))
+    if not titles:
+        return None
+    maps = names_in_order(results)
+    figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.16 * len(titles) * (len(maps) + 1)))
+    height = 0.84 / len(maps)
+    for row, title in enumerate(titles):
+        mine = [result for result in results if result["title"] == title]
+        for number, result in enumerate(mine):
+            ratios, name = result["ratios"], result["map"]
+            middle, place = statistics.median(ratios), row + number * height
+            error = [[middle - min(ratios)], [max(ratios) - middle]]
+            label = name if name not in axes.get_legend_handles_labels()[1] else None
+            colour = palette.maps.get(name, SPARE)
+            axes.barh(place, middle, height * 0.9, xerr=error, color=colour, ecolor=palette.faint, label=label)
+            axes.text(max(ratios), place, f" {middle:.2f}", va="center", fontsize=6.5, color=palette.faint)
+    axes.axvline(1, color=palette.faint, linewidth=0.8, linestyle=":")
+    axes.set_yticks([row + 0.42 - height / 2 for row in range(len(titles))], titles)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"speed relative to one dict (counting: dict + Lock), {most} threads")
+    axes.set_title(where_line(data["environment"]) + caveat(results), fontsize=8, color=palette.faint)
+    axes.legend(fontsize=8, loc="lower right")
+    figure.tight_layout()
+    return figure
+
+
+def draw_goals(data: dict[str, Any], palette: Palette) -> Figure | None:
+    """Bars: how far each goal is reached; 1 is the goal, whichever way round it is."""
+    lines: Results = [line for line in data["lines"] if "why" not in line and not line["beside"]]
+    if not lines:
+        return None
+    figure, axes = pyplot.subplots(figsize=(8, 1.3 + 0.34 * len(lines)))
+    for row, line in enumerate(lines):
+        bar = float(line["bar"].removeprefix("at most ").split("x")[0])
+        ratios = (line["ratio"], line["low"], line["high"])
+        part = [bar / r if line["bar"].startswith("at most") else r / bar for r in ratios]
+        # Reached or not by where it ends; pale where the machine was too noisy to tell.
+        alpha = 0.4 if line["noisy"] else 1.0
+        error = [[part[0] - min(part)], [max(part) - part[0]]]
+        axes.barh(row, part[0], 0.7, xerr=error, color=palette.maps["ShardMap"], ecolor=palette.faint, alpha=alpha)
+        axes.text(max(part), row, f"  {line['ratio']:.2f}x", va="center", fontsize=7.5)
+    axes.axvline(1, color=palette.maps["cereggii AtomicDict"], linewidth=1.4)
+    axes.set_yticks(range(len(lines)), [f"{line['title']}:\n{line['bar']}" for line in lines], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel("part of the goal reached (1 is the goal); the number is the ratio measured")
+    axes.set_title(where_line(data["environment"]) + caveat(lines), fontsize=8, color=palette.faint)
+    figure.tight_layout()
+    return figure
+
+
+DRAWINGS: dict[str, tuple[str, Callable[[dict[str, Any], Palette], Figure | None]]] = {
+    "threads": ("sweep.json", draw_threads),
+    "mixes": ("sweep.json", draw_mixes),
+    "goals": ("goals-free-threaded.json", draw_goals),
+    "goals-gil": ("goals-gil.json", draw_goals),
+}
 
 
 def main() -> int:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/bench")
-    data = json.loads((folder / "results.json").read_text())
-    for threads in sorted({r["threads"] for r in data["results"]}):
-        for dark in (False, True):
-            draw(data, threads, dark, folder / f"threads-{threads}{'-dark' if dark else ''}.svg")
-    return 0
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, nargs="?", default=RESULTS)
+    parser.add_argument("--output", type=Path, help="folder for the charts; else that of the results")
+    options = parser.parse_args()
+    output: Path = options.output or options.results
+    output.mkdir(parents=True, exist_ok=True)
+    drawn = 0
+    for name, (source, draw) in DRAWINGS.items():
+        file = options.results / source
+        if not file.is_file():
+            continue
+        data = json.loads(file.read_text())
+        for palette, suffix in ((LIGHT, ""), (DARK, "-dark")):
+            with pyplot.rc_context(style(palette)):
+                figure = draw(data, palette)
+                if figure is None:
+                    break
+                target = output / f"{name}{suffix}.svg"
+                figure.savefig(target, metadata={"Date": None}, bbox_inches="tight", pad_inches=0.15)
+                pyplot.close(figure)
+                print(target)
+                drawn += 1
+    if not drawn:
+        print(f"nothing to draw in {options.results}: run bench/sweep.py or bench/goals.py first", file=sys.stderr)
+    return 0 if drawn else 1
 
 
 if __name__ == "__main__":

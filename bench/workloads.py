@@ -1,119 +1,188 @@
-"""What the threads do: each workload prepares keys and a map, and gives every thread the same loop.
+"""What the threads do to the map, and what must be in it afterwards.
 
-As in a program, not as in a loop made for the purpose: the map is a module's global (a local variable of each
-thread would spare dict the counting of references to itself), and every thread has key objects of its own,
-equal to those in the map but not the same, in an order of its own (threads that walk the same objects in step
-would mostly measure those objects' reference counts).
+Each measurement makes a fresh map, fills it in the main thread, times one region (rounds.py) and then checks the map.
+Written values are small integers, two for each thread and taken in turn: immortal, so that the maps are measured and
+not the reference count of one value, and never what the thread wrote the time before, so that no map can skip a write.
 """
 
 from __future__ import annotations
 
-import random
-import threading
-import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
 
-from maps import Competitor
+from keys import KINDS, Identity, of_thread, shuffled, zipf
+from loops import Lookup, grouped, make_loop, operations
+from rounds import Region, region
 
-Work = Callable[[list[str], Any], None]
-
-shared: Any = None  # the map
-
-
-def read(keys: list[str], value: Any) -> None:
-    for key in keys:
-        shared[key]
-
-
-def overwrite(keys: list[str], value: Any) -> None:
-    for key in keys:
-        shared[key] = value
-
-
-def read_mostly(keys: list[str], value: Any) -> None:
-    """Nine reads, one write."""
-    for number, key in enumerate(keys):
-        if number % 10:
-            shared[key]
-        else:
-            shared[key] = value
-
-
-class Workload(NamedTuple):
-    name: str
-    title: str
-    work: Work
-    keys: int  # distinct keys
-    operations: int  # of each thread in a round, about
-    filled: bool = True  # the map holds all keys before the clock starts
-    disjoint: bool = False  # each thread has keys of its own
-    counting: bool = False  # each map's own way of counting; compared with dict + Lock, for dict loses counts
-
-
-WORKLOADS = [
-    Workload("read", "read, 1,000 keys", read, 1_000, 4_000_000),
-    Workload("read-large", "read, 200,000 keys", read, 200_000, 2_000_000),
-    Workload("hot", "read, one hot key", read, 1, 4_000_000),
-    Workload("overwrite", "overwrite, 1,000 keys", overwrite, 1_000, 4_000_000),
-    Workload("overwrite-large", "overwrite, 200,000 keys", overwrite, 200_000, 2_000_000),
-    Workload("mixed", "90 % reads, 1,000 keys", read_mostly, 1_000, 4_000_000),
-    Workload("count-1", "count one key", overwrite, 1, 400_000, False, counting=True),
-    Workload("count-16", "count 16 keys", overwrite, 16, 400_000, False, counting=True),
-    Workload("count-10000", "count 10,000 keys", overwrite, 10_000, 400_000, False, counting=True),
-    Workload("insert", "insert 1,000,000 from empty", overwrite, 1_000_000, 1_000_000, False, True),
-]
+Draw = Literal["uniform", "zipf", "hot", "ordered"]
 
 
 class Wrong(Exception):
     """A map that does not hold what was put in."""
 
 
-class Measured(NamedTuple):
-    rate: float  # million operations a second, of all threads together
-    busy: float  # cores that were really used, on average
+@dataclass(frozen=True)
+class Mix:
+    """Reads and overwrites of keys that are in the map."""
+
+    reads: int = 100  # per cent
+    keys: int = 1_000
+    draw: Draw = "uniform"
+    disjoint: bool = False  # each thread has keys of its own
+    identity: Identity = "equal"
+    lookup: Lookup = "global"
+    kind: str = "str"
+    objects: bool = False  # each value an object of its own, else None
+    own: bool = False  # the (only) thread makes the map, keys and values itself: nothing is shared
+
+    def __post_init__(self) -> None:
+        if self.draw == "hot" and self.keys != 1:
+            raise ValueError("one hot key: keys must be 1")
+
+    @property
+    def name(self) -> str:
+        parts = [f"reads={self.reads}", f"keys={self.keys}", self.kind, self.draw, self.identity, self.lookup]
+        flags = ("disjoint", "objects", "own")
+        return " ".join(parts + [flag for flag in flags if getattr(self, flag)])
+
+    def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
+        if self.own and threads != 1:
+            raise ValueError("a map of one thread's own is measured with one thread")
+        keys = _keys(self.kind, self.keys)
+        loop, place = make_loop(self.reads, self.lookup)
+        filled: list[tuple[Any, list[Any]]] = []
+
+        def fill() -> tuple[Any, list[Any]]:
+            m = make()
+            values: list[Any] = [object() if self.objects else None for _ in keys]
+            mine = of_thread(keys, "interned" if self.identity == "interned" else "equal" if self.own else "same")
+            for key, value in zip(mine, values, strict=True):
+                m[key] = value
+            filled.append((m, values))
+            return m, mine
+
+        def prepare(number: int) -> Callable[[], int]:
+            m, stored = fill() if self.own else shared
+            mine = stored[number::threads] if self.disjoint else stored
+            order = _order(self.draw, len(mine), number)
+            mine = of_thread(mine, self.identity)
+            # Few keys many times over in one list: the loop around the loop then costs nothing.
+            groups = grouped([mine[at] for at in order] * max(1, 1_000 // len(order)), self.reads)
+            values = (2 * number, 2 * number + 1)
+            place(m)
+
+            def part() -> int:
+                loop(m, groups, values, repetitions)
+                return operations(groups, self.reads) * repetitions
+
+            return part
+
+        if not self.own:
+            shared = fill()
+        try:
+            measured = region(prepare, threads)
+        finally:
+            place(None)
+        self.check(*filled[0], threads)
+        return measured
+
+    def check(self, m: Any, values: list[Any], threads: int) -> None:
+        written = set(range(2 * threads)) if self.reads < 100 else set()
+        for key, value in zip(_keys(self.kind, self.keys), values, strict=True):
+            found = m[key]
+            if found is not value and found not in written:
+                raise Wrong(f"{self.name}: {type(m).__name__} holds {found!r} for {key!r}")
+        check_length(m, self.keys, self.name)
 
 
-def measure(workload: Workload, competitor: Competitor, threads: int) -> Measured:
-    """One round on a fresh map, from the first thread's start to the last one's end. Rounds are long, tenths
-    of a second, because threads that do not overlap do not contend, and would flatter every map."""
-    keys = [f"key {number}" for number in range(workload.keys)]
-    values = [None, True]  # immortal: the maps are measured, not the reference count of one object
-    global shared
-    shared = m = competitor.make()
-    if workload.filled:
-        for key in keys:
-            m[key] = values[0]
-    shares = [keys[number::threads] for number in range(threads)] if workload.disjoint else [keys] * threads
-    repeats = 1 if workload.disjoint else max(1, workload.operations // workload.keys)
-    start = threading.Barrier(threads)
-    times: list[tuple[float, float, float]] = []  # begun, ended, processor time
-    work = workload.work
+@dataclass(frozen=True)
+class Insert:
+    """From empty; each thread its share of the keys, which it made itself."""
 
-    def run(share: list[str]) -> None:
-        share = [str(key.encode(), "ascii") for key in share]
-        random.Random(threading.get_ident()).shuffle(share)
-        # Few keys are repeated in one long list, so that the loop around the loop costs nothing.
-        batch, turns = (share * 1_000, max(1, repeats // 1_000)) if len(share) < 100 else (share, repeats)
-        start.wait()
-        began, used = time.perf_counter(), time.thread_time()
-        for turn in range(turns):
-            if workload.counting:
-                competitor.tally(m, batch)  # type: ignore[misc]
-            else:
-                work(batch, values[turn % 2])
-        times.append((began, time.perf_counter(), time.thread_time() - used))
+    keys: int = 1_000_000
+    lookup: Lookup = "global"
+    kind: str = "str"
 
-    crew = [threading.Thread(target=run, args=(share,)) for share in shares]
-    for thread in crew:
-        thread.start()
-    for thread in crew:
-        thread.join()
-    for key in keys:
-        right = m[key] == threads * repeats if workload.counting else any(m[key] is value for value in values)
-        if not right:
-            raise Wrong(f"{workload.name}: {competitor.name} holds {m[key]!r} for {key!r}")
-    seconds = max(end for _, end, _ in times) - min(began for began, _, _ in times)
-    return Measured(
-        sum(len(share) for share in shares) * repeats / seconds / 1e6, sum(used for _, _, used in times) / seconds
-    )
+    most = 1  # repetitions: a second pass would be overwriting
+
+    @property
+    def name(self) -> str:
+        return f"insert keys={self.keys} {self.kind} {self.lookup}"
+
+    def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
+        keys = _keys(self.kind, self.keys)
+        loop, place = make_loop(0, self.lookup)
+        m = make()
+        place(m)
+
+        def prepare(number: int) -> Callable[[], int]:
+            mine = of_thread(keys[number::threads], "equal")
+
+            def part() -> int:
+                loop(m, mine, (2 * number, 2 * number), 1)
+                return len(mine)
+
+            return part
+
+        try:
+            measured = region(prepare, threads)
+        finally:
+            place(None)
+        for number in range(threads):
+            for key in keys[number::threads]:
+                if m[key] != 2 * number:
+                    raise Wrong(f"{self.name}: {type(m).__name__} holds {m[key]!r} for {key!r}")
+        check_length(m, self.keys, self.name)
+        return measured
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """All items, in whatever order the map gives; checked to be insertion order where the map promises it."""
+
+    keys: int = 1_000_000
+    in_order: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"iterate keys={self.keys}"
+
+    def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
+        keys = _keys("str", self.keys)
+
+        def prepare(number: int) -> Callable[[], int]:
+            m = make()
+            for at, key in enumerate(keys):
+                m[key] = at
+            if self.in_order and [at for _, at in m.items()] != list(range(self.keys)):
+                raise Wrong(f"{self.name}: {type(m).__name__} is out of order")
+
+            def part() -> int:
+                for _ in range(repetitions):
+                    for _key, _value in m.items():
+                        pass
+                return self.keys * repetitions
+
+            return part
+
+        return region(prepare, threads)
+
+
+def check_length(m: Any, right: int, name: str) -> None:
+    if hasattr(m, "__len__") and len(m) != right:
+        raise Wrong(f"{name}: {type(m).__name__} has {len(m)} entries, not {right}")
+
+
+@lru_cache(maxsize=2)
+def _keys(kind: str, size: int) -> list[Any]:
+    return [KINDS[kind](number) for number in range(size)]
+
+
+@lru_cache(maxsize=8)
+def _order(draw: Draw, size: int, seed: int) -> list[int]:
+    places = list(range(size))
+    if draw == "zipf":
+        return zipf(places, seed)
+    return places if draw == "ordered" else shuffled(places, seed)

@@ -1,0 +1,356 @@
+"""The goals of the project, each measured on this machine: reached or not, one line for each.
+
+    python bench/goals.py [--quick] [--only reads,insert] [--output build/bench]
+
+Every ratio is of two measurements of the same round, in one process, on a fresh map each; a line gives the median of
+the rounds' ratios and the lowest and highest (rounds.py; rounds that the machine disturbed are discarded and counted).
+"M/s" is million operations a second of the map that the line is about, "cores" the processor time its threads used
+over the wall time.
+
+Lines marked with a number are the goals. The indented lines below one measure the same with other key objects or with
+the map in a local variable, because that decides what is measured (keys.py, loops.py); they are judged by the same
+bar, and do not count. In short:
+
+- "same" keys: every thread has a list of its own, in an order of its own, of the same key objects. The loop itself
+  then counts references on lines that both threads share: a cost which is equal for all maps and hides part of them.
+- "interned" keys are the same and immortal, "equal" ones are each thread's own: there the loop costs nothing shared.
+- Values are None, unless the line says otherwise: a reference count of a value that many threads read is a shared
+  line that is written, by every map.
+- The map is a module's global. A local variable spares each use of dict the counting of a reference to the dict
+  itself; that, and not the table, is most of what keeps dict from scaling where the same few keys are read.
+
+Quick takes about a minute and a half and is only indicative; without --quick it takes about ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from environment import RESULTS, cpu_count, environment, gil_enabled, headline
+from maps import CEREGGII, DICT, SHARDMAP, Competitor, competitors
+from rounds import SHORTEST, Calibrated, Series, as_json, paired_rounds, spread
+from workloads import Insert, Iterate, Mix
+
+Work = Mix | Insert | Iterate
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What the ratio to one other measurement must be."""
+
+    to: str  # name of a map, measured with `threads`
+    threads: int
+    ratio: float
+    of_time: bool = False  # a ratio of times, which must be at most that; else of speeds, at least that
+
+    def value(self, series: Series, of: tuple[str, int]) -> list[float]:
+        ratios = series.ratios(_entry(*of), _entry(self.to, self.threads))
+        return [1 / ratio for ratio in ratios] if self.of_time else ratios
+
+    def met_by(self, ratio: float) -> bool:
+        return ratio <= self.ratio if self.of_time else ratio >= self.ratio
+
+    def __str__(self) -> str:
+        whom = f"its own {self.threads} thread" if self.to == SHARDMAP else self.to
+        return f"at most {self.ratio:g}x {whom}'s time" if self.of_time else f"{self.ratio:g}x {whom}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    name: str
+    title: str
+    work: Work
+    threads: int
+    bars: tuple[Bar, ...]
+    beside: tuple[tuple[str, Work], ...] = ()  # the same, otherwise measured
+    gil: bool | None = False  # needs the GIL off; True: on; None: either
+
+
+def _entry(name: str, threads: int) -> str:
+    return f"{name}, {threads} thread{'s' * (threads > 1)}"
+
+
+def _besides(work: Mix, *changes: dict[str, Any]) -> tuple[tuple[str, Work], ...]:
+    """The same work with some things changed, each under a name that says what."""
+    return tuple(
+        (", ".join(f"{name} {value}" for name, value in change.items()), replace(work, **change)) for change in changes
+    )
+
+
+def _faster(ratio: float, than: str = DICT) -> Bar:
+    return Bar(than, 2, ratio)
+
+
+_READ = Mix(identity="same")
+_HOT = Mix(keys=1, draw="hot", identity="interned")
+_OWN = Mix(identity="same", lookup="local", own=True)
+_LOOKUP = {"lookup": "local"}
+_EQUAL = {"identity": "equal"}
+_INTERNED = {"identity": "interned"}
+_SAME = {"identity": "same"}
+_KEYS = (_EQUAL, _INTERNED)
+
+GOALS = (
+    Goal(
+        "reads",
+        "2 threads, reads of the same 1,000 str keys, None values",
+        _READ,
+        2,
+        (_faster(5), _faster(4, CEREGGII), Bar(SHARDMAP, 1, 1.7)),
+        _besides(_READ, *_KEYS, _LOOKUP, _EQUAL | _LOOKUP, _INTERNED | _LOOKUP),
+    ),
+    Goal(
+        "reads-large",
+        "2 threads, reads of 1,000,000 str keys, distinct object values",
+        replace(_READ, keys=1_000_000, objects=True),
+        2,
+        (_faster(1.6),),
+        _besides(replace(_READ, keys=1_000_000, objects=True), _EQUAL),
+    ),
+    Goal("hot", "2 threads, one hot key", _HOT, 2, (_faster(6),), _besides(_HOT, _EQUAL, _SAME, _LOOKUP)),
+    Goal(
+        "overwrite",
+        "2 threads, overwrite, 200,000 keys",
+        Mix(reads=0, keys=200_000, identity="same"),
+        2,
+        (_faster(2.2), _faster(1.2, CEREGGII)),
+        _besides(Mix(reads=0, keys=200_000, identity="same"), _EQUAL),
+    ),
+    Goal(
+        "insert",
+        "2 threads, insert from empty to 1,000,000",
+        Insert(),
+        2,
+        (_faster(2), _faster(1.4, CEREGGII)),
+    ),
+    *(
+        Goal(
+            f"mixed-{reads}",
+            f"2 threads, {reads} % reads, 1,000 keys",
+            replace(_READ, reads=reads),
+            2,
+            (_faster(ratio),),
+            _besides(replace(_READ, reads=reads), *_KEYS, _EQUAL | _LOOKUP),
+        )
+        for reads, ratio in ((90, 3.5), (75, 2.5))
+    ),
+    *(
+        Goal(
+            f"alone-{name}",
+            f"1 thread, its own map, 1,000 keys: {name}",
+            replace(_OWN, reads=reads),
+            1,
+            (Bar(DICT, 1, ratio, of_time=True),),
+            _besides(replace(_OWN, reads=reads), _EQUAL),
+        )
+        for name, reads, ratio in (("get", 100, 1.25), ("set", 0, 1.6))
+    ),
+    Goal(
+        "alone-large-str",
+        "1 thread, 1,000,000 str keys: get",
+        replace(_OWN, keys=1_000_000),
+        1,
+        (Bar(DICT, 1, 1.2, of_time=True),),
+        _besides(replace(_OWN, keys=1_000_000), {"draw": "ordered"}),
+    ),
+    Goal(
+        "alone-large-int",
+        "1 thread, 1,000,000 sequential int keys: get",
+        replace(_OWN, keys=1_000_000, kind="int", draw="ordered"),
+        1,
+        (Bar(DICT, 1, 1.2, of_time=True),),
+        _besides(replace(_OWN, keys=1_000_000, kind="int", draw="ordered"), {"draw": "uniform"}),
+    ),
+    *(
+        Goal(
+            f"gil-{name}",
+            f"GIL build, 1 thread, 1,000 keys: {name}",
+            replace(_OWN, reads=reads),
+            1,
+            (Bar(DICT, 1, ratio, of_time=True),),
+            _besides(replace(_OWN, reads=reads), _EQUAL),
+            gil=True,
+        )
+        for name, reads, ratio in (("get", 100, 1.3), ("set", 0, 1.6))
+    ),
+    Goal(
+        "iterate",
+        "iterate 1,000,000 items in insertion order",
+        Iterate(),
+        1,
+        (Bar(DICT, 1, 2, of_time=True),),
+        gil=None,
+    ),
+    # The bars of the first version, below those above.
+    Goal("first-reads", "first version: 2 threads, reads, 1,000 keys", _READ, 2, (_faster(2),)),
+    Goal(
+        "first-overwrite",
+        "first version: 2 threads, overwrite, 1,000 keys",
+        replace(_READ, reads=0),
+        2,
+        (_faster(1.5),),
+        _besides(replace(_READ, reads=0), _EQUAL),
+    ),
+)
+
+
+def why_not(goal: Goal) -> str | None:
+    """Why this interpreter or machine cannot show a goal."""
+    if goal.gil is not None and goal.gil != gil_enabled():
+        return "is for a Python with the GIL" if goal.gil else "is for a Python without the GIL"
+    if goal.threads > cpu_count():
+        return f"needs {goal.threads} CPUs"
+    return None
+
+
+@dataclass(frozen=True)
+class Scale:
+    rounds: int
+    attempts: int
+    shortest: float  # seconds of a region
+    beside: bool
+
+
+QUICK = Scale(3, 4, SHORTEST, False)
+FULL = Scale(11, 33, 2 * SHORTEST, True)
+
+
+def measure(
+    goal: Goal, work: Work, maps: dict[str, Competitor], scale: Scale, progress: Callable[[str], None]
+) -> Series:
+    """All that the goal's bars compare, in paired rounds."""
+    wanted = dict.fromkeys([(SHARDMAP, goal.threads), *((bar.to, bar.threads) for bar in goal.bars if bar.to in maps)])
+
+    def measurement(name: str, threads: int) -> Calibrated:
+        make = maps[name].make
+        return Calibrated(
+            lambda repetitions: work.measure(make, threads, repetitions),
+            shortest=scale.shortest,
+            most=getattr(work, "most", None),
+        )
+
+    measures = {_entry(*one): measurement(*one) for one in wanted}
+    return paired_rounds(measures, scale.rounds, attempts=scale.attempts, progress=progress)
+
+
+def lines(goal: Goal, label: str, series: Series, maps: dict[str, Competitor]) -> Iterator[dict[str, Any]]:
+    """One line for each bar."""
+    mine = _entry(SHARDMAP, goal.threads)
+    for bar in goal.bars:
+        line: dict[str, Any] = {"goal": goal.name, "title": goal.title, "beside": label, "bar": str(bar)}
+        if bar.to not in maps:
+            yield line | {"reached": None, "why": f"{bar.to} is not installed"}
+            continue
+        ratio, low, high = spread(bar.value(series, (SHARDMAP, goal.threads)))
+        yield line | {
+            "ratio": ratio,
+            "low": low,
+            "high": high,
+            # Where no round was quiet, the numbers are told and nothing is claimed.
+            "reached": None if series.noisy else bar.met_by(ratio),
+            "rate": series.rate(mine),
+            "cores_used": series.used(mine),
+            "rounds": len(series.regions[mine]),
+            "discarded": series.discarded,
+            "noisy": series.noisy,
+        }
+
+
+def verdict(line: dict[str, Any]) -> str:
+    return {True: "reached", False: "NOT REACHED", None: "too noisy"}[line["reached"]]
+
+
+def said(line: dict[str, Any], number: int) -> str:
+    title = f"    {line['beside']}" if line["beside"] else f"{number:2}. {line['title']}"
+    if "why" in line:
+        return f"{title:67}{line['bar']:28}not measured: {line['why']}"
+    measured = f"{line['ratio']:5.2f}x ({line['low']:.2f} to {line['high']:.2f})"
+    noise = f"{line['discarded']} of {line['discarded'] + line['rounds'] * (not line['noisy'])} rounds discarded"
+    speed = f"{line['rate']:6.1f} M/s {line['cores_used']:4.2f} cores"
+    said = f"{title:67}{line['bar']:28}{measured:24}{verdict(line):13}{speed}"
+    return f"{said}  {noise}" if line["discarded"] else said
+
+
+def as_markdown(lines: list[dict[str, Any]], where: dict[str, Any]) -> str:
+    rows = [headline(where), "", "| workload | goal | measured (spread) | |", "|---|---|---|---|"]
+    for line in lines:
+        title = f"&emsp;{line['beside']}" if line["beside"] else line["title"]
+        if "why" in line:
+            rows.append(f"| {title} | {line['bar']} | not measured: {line['why']} | |")
+        else:
+            measured = f"{line['ratio']:.2f}x ({line['low']:.2f} to {line['high']:.2f})"
+            rows.append(f"| {title} | {line['bar']} | {measured} | {verdict(line)} |")
+    return "\n".join(rows) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, the goals' own lines only")
+    parser.add_argument("--only", default="", help="names of goals, with commas: " + ", ".join(g.name for g in GOALS))
+    parser.add_argument("--beside", action=argparse.BooleanOptionalAction, help="the indented lines too")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    scale = QUICK if options.quick else FULL
+    if options.rounds:
+        scale = replace(scale, rounds=options.rounds, attempts=3 * options.rounds)
+    if options.beside is not None:
+        scale = replace(scale, beside=options.beside)
+    only = options.only.split(",") if options.only else [goal.name for goal in GOALS]
+    if unknown := set(only) - {goal.name for goal in GOALS}:
+        parser.error(f"no such goal: {', '.join(sorted(unknown))}")
+    where, (found, missing) = environment(), competitors()
+    maps = {one.name: one for one in found}
+    print(headline(where), *missing, sep="\n", flush=True)
+    began = time.monotonic()
+    all_lines: list[dict[str, Any]] = []
+    raw: list[dict[str, Any]] = []
+
+    def report(line: dict[str, Any], number: int) -> None:
+        print("\r" + " " * 79 + "\r", end="", file=sys.stderr, flush=True)
+        all_lines.append(line)
+        print(said(line, number), flush=True)
+
+    for number, goal in enumerate(GOALS, 1):
+        if goal.name not in only:
+            continue
+        why = why_not(goal)
+        if why:
+            for bar in goal.bars:
+                line = {"goal": goal.name, "title": goal.title, "beside": "", "bar": str(bar), "reached": None}
+                report(line | {"why": why}, number)
+            continue
+        for label, work in (("", goal.work), *(goal.beside if scale.beside else ())):
+            def progress(said: str, goal: Goal = goal, label: str = label) -> None:
+                if sys.stderr.isatty():
+                    print(f"\r{goal.name} {label} {said} ", end="", file=sys.stderr, flush=True)
+
+            series = measure(goal, work, maps, scale, progress)
+            for line in lines(goal, label, series, maps):
+                report(line, number)
+            about = {"goal": goal.name, "beside": label, "work": work.name}
+            raw += [about | {"of": entry} | as_json(series, entry) for entry in series.regions]
+    counted = [line for line in all_lines if not line["beside"] and line["reached"] is not None]
+    reached = sum(line["reached"] for line in counted)
+    noisy = sum(line.get("noisy", False) for line in all_lines if not line["beside"])
+    print(f"\n{reached} of {len(counted)} measured bars reached, in {time.monotonic() - began:.0f} s")
+    if noisy:
+        print(f"{noisy} could not be measured: the machine was never quiet for a whole round. Try again without load.")
+    options.output.mkdir(parents=True, exist_ok=True)
+    file = options.output / f"goals-{'gil' if where['gil'] else 'free-threaded'}.json"
+    written = {"environment": where, "missing": missing, "lines": all_lines, "measurements": raw}
+    file.write_text(json.dumps(written, indent=1))
+    file.with_suffix(".md").write_text(as_markdown(all_lines, where))
+    print(file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
