@@ -314,7 +314,8 @@ def main() -> int:
     raw: list[dict[str, Any]] = []
 
     def report(line: dict[str, Any], number: int) -> None:
-        print("\r" + " " * 79 + "\r", end="", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            print("\r" + " " * 79 + "\r", end="", file=sys.stderr, flush=True)
         all_lines.append(line)
         print(said(line, number), flush=True)
 

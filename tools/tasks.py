@@ -165,10 +165,35 @@ def demo(arguments: Arguments) -> int:
 
 
 def bench(arguments: Arguments) -> int:
-    """benchmarks on the free-threaded Python, with peers where they install (ARGS: to run.py)"""
+    """goals, thread sweep and micro-benchmarks beside the peers, about four minutes (ARGS: to each)"""
+    return measure([*arguments, "--quick"])
+
+
+def bench_full(arguments: Arguments) -> int:
+    """the same, all of it: about an hour, on a machine that does nothing else (ARGS: to each)"""
+    return measure(arguments)
+
+
+def measure(arguments: Arguments) -> int:
     main, free = ready_environments()
-    install_best_effort(free, "peers", main)
-    run_script(free, "bench/run.py", arguments)
+    results = BUILD / "bench"
+    results.mkdir(parents=True, exist_ok=True)
+    for environment in (free, main):
+        install_best_effort(environment, "peers", main)
+    run_script(free, "bench/goals.py", arguments)
+    run_script(main, "bench/goals.py", arguments)  # The goals of a build with the GIL.
+    run_script(free, "bench/cache_line.py")
+    run_script(free, "bench/sweep.py", arguments)
+    run_script(free, "bench/scaling.py")
+    quick = "--quick" in arguments
+    # The whole matrix of the micro-benchmarks takes hours; what is left out is in bench/micro/conftest.py.
+    matrix = ["--quick"] if quick else ["--keys", "str,int,str-equal", "--values", "int"]
+    for environment in (free, main):
+        kind = "free-threaded" if environment is free else "default"
+        file = results / f"micro-{kind}.json"
+        failed = run_pytest([environment], ["bench/micro", "-q", *matrix, f"--benchmark-json={file}"], {})
+        if failed:
+            raise Failure(f"the micro-benchmarks failed on {environment.interpreter.title}")
     run_script(main, "bench/plot.py")
     return 0
 
@@ -204,7 +229,7 @@ def show_help(arguments: Arguments) -> int:
     """this list"""
     print("usage: make TASK [ARGS=...] [PYTHON=python3.11]\n")
     for name, task in TASKS.items():
-        print(f"  {name:8} {task.__doc__}")
+        print(f"  {name:10} {task.__doc__}")
     print(
         "\nEverything needed is set up first, under .venv and build. PYTHON is the default Python"
         "\n(3.11 or later). PYTHON_FREETHREADED names a free-threaded one (3.13 or later);"
@@ -219,6 +244,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "lint": lint,
     "demo": demo,
     "bench": bench,
+    "bench-full": bench_full,
     "stress": stress,
     "wheel": wheel,
     "sdist": sdist,
