@@ -18,6 +18,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from pathlib import Path
 from shutil import which
 
@@ -32,6 +33,7 @@ MEASURED = {
     "apart": "an atomic addition to a line of the core's own",
     "read": "a read of a line that both cores read",
 }
+PATIENCE = 30.0  # seconds, in which a few rounds have to do where something else uses the cores
 
 
 class Impossible(Exception):
@@ -64,11 +66,13 @@ def measure(cpus: tuple[int, int], rounds: int) -> dict[str, list[float]]:
         built = subprocess.run(command, capture_output=True, text=True)
         if built.returncode != 0:
             raise Impossible(f"{shlex.join(command)} failed:\n{built.stderr}")
+        deadline = time.monotonic() + PATIENCE
         for _ in range(rounds):
+            left = deadline - time.monotonic()
             try:
-                ran = subprocess.run([program, *map(str, cpus)], capture_output=True, text=True, timeout=120)
+                ran = subprocess.run([program, *map(str, cpus)], capture_output=True, text=True, timeout=max(left, 0.1))
             except subprocess.TimeoutExpired:
-                raise Impossible("the two threads hardly ever ran at the same time") from None
+                break  # the two threads hardly ever run at the same time
             if ran.returncode == 5:
                 continue  # something else used the cores
             if ran.returncode != 0:
@@ -76,7 +80,7 @@ def measure(cpus: tuple[int, int], rounds: int) -> dict[str, list[float]]:
             for name, said in zip(MEASURED, ran.stdout.split(), strict=True):
                 took[name].append(float(said))
     if not took["handover"]:
-        raise Impossible("something else used the two cores in every round")
+        raise Impossible("something else used the two cores all the time")
     return took
 
 

@@ -28,7 +28,6 @@ import rounds  # noqa: E402
 import scaling  # noqa: E402
 import sweep  # noqa: E402
 import workloads  # noqa: E402
-
 from shardmap import ShardMap  # noqa: E402
 
 FOUND = maps.competitors()[0]
@@ -349,7 +348,7 @@ def test_shards_are_as_many_as_the_map_makes() -> None:
 
 def test_the_report_of_the_model_has_a_row_for_each_map() -> None:
     results = [
-        {"map": name, "threads": threads, "shape": "uniform", "reads": 100, "rates": [20.0]}
+        {"map": name, "threads": threads} | {"shape": "uniform", "reads": 100, "rates": [20.0], "cores_used": [1.0]}
         for name in (maps.DICT, maps.SHARDMAP, maps.LOCKED)
         for threads in (1, 2)
     ]
