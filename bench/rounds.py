@@ -172,11 +172,6 @@ class Calibrated:
         self.most = most  # repetitions, where more would need too much memory
         self.repetitions = 1
 
-    def calibrate(self) -> None:
-        while True:
-            if self.grow(self.measure(self.repetitions)):
-                return
-
     def grow(self, measured: Region) -> bool:
         """Whether the region was long enough; if not, there will be more repetitions next time."""
         if measured.seconds >= self.shortest or self.repetitions == self.most:
@@ -225,9 +220,6 @@ def paired_rounds(
     good: list[dict[str, Region]] = []
     bad: list[dict[str, Region]] = []
     attempts = 3 * rounds if attempts is None else attempts
-    for measure in measures.values():
-        if isinstance(measure, Calibrated):
-            measure.calibrate()
     while len(good) < rounds and len(good) + len(bad) < attempts:
         progress(f"round {len(good) + 1} of {rounds}" + f", {len(bad)} discarded" * bool(bad))
         turn = (len(good) + len(bad)) % len(names)

