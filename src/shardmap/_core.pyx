@@ -31,6 +31,7 @@ include "core/entry.pxi"
 include "core/bulk_keys.pxi"
 include "core/tally.pxi"
 include "core/map.pxi"
+include "core/calls.pxi"
 include "core/construct.pxi"
 include "core/inspection.pxi"
 

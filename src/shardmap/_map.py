@@ -167,5 +167,6 @@ def _set_state(target: ShardMap, state: Any) -> None:
         setattr(target, name, value)
 
 
+_core._own_methods(ShardMap)
 MutableMapping.register(ShardMap)
 

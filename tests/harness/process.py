@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import mmap
 import os
 import signal
 import subprocess
@@ -40,15 +41,26 @@ def run_python(
     return done
 
 
+# In the process that forks, not in the child: CPython runs hooks in the child before os.fork() returns there, and a
+# child that is stuck in one of them is to say so, too. Not dump_traceback_later: pytest's own would be in its way.
+if hasattr(faulthandler, "register"):
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
+
+
 def fork_and_wait(child: Callable[[], Any], timeout: float = LONG) -> None:
     """Forks; the child calls `child` and exits. Fails if that raises, crashes, or takes longer than `timeout`: then
-    the child prints where it stands and is killed."""
+    the child prints where it stands and is killed.
+
+    On free-threaded CPython the lock of an object that other threads contend for may be taken for ever in the child,
+    also of a dict or list: a lock is handed to a waiting thread, which is not in the child (docs/architecture.md). So
+    `child` must keep away from such objects, and nobody may contend for random's own generator: random reseeds it in
+    every child, inside os.fork()."""
+    forked = mmap.mmap(-1, 1)  # shared with the child
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            # Not dump_traceback_later: it would wait for pytest's own, whose thread is not in the child.
-            faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
+            forked[0] = True
             child()
             status = 0
         except BaseException:
@@ -57,15 +69,18 @@ def fork_and_wait(child: Callable[[], Any], timeout: float = LONG) -> None:
             os._exit(status)
     deadline = time.monotonic() + timeout
     while True:
+        # First the clock, then the child: between two lines of ours other threads may starve us for long.
+        late = time.monotonic() > deadline
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
             assert code == 0, f"the child exited with {code}; its error is in the captured stderr"
             return
-        if time.monotonic() > deadline:
+        if late:
             os.kill(pid, signal.SIGUSR1)
             time.sleep(1)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            raise TimeoutError(f"the child was still running after {timeout} s")
+            where = "" if forked[0] else ", inside os.fork()"
+            raise TimeoutError(f"the child was still running after {timeout} s{where}")
         time.sleep(0.001)

@@ -37,6 +37,13 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+class OwnRandom(threading.local):
+    """A generator for each thread: forked children must not find one that others contend for (fork_and_wait)."""
+
+    def __init__(self) -> None:
+        self.randrange = random.Random().randrange
+
+
 class Mixed:
     """Two maps: `kept`, of which it is always known what must be in it, and `wild`, where anything goes."""
 
@@ -48,6 +55,7 @@ class Mixed:
         self.additions: Counter[int] = Counter()
         self.numbers = itertools.count(1)
         self.tokens = itertools.count()
+        self.random = OwnRandom()
 
     # Each of these is run again and again by a thread of its own.
 
@@ -60,13 +68,13 @@ class Mixed:
     def insert_and_delete(self) -> None:
         me = threading.get_ident()
         for i in range(200):
-            self.kept[me, i] = [i]
+            self.kept[me, i] = (i,)  # a list has a lock, and children pickle it
         for i in range(200):
-            assert self.kept[me, i] == [i]
+            assert self.kept[me, i] == (i,)
             if i % 2:
                 del self.kept[me, i]
             else:
-                assert self.kept.pop((me, i)) == [i]
+                assert self.kept.pop((me, i)) == (i,)
 
     def add(self) -> None:
         me = threading.get_ident()
@@ -94,8 +102,8 @@ class Mixed:
 
     def hostile(self) -> None:
         for i in range(8):
-            key = HashKey(i, hashed=i % 2, on_eq=lambda: self.wild.get(random.randrange(50)))
-            self.wild[key] = Finalized(lambda: self.wild.pop(random.randrange(50), None))
+            key = HashKey(i, hashed=i % 2, on_eq=lambda: self.wild.get(self.random.randrange(50)))
+            self.wild[key] = Finalized(lambda: self.wild.pop(self.random.randrange(50), None))
             self.wild.add(("hostile", i % 2))
             self.wild.pop(HashKey(i, hashed=i % 2), None)
 

@@ -65,6 +65,21 @@ cdef object compare_and_write(MapCore self, key, expected, PyObject* new):
             let_go(old)
 
 
+cdef PyObject* add_objects(MapCore self, PyObject* key, PyObject* delta, PyObject* default) except NULL:
+    """add() where the sum takes Python code."""
+    cdef PyObject* old
+    cdef Found found
+    while True:
+        old = NULL
+        found = map_get(self, key, &old)
+        try:
+            result = (<object>default if found == ABSENT else boxed_copy(old)) + <object>delta
+            if map_write(self, key, <PyObject*>result, IF_SAME, old, NULL, NULL) == PRESENT:
+                return new_reference(<PyObject*>result)
+        finally:
+            let_go_if(old)
+
+
 cdef object extreme(MapCore self, key, value, bint least):
     cdef PyObject* old
     while True:

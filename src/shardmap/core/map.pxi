@@ -64,28 +64,17 @@ cdef class MapCore:
 
     def get(self, key, default=None, /):
         """The value of `key`, or `default`. Linearizable. dict.get."""
-        cdef PyObject* value = NULL
-        if map_get(self, <PyObject*>key, &value) == PRESENT:
-            return steal(boxed(value))
-        return default
+        # call_get() in calls.pxi
 
     def setdefault(self, key, default=None, /):
         """The value of `key`; without one, inserts `default` and returns it. One operation: of many threads that
         ask at once, one inserts, and all get the same value. Linearizable. dict.setdefault."""
-        cdef PyObject* value = NULL
-        if map_write(self, <PyObject*>key, <PyObject*>default, IF_ABSENT, NULL, &value, NULL) == PRESENT:
-            return steal(value)
-        return default
+        # call_setdefault() in calls.pxi
 
     def pop(self, key, default=NO_DEFAULT, /):
         """Removes the entry and returns its value; without one, `default` or KeyError. Of many threads that pop
         one entry, one gets it. Linearizable. dict.pop."""
-        cdef PyObject* value = NULL
-        if map_write(self, <PyObject*>key, NULL, ALWAYS, NULL, &value, NULL) == PRESENT:
-            return steal(value)
-        if default is NO_DEFAULT:
-            raise KeyError(key)
-        return default
+        # call_pop() in calls.pxi
 
     def popitem(self):
         """Removes the entry inserted last and returns it as (key, value); KeyError from an empty map. Takes every
@@ -120,20 +109,7 @@ cdef class MapCore:
         plain writes included: no update is lost. Ints of 63 bits and floats run no Python code and are added under
         the shard's lock; for anything else `+` runs outside of any lock, and again if the entry changed meanwhile.
         Like `c[key] += delta` of a collections.Counter under a lock."""
-        cdef PyObject* old
-        cdef PyObject* total = NULL
-        cdef Found found
-        if map_add(self, <PyObject*>key, <PyObject*>delta, <PyObject*>default, &total):
-            return steal(total)
-        while True:
-            old = NULL
-            found = map_get(self, <PyObject*>key, &old)
-            try:
-                result = (default if found == ABSENT else boxed_copy(old)) + delta
-                if map_write(self, <PyObject*>key, <PyObject*>result, IF_SAME, old, NULL, NULL) == PRESENT:
-                    return result
-            finally:
-                let_go_if(old)
+        # call_add() in calls.pxi
 
     def count(self, iterable):
         """Adds 1 for every element, as `for e in iterable: m.add(e)` would, but sums up equal elements first and then

@@ -28,6 +28,7 @@ cdef struct Tally:
 
 
 cdef object ZERO = 0
+cdef object ONE = 1
 
 
 cdef int tally_grow(Tally* tally, uint32_t bits) except -1:
@@ -296,7 +297,7 @@ cdef int add_later(MapCore m, Sum* sum, int64_t delta) except -1:
         if add_aimed(&at, sum.key, more, <PyObject*>ZERO, &total):
             let_go(total)
         else:
-            MapCore.add(m, <object>sum.key, <object>more)
+            decref(add_objects(m, sum.key, more, <PyObject*>ZERO))
     finally:
         decref(more)
     return 0

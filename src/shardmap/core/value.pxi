@@ -44,6 +44,11 @@ cdef inline void hold(PyObject* raw) noexcept:
         incref(raw)
 
 
+cdef inline PyObject* new_reference(PyObject* o) noexcept:
+    incref(o)
+    return o
+
+
 cdef inline void let_go(PyObject* raw) noexcept:
     """One reference less; may run any code. Not under a mutex."""
     if not is_number(raw):

@@ -1,0 +1,113 @@
+# The hottest methods with CPython's own calling convention (METH_FASTCALL). Cython's wrapper counts a reference of
+# every argument, and a key that many threads look up is a line that they all would write.
+#
+# MapCore's `def`s of these names are what help() and stubs see; their place in the type is taken at import. ShardMap
+# gets descriptors of its own (_own_methods), because CPython specializes a call only where the descriptor is the
+# very type's (CALL_METHOD_DESCRIPTOR_FAST), not a base's.
+
+cdef extern from *:
+    """
+    static int sm_take_place(PyTypeObject *type, PyMethodDef *own, const char *name, void *function)
+    {
+        PyObject *before = PyDict_GetItemString(type->tp_dict, name), *descriptor;
+        int failed;
+        *own = *((PyMethodDescrObject *)before)->d_method; /* name and doc */
+        own->ml_meth = (PyCFunction)function;
+        own->ml_flags = METH_FASTCALL;
+        descriptor = PyDescr_NewMethod(type, own);
+        if (descriptor == NULL)
+            return -1;
+        failed = PyDict_SetItemString(type->tp_dict, name, descriptor);
+        Py_DECREF(descriptor);
+        PyType_Modified(type);
+        return failed;
+    }
+    static int sm_own_method(PyObject *type, PyMethodDef *own)
+    {
+        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, own);
+        int failed;
+        if (descriptor == NULL)
+            return -1;
+        failed = PyObject_SetAttrString(type, own->ml_name, descriptor);
+        Py_DECREF(descriptor);
+        return failed;
+    }
+    """
+    ctypedef struct PyMethodDef:
+        pass
+    int sm_take_place(PyTypeObject*, PyMethodDef*, const char*, void*) except -1
+    int sm_own_method(PyObject*, PyMethodDef*) except -1
+
+cdef PyMethodDef fast_methods[4]
+
+
+def _own_methods(type cls not None, /):
+    """Gives a subclass of MapCore the hottest methods as its own."""
+    cdef int i
+    if not issubclass(cls, MapCore):
+        raise TypeError("a subclass of MapCore is wanted")
+    for i in range(sizeof(fast_methods) // sizeof(fast_methods[0])):
+        sm_own_method(<PyObject*>cls, &fast_methods[i])
+
+
+cdef int check_count(const char* name, Py_ssize_t given, Py_ssize_t most) except -1:
+    if given < 1:
+        raise TypeError(f"{name.decode()} expected at least 1 argument, got {given}")
+    if given > most:
+        raise TypeError(f"{name.decode()} expected at most {most} arguments, got {given}")
+    return 0
+
+
+cdef PyObject* call_get(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:
+    cdef PyObject* value = NULL
+    if count != 1 and count != 2:
+        check_count(b"get", count, 2)
+    if map_get(<MapCore>self, arguments[0], &value) == PRESENT:
+        return boxed(value)
+    return new_reference(arguments[1] if count == 2 else <PyObject*>None)
+
+
+cdef PyObject* call_setdefault(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:
+    cdef PyObject* value = NULL
+    cdef PyObject* default = <PyObject*>None
+    if count != 1 and count != 2:
+        check_count(b"setdefault", count, 2)
+    if count == 2:
+        default = arguments[1]
+    if map_get(<MapCore>self, arguments[0], &value) == PRESENT:     # most often, and takes no mutex
+        return boxed(value)
+    if map_write(<MapCore>self, arguments[0], default, IF_ABSENT, NULL, &value, NULL) == PRESENT:
+        return value
+    return new_reference(default)
+
+
+cdef PyObject* call_pop(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:
+    cdef PyObject* value = NULL
+    if count != 1 and count != 2:
+        check_count(b"pop", count, 2)
+    if map_write(<MapCore>self, arguments[0], NULL, ALWAYS, NULL, &value, NULL) == PRESENT:
+        return value
+    if count == 1:
+        raise KeyError(<object>arguments[0])
+    return new_reference(arguments[1])
+
+
+cdef PyObject* call_add(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:
+    cdef PyObject* total = NULL
+    cdef PyObject* delta = <PyObject*>ONE
+    cdef PyObject* default = <PyObject*>ZERO
+    if not 1 <= count <= 3:
+        check_count(b"add", count, 3)
+    if count > 1:
+        delta = arguments[1]
+    if count > 2:
+        default = arguments[2]
+    if map_add(<MapCore>self, arguments[0], delta, default, &total):
+        return total
+    return add_objects(<MapCore>self, arguments[0], delta, default)
+
+
+sm_take_place(<PyTypeObject*>MapCore, &fast_methods[0], b"get", <void*>call_get)
+sm_take_place(<PyTypeObject*>MapCore, &fast_methods[1], b"setdefault", <void*>call_setdefault)
+sm_take_place(<PyTypeObject*>MapCore, &fast_methods[2], b"pop", <void*>call_pop)
+sm_take_place(<PyTypeObject*>MapCore, &fast_methods[3], b"add", <void*>call_add)
