@@ -76,6 +76,9 @@ cdef object missing(MapCore self, key):
 
 # --- update ---
 
+cdef enum:
+    FEW = 16        # entries: below, a batch costs more than it brings
+
 cdef int update_from_arguments(MapCore self, str function, tuple args, dict kwargs) except -1:
     if len(args) > 1:
         raise TypeError(f"{function} expected at most 1 argument, got {len(args)}")
@@ -90,13 +93,11 @@ cdef int update_from(MapCore self, other) except -1:
     cdef SnapshotCore snapshot
     # Subclasses that iterate in their own way are asked for their keys, as by dict.
     if PyDict_Check(other) and type(other).__iter__ is dict.__iter__:
-        # A copy of our own cannot change under us while keys are compared.
-        update_from_dict(self, PyDict_Copy(other))
+        update_from_dict(self, other)
     elif iterates_as_ours(other):
         if other is not self:
             snapshot = snapshot_of(other) if isinstance(other, MapCore) else other
-            for key, value in new_iterator(snapshot, ITEMS, False):
-                map_set(self, <PyObject*>key, <PyObject*>value)
+            store_snapshot(self, snapshot)
     elif hasattr(other, "keys"):
         for key in other.keys():
             value = other[key]
@@ -112,26 +113,38 @@ cdef bint iterates_as_ours(other) except -1:
     return isinstance(other, SnapshotCore) and type(other).__iter__ is SnapshotCore.__iter__
 
 
-cdef int update_from_dict(MapCore self, dict private) except -1:
+cdef int update_from_dict(MapCore self, source) except -1:
     cdef PyObject* key
     cdef PyObject* value
     cdef Py_ssize_t position = 0
+    if PyDict_Size(source) >= FEW:
+        store_dict(self, source)
+        return 0
+    private = PyDict_Copy(source)       # cannot change under us while keys are compared
     while PyDict_Next(private, &position, &key, &value):
         map_set(self, key, value)
     return 0
 
 
 cdef int update_from_pairs(MapCore self, pairs) except -1:
+    """One by one: an iterator may look at the map between two pairs. Lists and tuples of pairs cannot."""
     cdef Py_ssize_t number = 0
+    if (PyList_CheckExact(pairs) or PyTuple_CheckExact(pairs)) and len(pairs) >= FEW:
+        store_pairs(self, pairs)
+        return 0
     for pair in pairs:
-        try:
-            pair = tuple(PySequence_Fast(pair, "object is not iterable"))
-        except TypeError as error:
-            error.add_note(f"Cannot convert dictionary update sequence element #{number} to a sequence")
-            raise
-        if len(pair) != 2:
-            raise ValueError(f"dictionary update sequence element #{number} has length {len(pair)}; 2 is required")
-        key, value = pair
-        map_set(self, <PyObject*>key, <PyObject*>value)
+        pair = checked_pair(pair, number)
+        map_set(self, tuple_item(<PyObject*>pair, 0), tuple_item(<PyObject*>pair, 1))
         number += 1
     return 0
+
+
+cdef tuple checked_pair(pair, Py_ssize_t number):
+    try:
+        pair = tuple(PySequence_Fast(pair, "object is not iterable"))
+    except TypeError as error:
+        error.add_note(f"Cannot convert dictionary update sequence element #{number} to a sequence")
+        raise
+    if len(pair) != 2:
+        raise ValueError(f"dictionary update sequence element #{number} has length {len(pair)}; 2 is required")
+    return pair

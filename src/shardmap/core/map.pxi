@@ -1,6 +1,6 @@
 # The extension type under ShardMap: what of a dict's surface should not cost a Python frame.
 
-from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_Next
+from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_Next, PyDict_Size
 from cpython.sequence cimport PySequence_Fast
 
 cdef uint32_t default_shard_bits = 0
@@ -110,6 +110,43 @@ cdef class MapCore:
         the shard's lock; for anything else `+` runs outside of any lock, and again if the entry changed meanwhile.
         Like `c[key] += delta` of a collections.Counter under a lock."""
         # call_add() in calls.pxi
+
+    # --- Many keys at once (bulk_keys.pxi) ---
+
+    def get_many(self, keys, default=None):
+        """The values of all `keys` in their order, as a list, with `default` for those without an entry. Each look-up is
+        linearizable, the whole is not. Faster for each key than a loop; with a GIL, from 512 keys on, it is released
+        while keys of type str, int and bytes are hashed and found, so that threads do that at the same time. No lock
+        is held while your code runs. [m.get(key, default) for key in keys]."""
+        return map_get_many(self, keys, default)
+
+    def contains_many(self, keys):
+        """Whether there is an entry, for each of `keys`, as a list of bools. Otherwise as get_many.
+        [key in m for key in keys]."""
+        return map_contains_many(self, keys)
+
+    def set_many(self, keys, values):
+        """Stores each of `values` under the key at the same place in `keys`, in this order. Each store is linearizable,
+        the whole is not. ValueError if there are not as many values as keys: before anything is stored if both
+        have a length, else what came before is. If an element or its hash raises, what came before is stored; of
+        the 1,024 keys that are taken at a time, others may be too. for key, value in zip(keys, values): m[key] = value."""
+        map_set_many(self, keys, values)
+
+    def delete_many(self, keys):
+        """Removes the entries of all `keys` that have one, and returns how many. Each removal is linearizable, the whole
+        is not. sum(m.pop(key, MISSING) is not MISSING for key in keys)."""
+        return map_delete_many(self, keys)
+
+    def pop_many(self, keys, default=None):
+        """Removes the entries of all `keys` and returns their values as a list, with `default` for those without an
+        entry. Each removal is linearizable, the whole is not. [m.pop(key, default) for key in keys]."""
+        return map_pop_many(self, keys, default)
+
+    def add_many(self, keys, delta=1):
+        """Adds `delta` to the number stored for each of `keys` (to 0 without one). An int of up to 45 bits is
+        multiplied by how often a key comes and then added once, as by count; anything else is added one by one.
+        Each addition is linearizable, the whole is not. for key in keys: m.add(key, delta)."""
+        map_add_many(self, keys, delta)
 
     def count(self, iterable):
         """Adds 1 for every element, as `for e in iterable: m.add(e)` would, but sums up equal elements first and then

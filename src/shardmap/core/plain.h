@@ -6,7 +6,10 @@
 #include <Python.h>
 #include <string.h>
 
+#include "interpreter.h"
+
 #define SM_PREFETCH(p) __builtin_prefetch(p)
+#define SM_PREFETCH_TO_WRITE(p) __builtin_prefetch((p), 1)
 
 /* Strings that were hashed, which makes the old kind of str that CPython 3.11 still has a "ready" one. */
 static inline int sm_same_str(PyObject *a, PyObject *b)
@@ -43,6 +46,34 @@ static inline int sm_is_plain_key(PyObject *a)
     PyTypeObject *type = Py_TYPE(a);
     return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyBytes_Type;
 }
+
+/* Whether it can be hashed here: CPython 3.11 has strings that are first made ready by that, which may fail. */
+static inline int sm_has_plain_hash(PyObject *a)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    if (PyUnicode_CheckExact(a))
+        return PyUnicode_IS_READY(a);
+#endif
+    return sm_is_plain_key(a);
+}
+
+/* The hash of such an object. It may be kept in the object: a word that all threads write alike. */
+static inline Py_hash_t sm_plain_hash(PyObject *a)
+{
+    PyTypeObject *type = Py_TYPE(a);
+    if (type == &PyUnicode_Type) {
+        Py_hash_t kept = sm_str_hash(a);
+        if (kept != -1)
+            return kept;
+    }
+    return type->tp_hash(a);
+}
+
+#ifdef Py_GIL_DISABLED
+#define SM_HAS_GIL 0
+#else
+#define SM_HAS_GIL 1
+#endif
 
 /* 1: equal, 0: not; -1: only Python can tell. */
 static inline int sm_compare(PyObject *a, PyObject *b)

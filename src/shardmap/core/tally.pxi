@@ -8,15 +8,12 @@ cdef enum:
     TALLY_ELEMENTS = 65536      # elements that are summed up before others see them
     SMALLEST_TALLY = 6          # log2 of the index words to begin with
 
+cdef int64_t MOST_DELTA = <int64_t>1 << 45     # so that no sum of a batch overflows
+
 cdef struct Sum:
     PyObject* key           # owned
     uint64_t hash
     int64_t number
-
-cdef struct TallyWork:
-    Grouping grouping           # first: new_grouping() makes both
-    PyObject* left[BATCH]       # values that went out, to let go
-    uint8_t later[BATCH]        # sums that could not be added under the shard's mutex alone
 
 cdef struct Tally:
     Sum* sums               # in the order of the keys' first appearance; then the index, in one piece
@@ -24,7 +21,6 @@ cdef struct Tally:
     uint32_t used
     uint32_t bits           # log2 of the index words, twice the sums that fit
     uint32_t elements       # since the last flush
-    TallyWork* work
 
 
 cdef object ZERO = 0
@@ -76,7 +72,7 @@ cdef inline Probe tally_probe(Tally* tally, PyObject* key, uint64_t hash, uint32
             at[0] = word
             outcome = sm_compare(sum.key, key)
             if outcome != 0:
-                return THERE if outcome > 0 else UNSURE
+                return THERE if outcome > 0 else ASK
         word = (word + 1) & ((<uint32_t>1 << tally.bits) - 1)
 
 
@@ -108,7 +104,7 @@ cdef inline bint tally_plain(Tally* tally, PyObject* key) except -1:
     found = tally_probe(tally, key, <uint64_t>hashed, &word)
     if found == THERE:
         tally.sums[tally.index[word] - 1].number += 1
-    elif found == UNSURE or tally_is_full(tally):
+    elif found == ASK or tally_is_full(tally):
         return False
     else:
         tally_insert(tally, word, key, <uint64_t>hashed)
@@ -127,7 +123,7 @@ cdef int tally_object(Tally* tally, PyObject* key) except -1:
     word = tally_word(tally, <uint64_t>hashed)
     while True:
         found = tally_probe(tally, key, <uint64_t>hashed, &word)
-        if found != UNSURE or equal_objects(tally.sums[tally.index[word] - 1].key, key):
+        if found != ASK or equal_objects(tally.sums[tally.index[word] - 1].key, key):
             break
         word = (word + 1) & ((<uint32_t>1 << tally.bits) - 1)
     if found == NOT_THERE:
@@ -143,7 +139,7 @@ cdef int tally_object(Tally* tally, PyObject* key) except -1:
 # Of a list's elements no reference is counted but for the first of equal ones: nobody can change the list in the
 # critical section, and nothing in there may suspend it.
 
-cdef int tally_list(MapCore m, Tally* tally, list source, int64_t delta) except -1:
+cdef int tally_list(MapCore m, Bulk work, Tally* tally, list source, int64_t delta) except -1:
     cdef Py_ssize_t i = 0
     cdef PyObject* odd
     while True:
@@ -164,73 +160,88 @@ cdef int tally_list(MapCore m, Tally* tally, list source, int64_t delta) except 
         elif tally.elements == 0:
             return 0
         else:
-            tally_flush(m, tally, delta)
+            tally_flush(m, work, tally, delta)
 
 
-cdef int tally_tuple(MapCore m, Tally* tally, tuple source, int64_t delta) except -1:
+cdef int tally_tuple(MapCore m, Bulk work, Tally* tally, tuple source, int64_t delta) except -1:
     cdef Py_ssize_t i
     for i in range(tuple_size(<PyObject*>source)):
         if not tally_plain(tally, tuple_item(<PyObject*>source, i)):
             tally_object(tally, tuple_item(<PyObject*>source, i))
         if tally.elements == TALLY_ELEMENTS:
-            tally_flush(m, tally, delta)
+            tally_flush(m, work, tally, delta)
     return 0
 
 
-cdef int tally_iterable(MapCore m, Tally* tally, source, int64_t delta) except -1:
+cdef int tally_iterable(MapCore m, Bulk work, Tally* tally, source, int64_t delta) except -1:
     for key in source:
         if not tally_plain(tally, <PyObject*>key):
             tally_object(tally, <PyObject*>key)
         if tally.elements == TALLY_ELEMENTS:
-            tally_flush(m, tally, delta)
+            tally_flush(m, work, tally, delta)
+    return 0
+
+
+cdef int map_add_many(MapCore m, keys, delta) except -1:
+    cdef int64_t number = 0
+    if not is_exact_int(<PyObject*>delta) or not as_number(<PyObject*>delta, &number) or not (
+            -MOST_DELTA <= number <= MOST_DELTA):
+        # Not a number of which n times is the same as n additions, or too large for it.
+        for key in keys:
+            MapCore.add(m, key, delta)
+        return 0
+    map_count(m, keys, number)
     return 0
 
 
 cdef int map_count(MapCore m, source, int64_t delta) except -1:
-    """Adds `delta`, of 45 bits at the most, to the number of each element of `source`."""
+    """Adds `delta`, at most MOST_DELTA, to the number of each element of `source`."""
+    cdef Bulk work = new_bulk(m, -1, BATCH)
     cdef Tally tally
     sm_note_use(<PyObject*>m, &m.seen)
     tally.sums = NULL
-    tally.work = NULL
     tally.used = 0
     tally.elements = 0
+    tally_grow(&tally, SMALLEST_TALLY)
     try:
-        tally.work = <TallyWork*>new_grouping(m, sizeof(TallyWork))
-        tally_grow(&tally, SMALLEST_TALLY)
-        try:
-            if PyList_CheckExact(source):
-                tally_list(m, &tally, source, delta)
-            elif PyTuple_CheckExact(source):
-                tally_tuple(m, &tally, source, delta)
-            else:
-                tally_iterable(m, &tally, source, delta)
-        finally:
-            tally_flush(m, &tally, delta)
+        if PyList_CheckExact(source):
+            tally_list(m, work, &tally, source, delta)
+        elif PyTuple_CheckExact(source):
+            tally_tuple(m, work, &tally, source, delta)
+        else:
+            tally_iterable(m, work, &tally, source, delta)
     finally:
-        free(tally.sums)
-        free(tally.work)
+        try:
+            tally_flush(m, work, &tally, delta)
+        finally:
+            free(tally.sums)
     return 0
 
 
 # --- Into the map ---
 
-cdef int tally_flush(MapCore m, Tally* tally, int64_t delta) except -1:
+cdef int tally_flush(MapCore m, Bulk work, Tally* tally, int64_t delta) except -1:
     """Adds the sums to the map and forgets them. An error of one does not keep the others from being added; the
     first is raised in the end."""
-    cdef uint32_t used = tally.used, begin, count, i
+    cdef uint32_t used = tally.used, begin, i
     cdef object error = None
     cdef Sum* sums
     for begin in range(0, used, BATCH):
         sums = &tally.sums[begin]
-        count = min(used - begin, BATCH)
-        add_grouped(m, sums, count, delta, tally.work)
-        for i in range(count):
-            if tally.work.later[i]:
+        work.size = min(used - begin, BATCH)
+        for i in range(work.size):
+            work.keys[i] = work.values[i] = NULL
+            put_hash(work, i, sums[i].hash, m.shard_bits)
+            work.state[i] = False
+        add_grouped(m, work, sums, delta)
+        for i in range(work.size):
+            if not work.state[i]:
                 try:
-                    add_later(m, &sums[i], delta)
+                    add_later(m, work, i, &sums[i], delta)
                 except BaseException as raised:
                     if error is None:
                         error = raised
+        drop_keys(work)
     tally.used = 0
     tally.elements = 0
     memset(tally.index, 0, (<size_t>1 << tally.bits) * sizeof(uint32_t))
@@ -241,49 +252,42 @@ cdef int tally_flush(MapCore m, Tally* tally, int64_t delta) except -1:
     return 0
 
 
-cdef void add_grouped(MapCore m, Sum* sums, uint32_t count, int64_t delta, TallyWork* work) noexcept:
-    """Adds what can be added in one go under the shards' mutexes, to entries that are there. Marks the rest."""
-    cdef Grouping* grouping = &work.grouping
+cdef void add_grouped(MapCore m, Bulk work, Sum* sums, int64_t delta) noexcept:
+    """Adds what can be added in one go under the shards' mutexes to entries that are there, and sets `state`. What
+    went out is in `values`. The keys differ, so their order does not matter."""
     cdef uint32_t begin = 0, end, at, i, word = 0, entry = 0
     cdef int64_t number = 0
     cdef Shard* shard
     cdef Block* block
     cdef PyObject* old
-    for i in range(count):
-        put_hash(grouping, i, sums[i].hash, m.shard_bits)
-        work.later[i] = True
-        work.left[i] = NULL
-    group(grouping, count)
-    while begin < count:
-        end = turn_end(grouping, begin, count)
-        shard = shard_at(m, grouping.shard[grouping.order[begin]])
+    group(work, 0)
+    while begin < work.size:
+        end = turn_end(work, begin)
+        shard = shard_at(m, work.shard[work.order[begin]])
         lock(shard)
         if shard.key_locks == NULL and not is_shared(shard.table):
             block = block_of(shard.table)
+            prefetch_first(work, block, begin, end)
             for at in range(begin, end):
-                prefetch_ahead(grouping, block, at, end)
-                i = grouping.order[at]
-                if probe(block, sums[i].key, grouping.place[i], &word, &entry) == THERE:
+                prefetch_ahead(work, block, at, end, False)
+                i = work.order[at]
+                if probe(block, sums[i].key, work.place[i], &word, &entry) == THERE:
                     old = block.entries[entry].value
                     if as_number(old, &number) and fits(number + sums[i].number * delta):
                         put_value(block, entry, raw_of(number + sums[i].number * delta))
-                        work.left[i] = old
-                        work.later[i] = False
+                        work.values[i] = old
+                        work.state[i] = True
         unlock(shard)
         begin = end
-    for i in range(count):
-        let_go_if(work.left[i])
 
 
-cdef int add_later(MapCore m, Sum* sum, int64_t delta) except -1:
+cdef int add_later(MapCore m, Bulk work, uint32_t i, Sum* sum, int64_t delta) except -1:
     """Adds one sum whatever the key, the entry and the shard are."""
     cdef Position at
     cdef uint32_t entry = 0
     cdef PyObject* total = NULL
     cdef PyObject* more
-    at.shard = shard_at(m, sm_shard_of(sum.hash, m.shard_bits))
-    at.place = sm_place_of(sum.hash, m.shard_bits)
-    start_position(&at)
+    aim_at(m, work, i, &at)
     lock(at.shard)
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
         at.block = block_of(at.shard.table)

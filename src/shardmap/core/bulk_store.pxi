@@ -1,0 +1,336 @@
+# Storing many entries at once: set_many() and update().
+#
+# The map's order is that of insertion, so new entries go in one by one in the order given, as a loop would put
+# them. Two ways to that, and both leave what is unusual to write_locked(), the way of a single store:
+#
+# - In runs: the mutexes of all shards of the next RUN keys at once, if nobody holds one (they are tried, not
+#   waited for), then these keys in order: overwritten, or appended with stamps that follow each other. One mutex
+#   for several keys, one fence and one reading of the clock for each shard. Nothing grows meanwhile.
+# - Grouped, where a mutex was taken or there are many shards: what is there already is overwritten shard by shard,
+#   one mutex at a time; then what is not there is inserted in order.
+#
+# References move from the call into the map, and those of old values from the map to the call, which lets them go
+# at the end of a batch.
+
+cdef enum:
+    RUN = 64                    # keys for which several mutexes are held, at the most
+    MOST_SHARDS_OF_A_RUN = 64   # as many as a word has bits
+    LARGE_GROWTH = 65536        # entries: with a GIL, larger tables grow without it
+
+cdef struct Inserting:
+    uint64_t announced          # shards whose version is odd
+    uint64_t stamp              # the last one given
+
+
+cdef int map_set_many(MapCore m, keys, values) except -1:
+    cdef object key_source = source_of(keys)
+    cdef object value_source = source_of(values)
+    cdef Bulk self
+    cdef Py_ssize_t size = size_if_known(keys), others = size_if_known(values)
+    if size >= 0 and others >= 0 and size != others:
+        raise ValueError(f"{size} keys but {others} values")
+    self = new_bulk(m, size if size >= 0 else others, BATCH)
+    sm_note_use(<PyObject*>m, &m.seen)
+    while not self.source.ended and take_pairs(self, m, key_source, value_source):
+        store_batch(m, self)
+    drop_keys(self)
+    raise_error_of(self)
+    return 0
+
+
+cdef Py_ssize_t size_if_known(iterable) except -2:
+    cdef Py_ssize_t size = known_size(iterable)
+    if size < 0 and hasattr(type(iterable), "__len__"):
+        size = len(iterable)
+    return size
+
+
+cdef bint take_pairs(Bulk self, MapCore m, keys, values) except -1:
+    """The next keys and their values. Where one of the two ends before the other, the batch ends with an error."""
+    cdef uint32_t count, others, i
+    cdef PyObject* extra = NULL
+    drop_keys(self)
+    count = take(self, keys, &self.source, self.keys, self.room)
+    for i in range(count):
+        self.values[i] = NULL
+    self.size = count
+    others = take_other(self, values, self.values, count)
+    if others < count:
+        while self.size > others:
+            self.size -= 1
+            decref(self.keys[self.size])
+        self.source.ended = True
+        if self.error is None:
+            self.error = ValueError("more keys than values")
+    elif self.source.ended and self.error is None:
+        if take_other(self, values, &extra, 1) != 0:
+            decref(extra)
+            self.error = ValueError("more values than keys")
+    hash_keys(self, m)
+    return self.size != 0
+
+
+cdef uint32_t take_other(Bulk self, values, PyObject** into, uint32_t count) except? 0:
+    """take() for the second source. Its error comes before one of the keys that were taken further."""
+    cdef object earlier = self.error
+    cdef uint32_t taken
+    self.error = None
+    taken = take(self, values, &self.other, into, count)
+    if self.error is None and taken == count:
+        self.error = earlier
+    return taken
+
+
+cdef int store_batch(MapCore m, Bulk self) except -1:
+    """Stores all pairs of the batch."""
+    cdef uint32_t done = 0
+    if m.shard_count <= MOST_SHARDS_OF_A_RUN:
+        done = store_in_runs(m, self)
+    if done < self.size:
+        store_grouped(m, self, done)
+    return 0
+
+
+cdef int store_one(MapCore m, Bulk self, uint32_t i) except -1:
+    cdef Position at
+    cdef Found found
+    aim_at(m, self, i, &at)
+    lock(at.shard)
+    found = write_locked(&at, self.keys[i], self.values[i], ALWAYS, NULL, NULL, NULL)
+    return found == PRESENT
+
+
+# --- In runs ---
+
+cdef uint32_t store_in_runs(MapCore m, Bulk self) except? 0:
+    """Stores pair after pair until it finds a mutex taken. The number of pairs that are stored."""
+    cdef uint32_t i = 0, end
+    cdef uint64_t shards
+    cdef Inserting inserting
+    while i < self.size:
+        end = min(self.size, i + RUN)
+        shards = try_lock_shards(m, self, i, end)
+        if shards == 0:
+            return i
+        inserting.announced = 0
+        inserting.stamp = 0
+        prefetch_run(m, self, i, end)
+        while i < end and store_held(m, self, i, &inserting):
+            i += 1
+        unlock_shards(m, shards, &inserting)
+        if i < end:
+            if HAS_GIL:
+                grow_without_gil(shard_at(m, self.shard[i]))
+            store_one(m, self, i)
+            i += 1
+    return i
+
+
+cdef uint64_t try_lock_shards(MapCore m, Bulk self, uint32_t begin, uint32_t end) noexcept:
+    """Takes the mutexes of the keys' shards, in ascending order, and returns which; 0: one was taken."""
+    cdef uint64_t wanted = 0, held = 0
+    cdef uint32_t i
+    for i in range(begin, end):
+        wanted |= <uint64_t>1 << self.shard[i]
+    for i in range(m.shard_count):
+        if wanted >> i & 1:
+            if pthread_mutex_trylock(&shard_at(m, i).mutex) != 0:
+                break
+            held |= <uint64_t>1 << i
+    if held != wanted:
+        for i in range(m.shard_count):
+            if held >> i & 1:
+                unlock(shard_at(m, i))
+        return 0
+    return held
+
+
+cdef void unlock_shards(MapCore m, uint64_t held, Inserting* inserting) noexcept:
+    cdef uint32_t i
+    cdef Shard* shard
+    if inserting.announced != 0 and sm_stamp_uses_tsc:
+        # No later insertion may read a time before the stamps that were given. By now it is later, but for sure.
+        while sm_stamp_now() < inserting.stamp:
+            sm_pause()
+    for i in range(m.shard_count):
+        if held >> i & 1:
+            shard = shard_at(m, i)
+            if inserting.announced >> i & 1:
+                note_size(shard, block_of(shard.table))
+            unlock(shard)
+
+
+cdef inline void prefetch_run(MapCore m, Bulk self, uint32_t begin, uint32_t end) noexcept:
+    cdef uint32_t i
+    for i in range(begin, end):
+        prefetch_word(block_of(shard_at(m, self.shard[i]).table), self.place[i])
+    for i in range(begin, end):
+        prefetch_entry(block_of(shard_at(m, self.shard[i]).table), self.place[i])
+
+
+cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserting) noexcept:
+    """Stores one pair with the mutex of its shard held. False, and nothing done, where that takes more than this."""
+    cdef Shard* shard = shard_at(m, self.shard[i])
+    cdef Block* block = block_of(shard.table)
+    cdef uint32_t word = 0, entry = 0
+    cdef uint64_t bit = <uint64_t>1 << self.shard[i]
+    cdef Probe found
+    if shard.key_locks != NULL or is_shared(shard.table):
+        return False
+    found = probe(block, self.keys[i], self.place[i], &word, &entry)
+    if found == THERE:
+        swap_value(self, i, block, entry)
+        return True
+    if found == ASK or is_full(block):
+        return False
+    if inserting.announced & bit == 0:
+        announce_insertion(shard)
+        inserting.announced |= bit
+        inserting.stamp = max(sm_stamp_now(), inserting.stamp + 1)
+    elif sm_stamp_uses_tsc:
+        inserting.stamp += 1
+    else:
+        inserting.stamp = sm_stamp_now()
+    append(block, word, self.place[i], sm_is_plain_key(self.keys[i]), self.keys[i], self.values[i], inserting.stamp)
+    self.keys[i] = self.values[i] = NULL
+    return True
+
+
+cdef inline void swap_value(Bulk self, uint32_t i, Block* block, uint32_t entry) noexcept:
+    """Overwrites. Where the entry holds that very value its cache line stays with its readers."""
+    cdef PyObject* old = block.entries[entry].value
+    if old != self.values[i]:
+        put_value(block, entry, self.values[i])
+        self.values[i] = old
+
+
+# --- Grouped ---
+
+cdef int store_grouped(MapCore m, Bulk self, uint32_t first) except -1:
+    """Stores the pairs from number `first` on."""
+    cdef uint32_t i, found = 0
+    for i in range(first, self.size):
+        self.state[i] = False
+    # What Python code may compare is done strictly in order: it may raise.
+    if self.all_plain and not self.mostly_new:
+        group(self, first)
+        overwrite_grouped(m, self, first)
+    for i in range(first, self.size):
+        found += self.state[i] or store_one(m, self, i)
+    self.mostly_new = 2 * found < self.size - first
+    return 0
+
+
+cdef void overwrite_grouped(MapCore m, Bulk self, uint32_t first) noexcept:
+    """Overwrites what is there, and sets `state`."""
+    cdef uint32_t begin = first, end, at, i, word = 0, entry = 0
+    cdef Shard* shard = NULL
+    cdef Shard* left_over = NULL    # of this shard some keys are left, so later ones must not overtake them
+    cdef Block* block
+    cdef Probe found
+    while begin < self.size:
+        end = turn_end(self, begin)
+        shard = shard_at(m, self.shard[self.order[begin]])
+        if shard != left_over:
+            lock(shard)
+            if shard.key_locks == NULL and not is_shared(shard.table):
+                block = block_of(shard.table)
+                prefetch_first(self, block, begin, end)
+                for at in range(begin, end):
+                    prefetch_ahead(self, block, at, end, False)
+                    i = self.order[at]
+                    found = probe(block, self.keys[i], self.place[i], &word, &entry)
+                    if found == THERE:
+                        swap_value(self, i, block, entry)
+                        self.state[i] = True
+                    else:
+                        left_over = shard
+                        if found == ASK:
+                            break
+            else:
+                left_over = shard
+            unlock(shard)
+        begin = end
+
+
+# --- Growing ---
+
+cdef int reserve(MapCore m, uint64_t incoming) except -1:
+    """Makes room for so many new keys in one step where the table is too small to hold even them, as dict.update
+    does."""
+    cdef uint64_t each = (incoming + m.shard_count - 1) >> m.shard_bits
+    cdef uint32_t i
+    cdef Position at
+    cdef Block* old
+    cdef PyObject* fresh
+    cdef bint done
+    if m.shard_count > 1:
+        each += <uint64_t>(4 * sqrt(<double>each))
+    start_position(&at)
+    for i in range(m.shard_count):
+        at.shard = shard_at(m, i)
+        old = NULL
+        fresh = NULL
+        done = True
+        if at.shard.table == NOTHING:
+            fresh = table_new(each)
+        lock(at.shard)
+        at.block = block_of(at.shard.table)
+        if at.shard.table == NOTHING:
+            if fresh != NULL:
+                at.shard.table = fresh
+                publish(at.shard)
+                at.shard.epoch += 1
+                fresh = NULL
+        elif not is_shared(at.shard.table) and at.block.capacity < each:
+            done = make_room(&at, at.block.live + each, &old)
+        leave(&at)
+        retire(old)
+        if fresh != NULL:
+            table_release(fresh)
+        if not done:
+            raise MemoryError()
+    return 0
+
+
+cdef void grow_without_gil(Shard* shard) noexcept:
+    """If the shard's table is large and full: makes the next one with the GIL released. The mutex is held meanwhile,
+    so nobody changes the table, and let go before attaching again. Only if nothing was inserted or removed since
+    is the new block used; values may have been overwritten, so entries are copied once more then."""
+    cdef PyThreadState* thread
+    cdef Block* old
+    cdef Block* new = NULL
+    cdef uint64_t epoch, version
+    cdef uint32_t entry, to = 0
+    lock(shard)
+    old = block_of(shard.table)
+    if not is_full(old) or old.live < LARGE_GROWTH or is_shared(shard.table) or shard.key_locks != NULL:
+        unlock(shard)
+        return
+    unlock(shard)
+    thread = PyEval_SaveThread()
+    pthread_mutex_lock(&shard.mutex)
+    epoch = shard.epoch
+    version = shard.size_word
+    old = (<Table>shard.table).block
+    if old.live >= LARGE_GROWTH:
+        new = rebuilt(old, grown(old.live))
+    pthread_mutex_unlock(&shard.mutex)
+    PyEval_RestoreThread(thread)
+    if new == NULL:
+        return
+    lock(shard)
+    if shard.epoch == epoch and shard.size_word == version and not is_shared(shard.table):
+        if old.live == old.used:
+            memcpy(new.entries, old.entries, old.used * sizeof(Entry))
+        else:
+            for entry in range(old.used):
+                if old.entries[entry].key != NULL:
+                    new.entries[to] = old.entries[entry]
+                    to += 1
+        (<Table>shard.table).block = new
+        publish(shard)
+        shard.epoch += 1
+        new = old
+    unlock(shard)
+    free(new)
