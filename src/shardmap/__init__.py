@@ -1,10 +1,29 @@
 """The map that Python threads share: a concurrent drop-in dict, made for free-threaded CPython."""
 
-from shardmap._core import MISSING
+from shardmap._core import MISSING, AtomicRef, Partition
+from shardmap._eventual import EventualMap, EventualReader
 from shardmap._map import ShardMap
+from shardmap._partitions import Shards, ShardView
 from shardmap._snapshot import Snapshot
 from shardmap._stats import ShardStats, Stats
 from shardmap._views import ItemsView, KeysView, ValuesView
+from shardmap._workers import ShardWorkers
 
-__all__ = ["MISSING", "ItemsView", "KeysView", "ShardMap", "ShardStats", "Snapshot", "Stats", "ValuesView"]
+__all__ = [
+    "MISSING",
+    "AtomicRef",
+    "EventualMap",
+    "EventualReader",
+    "ItemsView",
+    "KeysView",
+    "Partition",
+    "ShardMap",
+    "ShardStats",
+    "ShardView",
+    "ShardWorkers",
+    "Shards",
+    "Snapshot",
+    "Stats",
+    "ValuesView",
+]
 __version__ = "0.1.0.dev0"

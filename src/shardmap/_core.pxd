@@ -231,6 +231,8 @@ cdef class SnapshotCore:
     cdef PyObject** tables      # table_count owned references, each with a share
     cdef uint32_t table_count
     cdef uint32_t shard_bits
+    cdef bint chosen_shards
+    cdef uint32_t foreign_uses  # by threads that did not make it, until they are many
     cdef Py_ssize_t live
 
 cdef class KeyEntry:
@@ -277,3 +279,37 @@ cdef class SnapshotIterator:
     cdef int what               # KEYS, VALUES or ITEMS
     cdef bint backward
     cdef Py_ssize_t remaining
+
+cdef class AtomicRef:
+    cdef object __weakref__
+    cdef object gc_anchor
+    cdef PyObject* value        # owned; never NULL
+    cdef unsigned long writer   # thread that wrote last
+    cdef uint8_t lock
+    cdef uint8_t seen           # a second thread has used it
+
+cdef class Version:
+    cdef readonly SnapshotCore content
+    cdef readonly object meta
+    cdef readonly uint64_t number
+
+cdef class ReaderCore:
+    cdef object __weakref__
+    cdef AtomicRef published
+    cdef Version held
+    cdef object replaced        # versions that a read further up the stack may look at: (version, more) or None
+    cdef unsigned long owner    # thread; 0: the first that uses it
+    cdef Py_ssize_t reading     # reads of the owner's that are under way, one inside the other
+    cdef char _apart[128]       # another thread's reader may be the next object in memory
+
+cdef class Partition:
+    cdef SnapshotCore source
+    cdef Py_ssize_t size
+    cdef uint32_t table         # where it begins
+    cdef uint32_t entry
+
+cdef class PartitionIterator:
+    cdef SnapshotCore source
+    cdef Py_ssize_t remaining
+    cdef uint32_t table
+    cdef uint32_t entry

@@ -38,13 +38,16 @@ include "core/map.pxi"
 include "core/calls.pxi"
 include "core/construct.pxi"
 include "core/inspection.pxi"
+include "core/atomicref.pxi"
+include "core/eventual.pxi"
+include "core/partition.pxi"
 
 sm_stamp_init()
 sm_readers_init()
 
 
-# What Cython cannot say about types: the garbage collector's slots, and that a mapping is no sequence
-# (Cython fills sq_item for every __getitem__, and PySequence_Check() believes it).
+# What Cython cannot say about types: the garbage collector's slots, that a mapping is no sequence (Cython
+# fills sq_item for every __getitem__, and PySequence_Check() believes it), and the name people use.
 
 cdef extern from *:
     """
@@ -52,14 +55,23 @@ cdef extern from *:
     { t->tp_traverse = traverse; t->tp_clear = clear; }
     static void sm_no_sequence(PyTypeObject *t)
     { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
+    /* The public name, from which __module__ comes. */
+    static void sm_set_name(PyTypeObject *t, const char *name)
+    { t->tp_name = name; PyType_Modified(t); }
     """
     ctypedef int (*traverseproc)(PyObject*, visitproc, void*)
     ctypedef int (*inquiry)(PyObject*)
     void sm_set_gc(PyTypeObject*, traverseproc, inquiry)
     void sm_no_sequence(PyTypeObject*)
+    void sm_set_name(PyTypeObject*, const char*)
 
 sm_set_gc(<PyTypeObject*>Table, <traverseproc>table_traverse, <inquiry>table_clear)
 sm_set_gc(<PyTypeObject*>MapCore, <traverseproc>map_traverse, <inquiry>no_clear)
 sm_set_gc(<PyTypeObject*>SnapshotCore, <traverseproc>snapshot_traverse, <inquiry>no_clear)
+sm_set_gc(<PyTypeObject*>AtomicRef, <traverseproc>ref_traverse, <inquiry>ref_clear)
+sm_set_gc(<PyTypeObject*>Version, <traverseproc>version_traverse, <inquiry>version_clear)
 sm_no_sequence(<PyTypeObject*>MapCore)
 sm_no_sequence(<PyTypeObject*>SnapshotCore)
+sm_no_sequence(<PyTypeObject*>ReaderCore)
+sm_set_name(<PyTypeObject*>AtomicRef, b"shardmap.AtomicRef")
+sm_set_name(<PyTypeObject*>Partition, b"shardmap.Partition")

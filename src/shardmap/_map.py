@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, MutableMapping
 from typing import Any, Self
 
 from shardmap import _core
-from shardmap._core import KeyEntry, MapCore
+from shardmap._core import KeyEntry, MapCore, Partition
+from shardmap._cpus import usable_cpus
 from shardmap._locks import LockedMany
 from shardmap._mapping import MappingSurface
+from shardmap._partitions import Shards, partitions
 from shardmap._snapshot import Snapshot
 from shardmap._stats import ShardStats, Stats
 from shardmap._views import ITEMS
@@ -17,20 +18,12 @@ from shardmap._views import ITEMS
 _MOST_DEFAULT_SHARDS = 256
 
 
-def _usable_cpus() -> int:
-    if hasattr(os, "process_cpu_count"):
-        return os.process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _bits_for(shards: int) -> int:
     """Bits that number at least `shards` shards."""
     return (shards - 1).bit_length()
 
 
-_core._set_default_shards(_bits_for(min(4 * _usable_cpus(), _MOST_DEFAULT_SHARDS)))
+_core._set_default_shards(_bits_for(min(4 * usable_cpus(), _MOST_DEFAULT_SHARDS)))
 
 
 class ShardMap(MappingSurface, MapCore):
@@ -140,6 +133,24 @@ class ShardMap(MappingSurface, MapCore):
         entry (see lock). They are taken in one order for the whole map, so threads that ask for the same keys
         in any order do not deadlock. `timeout` is for all of them together."""
         return LockedMany(self, keys, timeout)
+
+    def shard_index(self, key: Any) -> int:
+        """The number of the shard that `key` belongs to, in the map or not: from 0 to len(m.shards) - 1, the same for
+        equal keys, for as long as this map lives."""
+        return _core._shard_index(self, key)
+
+    @property
+    def shards(self) -> Shards:
+        """The shards as a sequence of views, in the order of their numbers: `len` and `in` are live, iteration sees one
+        point in time of the one shard. For work that is shared out by shard_index."""
+        return Shards(self)
+
+    def partitions(self, n: int, /) -> list[Partition]:
+        """One point in time of the map in `n` parts, for as many threads to share out: each can be iterated over, again
+        and again, for (key, value) pairs, and has a length. Together they hold every entry exactly once, and their
+        lengths differ by one at most, whatever the number of shards. They have no common order. O(shards + n), and a
+        walk through tables from which entries have been removed."""
+        return partitions(self.snapshot(), n)
 
     def stats(self) -> Stats:
         """Sizes, capacities and counters of each shard. O(shards)."""

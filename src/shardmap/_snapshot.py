@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shardmap._core import SnapshotCore
+from shardmap import _core
+from shardmap._core import Partition, SnapshotCore
 from shardmap._mapping import MappingSurface
 from shardmap._views import ITEMS
+
+if TYPE_CHECKING:
+    from shardmap._map import ShardMap
 
 
 class Snapshot(MappingSurface, SnapshotCore):
@@ -24,6 +28,19 @@ class Snapshot(MappingSurface, SnapshotCore):
 
     __slots__ = ()
     __module__ = "shardmap"
+
+    def thaw(self) -> ShardMap:
+        """A new map with these entries, in the same order and as many shards. O(shards): tables are shared until the
+        map writes to them. transient() of persistent maps."""
+        from shardmap._map import ShardMap
+
+        return _core._thaw(ShardMap, self)
+
+    def partitions(self, n: int, /) -> list[Partition]:
+        """The entries in `n` parts: see ShardMap.partitions."""
+        from shardmap._partitions import partitions
+
+        return partitions(self, n)
 
     def __hash__(self) -> int:
         """Of the items, in any order; TypeError if a value is unhashable. frozenset.__hash__."""

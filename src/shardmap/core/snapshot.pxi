@@ -8,6 +8,27 @@ from cpython.tuple cimport PyTuple_New
 cdef extern from "Python.h":
     void set_item "PyTuple_SET_ITEM"(PyObject* tuple, Py_ssize_t, PyObject*) noexcept
 
+cdef extern from *:
+    """
+    /* As sm_note_use, but only once other threads have used the object often: a snapshot that one thread takes and
+     * another reads a little is better let go at its last reference, tables and all. Losing a count is harmless. */
+    #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+    #define SM_OFTEN 4096
+    static inline void sm_note_frequent_use(PyObject *op, uint32_t *uses)
+    {
+        uint32_t count = __atomic_load_n(uses, __ATOMIC_RELAXED);
+        if (__builtin_expect(count < SM_OFTEN, 0) && !_Py_IsOwnedByCurrentThread(op)) {
+            __atomic_store_n(uses, count + 1, __ATOMIC_RELAXED);
+            if (count + 1 == SM_OFTEN)
+                PyUnstable_Object_EnableDeferredRefcount(op);
+        }
+    }
+    #else
+    static inline void sm_note_frequent_use(PyObject *op, uint32_t *uses) { (void)op; (void)uses; }
+    #endif
+    """
+    void sm_note_frequent_use(PyObject*, uint32_t*) noexcept
+
 cdef enum:
     KEYS = 0
     VALUES = 1
@@ -35,10 +56,12 @@ cdef class SnapshotCore:
 
     def __contains__(self, key):
         cdef Position at
+        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
         return snapshot_find(self, <PyObject*>key, &at) == PRESENT
 
     def __getitem__(self, key):
         cdef Position at
+        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
             return boxed_copy(at.block.entries[at.entry].value)
         raise KeyError(key)
@@ -46,6 +69,7 @@ cdef class SnapshotCore:
     def get(self, key, default=None, /):
         """The value of `key`, or `default`. dict.get."""
         cdef Position at
+        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
             return boxed_copy(at.block.entries[at.entry].value)
         return default
@@ -76,6 +100,7 @@ cdef int fill_snapshot(SnapshotCore self, MapCore source) except -1:
     sm_note_use(<PyObject*>source, &source.seen)
     self.table_count = source.shard_count
     self.shard_bits = source.shard_bits
+    self.chosen_shards = source.chosen_shards
     self.tables = map_share_tables(source, &self.live)
     return 0
 
@@ -84,6 +109,23 @@ cdef SnapshotCore snapshot_of(MapCore source):
     cdef SnapshotCore snapshot = SnapshotCore.__new__(SnapshotCore)
     fill_snapshot(snapshot, source)
     return snapshot
+
+
+def _thaw(type cls not None, SnapshotCore source not None, /):
+    """A map of class `cls` with the snapshot's entries, in as many shards: shares all its tables. O(shards)."""
+    cdef MapCore self
+    cdef Shard* shard
+    cdef uint32_t i
+    if source.tables == NULL:
+        return blank_map(cls, default_shard_bits)
+    self = blank_map(cls, source.shard_bits)
+    self.chosen_shards = source.chosen_shards
+    for i in range(self.shard_count):
+        shard = shard_at(self, i)
+        shard.table = source.tables[i]
+        table_share(shard.table)
+        note_size(shard, block_of(shard.table))
+    return self
 
 
 cdef Found snapshot_find(SnapshotCore self, PyObject* key, Position* at) except FAILED:

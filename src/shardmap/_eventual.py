@@ -1,0 +1,316 @@
+"""EventualMap: a map of keys to bags of values that readers see as it was at the last refresh (evmap of Rust)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from math import isqrt
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
+
+from shardmap._core import AtomicRef, ReaderCore, Version
+from shardmap._map import ShardMap
+from shardmap._mapping import MappingSurface
+from shardmap._snapshot import Snapshot
+
+_KT = TypeVar("_KT")
+_VT = TypeVar("_VT")
+
+_FEWEST_SHARDS = 8
+
+
+def _shards_for(keys: int) -> int:
+    """A refresh touches every shard once, and copies each shard in which a key has changed. With s shards that is s +
+    changed * keys / s, least at the square root of changed * keys; this is it for 16 changed keys."""
+    return max(_FEWEST_SHARDS, 1 << (4 * isqrt(keys) - 1).bit_length() if keys else 0)
+
+
+class EventualReader(MappingSurface[_KT, tuple[_VT, ...]], ReaderCore[_KT, _VT]):
+    """A mapping from keys to tuples of their values: one version of an EventualMap, until renew() moves on to the
+    newest. Reading takes no lock, waits for nobody and writes nothing that another thread reads or writes.
+
+    A reader belongs to the first thread that uses it; another gets a RuntimeError and should take a reader of its own
+    (`reader.snapshot()` is for any thread). ReadHandle of evmap.
+    """
+
+    __slots__ = ()
+    __module__ = "shardmap"
+    __hash__ = None  # type: ignore[assignment]
+
+    def snapshot(self) -> Snapshot[_KT, tuple[_VT, ...]]:
+        """The version this reader sees, for any thread, unchanged when the reader moves on. O(1)."""
+        return self._content()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object; pickle its snapshot()")
+
+
+Mapping.register(EventualReader)
+
+
+class _Layer(Generic[_KT, _VT]):
+    """Changes that are not published yet: the new bags; with `whole`, nothing below shows through."""
+
+    __slots__ = ("bags", "whole")
+
+    def __init__(self, whole: bool = False, bags: dict[_KT, list[_VT]] | None = None) -> None:
+        self.bags = {} if bags is None else bags
+        self.whole = whole
+
+    def __bool__(self) -> bool:
+        return self.whole or bool(self.bags)
+
+
+class EventualMap(Generic[_KT, _VT]):
+    """Keys to bags of values, for many readers and few writers. Readers see nothing of what is written until a writer
+    calls refresh(), and then all of it at once.
+
+    EventualMap(), EventualMap(mapping), EventualMap(iterable_of_pairs): what is given is published at once.
+
+    Several threads may write: they take turns, and the order of one thread's writes is kept. While a write or a
+    refresh runs the `__hash__` and `__eq__` of keys and values, other writers wait and readers do not. A bag keeps its
+    values in the order they came, equal ones too; a key without values is no key.
+
+    A refresh costs a share of each shard's table (there are about four times the square root of the number of keys)
+    and a copy of those in which a key has changed. evmap of Rust.
+
+    >>> routes = EventualMap()
+    >>> reader = routes.reader()
+    >>> routes.insert("/", "host-1")
+    >>> routes.insert("/", "host-2")
+    >>> reader.get("/"), routes.refresh(), reader.renew(), reader["/"]
+    (None, 1, True, ('host-1', 'host-2'))
+    """
+
+    __slots__ = ("__weakref__", "_depth", "_layers", "_meta", "_published", "_working", "_writing")
+    __module__ = "shardmap"
+
+    # Between refreshes `_working` is what was last published: it shares its tables with that version until the next
+    # refresh writes the changed keys to it. Changes wait in `_layers`, newest first. There is one; while a refresh
+    # writes the others, and after one that failed, there are more. A lookup goes through the layers from the top, so
+    # how far a refresh came in `_working` does not matter: doing it again gives the same.
+
+    _working: ShardMap[_KT, tuple[_VT, ...]]
+    _layers: tuple[_Layer[_KT, _VT], ...]
+    _published: AtomicRef[Version[_KT, tuple[_VT, ...]]]
+
+    def __init__(self, source: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]] = (), /, *, meta: Any = None) -> None:
+        self._meta = meta
+        self._writing = threading.RLock()
+        self._depth = 0  # calls of the thread that has the lock, one inside the other
+        self._layers = (_Layer(),)
+        self._working = ShardMap.with_capacity(shards=_FEWEST_SHARDS)
+        self._published = AtomicRef(Version(self._working.snapshot(), meta, 0))
+        _live.add(self)
+        self.extend(source)
+        self.refresh()
+
+    # --- Reading ---
+
+    def reader(self) -> EventualReader[_KT, _VT]:
+        """A new handle that sees the newest version: one for each thread. WriteHandle::clone of evmap."""
+        return EventualReader(self._published)
+
+    @property
+    def version(self) -> int:
+        """How many times something was published."""
+        return self._published.load().number
+
+    @property
+    def meta(self) -> Any:
+        """Whatever the next refresh publishes beside the keys: assign to it. Readers see that of their version."""
+        return self._meta
+
+    @meta.setter
+    def meta(self, value: Any) -> None:
+        self._meta = value
+
+    # --- Writing ---
+
+    def insert(self, key: _KT, value: _VT) -> None:
+        """Adds a value to the bag of `key`. Cost: that of dict, and the first time after a refresh of copying the bag.
+        evmap's insert."""
+        with self._writing:
+            self._depth += 1
+            try:
+                self._open(key).append(value)
+            finally:
+                self._depth -= 1
+
+    def extend(self, source: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]]) -> None:
+        """Inserts many (key, value) pairs, all before or all after any refresh: other writers wait meanwhile. If one
+        key raises, those before it are inserted."""
+        pairs = [(key, value) for key, value in (source.items() if isinstance(source, Mapping) else source)]
+        with self._writing:
+            for key, value in pairs:
+                self.insert(key, value)
+
+    def update(self, key: _KT, value: _VT) -> None:
+        """Makes `value` the only one of `key`. evmap's update."""
+        with self._writing:
+            self._depth += 1
+            try:
+                self._layers[0].bags[key] = [value]
+            finally:
+                self._depth -= 1
+
+    def remove_value(self, key: _KT, value: _VT) -> bool:
+        """Removes the oldest value of `key` that is `value` or equal to it; returns whether there was one. O(values of
+        the key). evmap's remove_value."""
+        with self._writing:
+            self._depth += 1
+            try:
+                while True:
+                    bag = self._open(key)
+                    place, found = _place_of(value, list(bag))
+                    if place < 0:
+                        return False
+                    if place < len(bag) and bag[place] is found:  # else `==` has changed the bag
+                        del bag[place]
+                        return True
+            finally:
+                self._depth -= 1
+
+    def remove(self, key: _KT) -> bool:
+        """Removes `key` with all its values; returns whether there were any. evmap's remove_entry."""
+        with self._writing:
+            self._depth += 1
+            try:
+                there = bool(self._find(key))
+                self._layers[0].bags[key] = []
+                return there
+            finally:
+                self._depth -= 1
+
+    def clear(self) -> None:
+        """Removes all keys. evmap's purge."""
+        with self._writing:
+            self._layers = (_Layer(whole=True),)
+
+    def refresh(self) -> int:
+        """Publishes everything written so far, by all threads, at one point in time, and returns the number of the
+        version. If nothing was written and `meta` is the same object, that of the last one. O(shards), and a copy of
+        each shard in which a key has changed.
+
+        If an `__eq__` or `__hash__` of a key raises, nothing is published and nothing is lost: the next refresh tries
+        again. RuntimeError from code that a write to this map runs. evmap's refresh.
+        """
+        with self._writing:
+            if self._depth:
+                raise RuntimeError("refresh() from code that runs within a write to the same map, or its refresh")
+            self._depth += 1
+            try:
+                return self._publish()
+            finally:
+                self._depth -= 1
+
+    # --- The insides, with the lock held ---
+
+    def _find(self, key: _KT) -> Sequence[_VT]:
+        """The values that the next refresh would publish for `key`."""
+        for layer in self._layers:
+            bag = layer.bags.get(key)
+            if bag is not None:
+                return bag
+            if layer.whole:
+                return ()
+        return self._working.get(key, ())
+
+    def _open(self, key: _KT) -> list[_VT]:
+        """The bag of `key` to change. If a comparison clears the map meanwhile, one that is already gone."""
+        bags = self._layers[0].bags
+        bag = bags.get(key)
+        if bag is None:
+            bag = bags.setdefault(key, list(self._find(key)))
+        return bag
+
+    def _publish(self) -> int:
+        before, meta = self._published.load(), self._meta
+        if not any(self._layers) and meta is before.meta:
+            return before.number
+        layers = self._layers
+        if layers[0]:
+            self._layers = (_Layer(), *layers)
+        else:
+            layers = layers[1:]
+        for layer in reversed(layers):
+            self._write(layer)
+        version = Version(self._working.snapshot(), meta, before.number + 1)
+        self._published.store(version)
+        # Those of now, not of the beginning: the code of keys may have written or cleared.
+        self._layers = tuple(layer for layer in self._layers if not any(layer is each for each in layers))
+        return version.number
+
+    def _write(self, layer: _Layer[_KT, _VT]) -> None:
+        keys = len(layer.bags) + (0 if layer.whole else len(self._working))
+        shards = _shards_for(keys)
+        if layer.whole:
+            self._working = ShardMap.with_capacity(shards=shards)
+        elif shards > len(self._working.shards):
+            larger: ShardMap[_KT, tuple[_VT, ...]] = ShardMap.with_capacity(shards=shards)
+            larger.update(self._working)
+            self._working = larger
+        for key, bag in layer.bags.items():
+            if bag:
+                self._working[key] = tuple(bag)
+            else:
+                self._working.pop(key, None)
+
+    # --- The rest ---
+
+    def __repr__(self) -> str:
+        version = self._published.load()
+        return f"<{type(self).__name__}: version {version.number}, {len(version.content)} keys>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is published and what is not."""
+        with self._writing:
+            version = self._published.load()
+            layers = [(each.whole, [(key, list(bag)) for key, bag in each.bags.items()]) for each in self._layers]
+            published = list(version.content.items()), version.meta, version.number
+            return _restore, (type(self), *published, layers, self._meta)
+
+    def _after_fork(self) -> None:
+        # A thread that is gone may have had the lock. At whatever point it was: see the note on _working.
+        if self._writing.acquire(blocking=False):
+            self._writing.release()
+        else:
+            self._writing = threading.RLock()
+            self._depth = 0
+
+
+def _place_of(value: _VT, bag: list[_VT]) -> tuple[int, _VT]:
+    """Where the first that is `value` or equal to it stands, and that one itself; -1 without one."""
+    for place, each in enumerate(bag):
+        if each is value or each == value:
+            return place, each
+    return -1, value
+
+
+def _restore(
+    cls: type[EventualMap[Any, Any]],
+    published: list[tuple[Any, tuple[Any, ...]]],
+    published_meta: Any,
+    number: int,
+    layers: list[tuple[bool, list[tuple[Any, list[Any]]]]],
+    meta: Any,
+) -> EventualMap[Any, Any]:
+    self = cls(meta=meta)
+    self._working = ShardMap.with_capacity(shards=_shards_for(len(published)))
+    self._working.update(published)
+    self._layers = tuple(_Layer(whole, dict(bags)) for whole, bags in layers)
+    self._published.store(Version(self._working.snapshot(), published_meta, number))
+    return self
+
+
+_live: WeakSet[EventualMap[Any, Any]] = WeakSet()
+
+
+def _repair_after_fork() -> None:
+    for each in list(_live):
+        each._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_repair_after_fork)

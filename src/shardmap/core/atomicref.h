@@ -1,0 +1,87 @@
+/* A lock of one byte, and reading an object pointer that other threads replace.
+ *
+ * The lock is for a few instructions of an attached thread in which nothing can stop: so no thread owns it
+ * while the world is stopped or around fork, and nothing is to be repaired in a child. With a GIL the GIL is
+ * that lock. */
+#ifndef SHARDMAP_ATOMICREF_H
+#define SHARDMAP_ATOMICREF_H
+
+#include <Python.h>
+#include <time.h>
+
+#include "core/atomics.h"
+
+static inline PyObject *sm_load_pointer(PyObject **slot) { return __atomic_load_n(slot, __ATOMIC_ACQUIRE); }
+static inline void sm_store_pointer(PyObject **slot, PyObject *op) { __atomic_store_n(slot, op, __ATOMIC_RELEASE); }
+
+#ifdef Py_GIL_DISABLED
+
+#define SM_BYTE_SPINS 64
+#define SM_LONGEST_NAP 1000000 /* ns */
+
+static inline int sm_byte_try(uint8_t *lock)
+{
+    return !__atomic_load_n(lock, __ATOMIC_RELAXED) && !__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE);
+}
+
+/* The owner was taken off its processor: sleeps, detached, a little longer each time. */
+static void sm_byte_wait(uint8_t *lock)
+{
+    struct timespec nap = {0, 1000};
+    int turn, i, pauses = 1;
+    for (;;) {
+        for (turn = 0; turn < SM_BYTE_SPINS; turn++) {
+            if (sm_byte_try(lock))
+                return;
+            for (i = 0; i < pauses; i++)
+                sm_pause();
+            if (pauses < 16)
+                pauses *= 2;
+        }
+        PyThreadState *state = PyEval_SaveThread();
+        nanosleep(&nap, NULL);
+        PyEval_RestoreThread(state);
+        if (nap.tv_nsec < SM_LONGEST_NAP)
+            nap.tv_nsec *= 2;
+    }
+}
+
+static inline void sm_byte_lock(uint8_t *lock)
+{
+    if (!sm_byte_try(lock))
+        sm_byte_wait(lock);
+}
+
+static inline void sm_byte_unlock(uint8_t *lock) { __atomic_store_n(lock, 0, __ATOMIC_RELEASE); }
+
+#else
+
+static inline void sm_byte_lock(uint8_t *lock) { (void)lock; }
+static inline void sm_byte_unlock(uint8_t *lock) { (void)lock; }
+
+#endif
+
+/* A new reference to what the slot holds, without a lock; or NULL where that does not succeed.
+ *
+ * As CPython's dict reads its values (_Py_TryXGetRef): the object may die between the load and the increment,
+ * but its memory is not put to another use than an object while this thread is attached, an object without
+ * references is not revived, and another object in the same place is not in the slot. The first reader that
+ * does not own the object fails, and prepares it for the next under the lock. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+static inline PyObject *sm_try_get_ref(PyObject **slot)
+{
+    PyObject *op = sm_load_pointer(slot);
+    if (PyUnstable_TryIncRef(op)) {
+        if (__builtin_expect(sm_load_pointer(slot) == op, 1))
+            return op;
+        Py_DECREF(op);
+    }
+    return NULL;
+}
+static inline void sm_prepare_ref(PyObject *op) { PyUnstable_EnableTryIncRef(op); }
+#else
+static inline PyObject *sm_try_get_ref(PyObject **slot) { (void)slot; return NULL; }
+static inline void sm_prepare_ref(PyObject *op) { (void)op; }
+#endif
+
+#endif

@@ -1,0 +1,208 @@
+# Readers of an EventualMap. A version is a snapshot of keys and their bags (tuples), published in an AtomicRef.
+#
+# A reader belongs to one thread, as evmap's ReadHandle does: so it can look at the version it holds without a
+# lock, without counting a reference to it, and without writing anything but memory of its own. Objects that
+# several threads read are not counted on the way: the snapshot and its tables are reached by plain pointers,
+# stored keys of plain types are compared where they are, and a small bag is copied into a tuple of the
+# reader's own. What is counted is what the reader gets: the values.
+
+cdef enum:
+    SMALL_BAG = 16      # values; a larger bag is shared, as counting one reference costs less than copying it
+
+cdef extern from "Python.h":
+    Py_ssize_t tuple_size "PyTuple_GET_SIZE"(PyObject*) noexcept
+    PyObject* tuple_item "PyTuple_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
+
+
+@cython.final
+cdef class Version:
+    """What one refresh published (internal)."""
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __cinit__(self, SnapshotCore content not None, meta, uint64_t number, /):
+        self.content = content
+        self.meta = meta
+        self.number = number
+
+
+# Garbage is taken apart at `meta` and in the tables; who still reads needs the rest.
+
+cdef int version_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef int stop = visit_if(<PyObject*>(<Version>self).content, visit, arg)
+    return stop if stop else visit_if(<PyObject*>(<Version>self).meta, visit, arg)
+
+
+cdef inline int visit_if(PyObject* op, visitproc visit, void* arg) noexcept:
+    return visit(op, arg) if op != NULL else 0
+
+
+cdef int version_clear(PyObject* self) noexcept:
+    (<Version>self).meta = None
+    return 0
+
+
+cdef inline int begin_reading(ReaderCore self) except -1:
+    """Checks the thread; until end_reading() the version stays, even if the code of keys renews the reader."""
+    cdef unsigned long me = PyThread_get_thread_ident()
+    if self.owner != me:
+        claim_reader(self, me)
+    self.reading += 1
+    return 0
+
+
+cdef inline void end_reading(ReaderCore self) noexcept:
+    self.reading -= 1
+    if self.reading == 0 and <PyObject*>self.replaced != <PyObject*>None:
+        self.replaced = None
+
+
+cdef int claim_reader(ReaderCore self, unsigned long me) except -1:
+    if not sm_claim(&self.owner, me):
+        raise RuntimeError("this reader belongs to another thread: take one for each thread with reader()")
+    return 0
+
+
+cdef extern from *:
+    """
+    /* An unclaimed reader becomes this thread's. */
+    static inline int sm_claim(unsigned long *owner, unsigned long me)
+    {
+        unsigned long nobody = 0;
+        return __atomic_compare_exchange_n(owner, &nobody, me, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    }
+    """
+    bint sm_claim(unsigned long*, unsigned long) noexcept
+
+
+cdef inline PyObject* version_content(ReaderCore self) noexcept:
+    return <PyObject*>(<Version><PyObject*>self.held).content
+
+
+cdef Found reader_find(ReaderCore self, PyObject* key, PyObject** bag) except FAILED:
+    """PRESENT: the key's bag, borrowed until end_reading()."""
+    cdef Position at
+    cdef Found found = snapshot_find(<SnapshotCore>version_content(self), key, &at)
+    if found == PRESENT:
+        bag[0] = at.block.entries[at.entry].value
+    return found
+
+
+cdef object bag_of_ones_own(PyObject* bag):
+    cdef Py_ssize_t size = tuple_size(bag), i
+    cdef tuple own
+    if size > SMALL_BAG:
+        return <object>bag
+    own = PyTuple_New(size)
+    for i in range(size):
+        incref(tuple_item(bag, i))
+        set_item(<PyObject*>own, i, tuple_item(bag, i))
+    return own
+
+
+@cython.no_gc_clear     # every cycle goes through a table or what was published with the version
+cdef class ReaderCore:
+    """One version of an EventualMap, for one thread at a time."""
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __cinit__(self, AtomicRef published not None, /):
+        self.published = published
+        self.held = published.load()
+
+    def __len__(self):
+        cdef Py_ssize_t size
+        begin_reading(self)
+        size = (<SnapshotCore>version_content(self)).live
+        end_reading(self)
+        return size
+
+    def __contains__(self, key):
+        cdef PyObject* bag = NULL
+        begin_reading(self)
+        try:
+            return reader_find(self, <PyObject*>key, &bag) == PRESENT
+        finally:
+            end_reading(self)
+
+    def __getitem__(self, key):
+        """The values of `key` as a tuple, oldest first; KeyError without any. Takes no lock."""
+        cdef PyObject* bag = NULL
+        begin_reading(self)
+        try:
+            if reader_find(self, <PyObject*>key, &bag) == PRESENT:
+                return bag_of_ones_own(bag)
+        finally:
+            end_reading(self)
+        raise KeyError(key)
+
+    def get(self, key, default=None, /):
+        """The values of `key` as a tuple, oldest first, or `default`. Takes no lock. evmap's ReadHandle::get."""
+        cdef PyObject* bag = NULL
+        begin_reading(self)
+        try:
+            if reader_find(self, <PyObject*>key, &bag) == PRESENT:
+                return bag_of_ones_own(bag)
+        finally:
+            end_reading(self)
+        return default
+
+    def get_one(self, key, default=None, /):
+        """The oldest value of `key`, or `default`. Takes no lock, makes no tuple. evmap's ReadHandle::get_one."""
+        cdef PyObject* bag = NULL
+        begin_reading(self)
+        try:
+            if reader_find(self, <PyObject*>key, &bag) == PRESENT:
+                return <object>tuple_item(bag, 0)
+        finally:
+            end_reading(self)
+        return default
+
+    def renew(self):
+        """Moves on to the newest published version; returns whether it is another. Costs no more than a comparison
+        if it is not. Versions never go backward. mdb_txn_renew of LMDB."""
+        cdef Version newest
+        begin_reading(self)
+        try:
+            if sm_load_pointer(&self.published.value) == <PyObject*>self.held:
+                return False
+            newest = self.published.load()
+            if newest is None or newest.number <= self.held.number:
+                return False
+            # Kept until nobody further up this thread's stack is looking at it.
+            self.replaced = (self.held, self.replaced)
+            self.held = newest
+            return True
+        finally:
+            end_reading(self)
+
+    @property
+    def version(self):
+        """The number of the version this reader sees."""
+        begin_reading(self)
+        number = self.held.number
+        end_reading(self)
+        return number
+
+    @property
+    def meta(self):
+        """What was published with the version this reader sees."""
+        begin_reading(self)
+        meta = self.held.meta
+        end_reading(self)
+        return meta
+
+    def _content(self):
+        begin_reading(self)
+        content = self.held.content
+        end_reading(self)
+        return content
+
+    def _iterate(self, int what, bint backward=False, /):
+        return new_iterator(self._content(), checked(what), backward)
+
+    def __iter__(self):
+        return new_iterator(self._content(), KEYS, False)
+
+    def __reversed__(self):
+        return new_iterator(self._content(), KEYS, True)
