@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from math import isqrt
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
+from shardmap import _core
 from shardmap._core import AtomicRef, ReaderCore, Version
 from shardmap._map import ShardMap
 from shardmap._mapping import MappingSurface
@@ -23,7 +25,8 @@ _FEWEST_SHARDS = 8
 def _shards_for(keys: int) -> int:
     """A refresh touches every shard once, and copies each shard in which a key has changed. With s shards that is s +
     changed * keys / s, least at the square root of changed * keys; this is it for 16 changed keys."""
-    return max(_FEWEST_SHARDS, 1 << (4 * isqrt(keys) - 1).bit_length() if keys else 0)
+    least = 1 << (4 * isqrt(keys) - 1).bit_length() if keys else 0
+    return min(max(_FEWEST_SHARDS, least), _core._MOST_SHARDS)
 
 
 class EventualReader(MappingSurface[_KT, tuple[_VT, ...]], ReaderCore[_KT, _VT]):
@@ -182,6 +185,11 @@ class EventualMap(Generic[_KT, _VT]):
                 return there
             finally:
                 self._depth -= 1
+
+    def batch(self) -> AbstractContextManager[Any]:
+        """`with m.batch():` makes other threads that write or refresh wait for its end, so what is written in it is
+        published together. A refresh in the block publishes what it has so far."""
+        return self._writing
 
     def clear(self) -> None:
         """Removes all keys. evmap's purge."""

@@ -109,6 +109,8 @@ cdef class ReaderCore:
     def __cinit__(self, AtomicRef published not None, /):
         self.published = published
         self.held = published.load()
+        if self.held is None:
+            raise TypeError("nothing is published")
 
     def __len__(self):
         cdef Py_ssize_t size
