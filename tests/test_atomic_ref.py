@@ -182,9 +182,12 @@ def test_the_old_value_dies_at_once_and_may_use_the_reference() -> None:
         ref.store(Finalized(lambda: (died.append(ref.load()), ref.store("by the finalizer"))))
         write(number)
         assert died.pop() == number and ref.load() == "by the finalizer"
-    thing = Thing()
-    reference = weakref.ref(thing)
+
+
+def test_a_reference_that_one_thread_used_dies_at_once_with_its_value() -> None:
+    ref, thing = AtomicRef(Thing()), Thing()
     ref.store(thing)
+    reference = weakref.ref(thing)
     del thing
     assert reference() is not None
     del ref
@@ -198,7 +201,7 @@ def test_cycles_through_a_reference_are_collected(shared: bool) -> None:
     thing.ref = ref  # type: ignore[attr-defined]
     ref.store([thing, ref])
     if shared:
-        run_alike(2, lambda _: ref.load())
+        run_threads(ref.load, ref.load)
     references = weakref.ref(thing), weakref.ref(ref)
     del thing, ref
     for _ in range(2):
@@ -211,14 +214,14 @@ def test_a_finalizer_in_the_same_garbage_can_use_the_reference() -> None:
     ref: AtomicRef[Any] = AtomicRef(None)
 
     class Last:
-        def __init__(self) -> None:
+        def __init__(self, ref: AtomicRef[Any]) -> None:
             self.ref = ref
 
         def __del__(self) -> None:
             self.ref.load()
             seen.append(self.ref.swap("finalized"))
 
-    ref.store(Last())
+    ref.store(Last(ref))
     del ref
     gc.collect()
     assert len(seen) == 1

@@ -67,7 +67,7 @@ def test_a_chosen_number_of_shards_is_kept_in_pickles() -> None:
 
 
 def test_threads_thaw_and_write_one_snapshot(make_map: Make) -> None:
-    snapshot = make_map({n: 0 for n in range(200)}).snapshot()
+    snapshot = make_map(dict.fromkeys(range(200), 0)).snapshot()
 
     def work(number: int) -> list[Any]:
         m = snapshot.thaw()
