@@ -15,7 +15,7 @@ import pytest
 
 from harness.history import Operation, violation
 from harness.keys import Finalized
-from harness.process import fork_and_wait
+from harness.process import fork_and_wait, run_python
 from harness.threads import meanwhile, run_alike, run_threads, switching_often
 from shardmap import AtomicRef
 
@@ -141,6 +141,12 @@ def test_repr_copy_pickle_and_type_parameters() -> None:
     assert deep.load() == ref.load() and deep.load()["a"] is not ref.load()["a"]
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(ref, protocol)).load() == {"a": [1]}
+        inside: AtomicRef[Any] = AtomicRef(None)
+        inside.store([inside])
+        restored = pickle.loads(pickle.dumps(inside, protocol))
+        assert restored.load()[0] is restored is not inside
+    with pytest.raises((TypeError, ValueError)):
+        ref.__setstate__(None)  # type: ignore[arg-type]
     assert AtomicRef[int].__origin__ is AtomicRef
     assert ref == ref and ref != shallow and len({ref, shallow}) == 2
     with pytest.raises(AttributeError):
@@ -192,6 +198,23 @@ def test_a_reference_that_one_thread_used_dies_at_once_with_its_value() -> None:
     assert reference() is not None
     del ref
     assert reference() is None
+
+
+@pytest.mark.parametrize("collected", [False, True], ids=["by count", "by the collector"])
+def test_deeply_nested_references_die_without_running_out_of_stack(collected: bool) -> None:
+    run_python(
+        f"""
+        import gc
+        from shardmap import AtomicRef
+        ref = first = AtomicRef(None)
+        for _ in range(200_000):
+            ref = AtomicRef(ref)
+        if {collected}:
+            first.store(ref)
+        del ref, first
+        gc.collect()
+        """
+    )
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["one thread", "two threads"])

@@ -272,12 +272,19 @@ class EventualMap(Generic[_KT, _VT]):
         return f"<{type(self).__name__}: version {version.number}, {len(version.content)} keys>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What is published and what is not."""
+        """What is published and what is not. As a state: values may refer to this map."""
         with self._writing:
             version = self._published.load()
             layers = [(each.whole, [(key, list(bag)) for key, bag in each.bags.items()]) for each in self._layers]
             published = list(version.content.items()), version.meta, version.number
-            return _restore, (type(self), *published, layers, self._meta)
+            return _restore, (type(self),), (*published, layers, self._meta)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        published, published_meta, number, layers, self._meta = state
+        self._working = ShardMap.with_capacity(shards=_shards_for(len(published)))
+        self._working.update(published)
+        self._layers = tuple(_Layer(whole, dict(bags)) for whole, bags in layers)
+        self._published.store(Version(self._working.snapshot(), published_meta, number))
 
     def _after_fork(self) -> None:
         # A thread that is gone may have had the lock. At whatever point it was: see the note on _working.
@@ -296,19 +303,9 @@ def _place_of(value: _VT, bag: list[_VT]) -> tuple[int, _VT]:
     return -1, value
 
 
-def _restore(
-    cls: type[EventualMap[Any, Any]],
-    published: list[tuple[Any, tuple[Any, ...]]],
-    published_meta: Any,
-    number: int,
-    layers: list[tuple[bool, list[tuple[Any, list[Any]]]]],
-    meta: Any,
-) -> EventualMap[Any, Any]:
-    self = cls(meta=meta)
-    self._working = ShardMap.with_capacity(shards=_shards_for(len(published)))
-    self._working.update(published)
-    self._layers = tuple(_Layer(whole, dict(bags)) for whole, bags in layers)
-    self._published.store(Version(self._working.snapshot(), published_meta, number))
+def _restore(cls: type[EventualMap[Any, Any]]) -> EventualMap[Any, Any]:
+    self = cls.__new__(cls)
+    EventualMap.__init__(self)
     return self
 
 

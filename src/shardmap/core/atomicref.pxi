@@ -65,6 +65,7 @@ cdef inline PyObject* ref_compare_and_swap(AtomicRef self, PyObject* current, Py
 
 
 @cython.final
+@cython.trashcan(True)      # references may be nested deeply
 cdef class AtomicRef:
     """A reference to one object that threads load and replace: a configuration, a whole version of anything.
 
@@ -146,7 +147,12 @@ cdef class AtomicRef:
             Py_ReprLeave(self)
 
     def __reduce__(self):
-        return AtomicRef, (self.load(),)
+        # The value as a state: it may refer to this reference.
+        return AtomicRef, (None,), (self.load(),)
+
+    def __setstate__(self, tuple state not None):
+        value, = state
+        self.store(value)
 
     def __copy__(self):
         """A reference of its own to the same object."""
