@@ -10,6 +10,7 @@ that were really used: where fewer than the threads, something else ran, and not
 from __future__ import annotations
 
 import argparse
+import bisect
 import os
 import random
 import statistics
@@ -20,304 +21,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import approaches
+from approaches import APPROACHES, KEYS, Approach, Batch, own_keys
 from run import environment
-from shardmap import AtomicRef, EventualMap, ShardMap, ShardWorkers
+from shardmap import EventualMap, ShardMap
 
-KEYS = 1_000
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "which-one.md"
 BEGIN, END = "<!-- measured: python bench/ladder.py --write -->", "<!-- end of what was measured -->"
-
-Batch = Callable[[], int]
-"""One turn of a thread's loop; returns the operations it did."""
-
-# What the threads share, as globals of a module are what programs share.
-lock: Any
-shared: Any
-
-
-class Account:
-    """A value with a lock of its own."""
-
-    __slots__ = ("balance", "lock")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.balance = 0
-
-
-def own_keys(number: int) -> list[str]:
-    """Every thread has key objects of its own, in an order of its own."""
-    keys = [str(f"key {n}".encode(), "ascii") for n in range(KEYS)]
-    random.Random(number).shuffle(keys)
-    return keys
-
-
-def pairs() -> list[tuple[str, Any]]:
-    return [(f"key {n}", None) for n in range(KEYS)]  # None: the structures are measured, not a value's count
-
-
-# --- The approaches: each sets `shared` up, and gives a thread its loop for reading and for writing ---
-
-
-def set_dict() -> None:
-    global shared, lock
-    shared, lock = dict(pairs()), threading.Lock()
-
-
-def read_locked_dict(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            with lock:
-                shared[key]
-        return KEYS
-
-    return batch
-
-
-def write_locked_dict(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            with lock:
-                shared[key] = True
-        return KEYS
-
-    return batch
-
-
-def set_map() -> None:
-    global shared
-    shared = ShardMap(pairs())
-
-
-def read_items(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            shared[key]
-        return KEYS
-
-    return batch
-
-
-def write_items(number: int) -> Batch:
-    keys = own_keys(number)
-    values = [None, True]
-
-    def batch() -> int:
-        values.reverse()
-        value = values[0]
-        for key in keys:
-            shared[key] = value
-        return KEYS
-
-    return batch
-
-
-def write_under_key_lock(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            with shared.lock(key) as entry:
-                entry.value = number
-        return KEYS
-
-    return batch
-
-
-def set_handles() -> None:
-    global shared
-    shared = ShardMap((key, Account()) for key, _ in pairs())
-
-
-def read_handles(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            account = shared[key]
-            with account.lock:
-                account.balance  # noqa: B018
-        return KEYS
-
-    return batch
-
-
-def write_handles(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            account = shared[key]
-            with account.lock:
-                account.balance += 1
-        return KEYS
-
-    return batch
-
-
-def set_ref() -> None:
-    global shared
-    shared = AtomicRef(dict(pairs()))
-
-
-def read_ref(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            shared.load()[key]
-        return KEYS
-
-    return batch
-
-
-def read_version(number: int) -> Batch:
-    """Loads once for many reads, as one should."""
-    keys = own_keys(number)
-
-    def batch() -> int:
-        version = shared.load()
-        for key in keys:
-            version[key]
-        return KEYS
-
-    return batch
-
-
-def write_ref(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys[:10]:
-            shared.rcu(lambda old, key=key: {**old, key: True})
-        return 10
-
-    return batch
-
-
-def set_snapshot() -> None:
-    global shared
-    shared = ShardMap(pairs()).snapshot()
-
-
-def set_workers() -> None:
-    global shared
-    shared = ShardWorkers(2)
-    for _ in shared.map(dict.__setitem__, [key for key, _ in pairs()], [None] * KEYS):
-        pass
-
-
-def ask_workers(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys[:100]:
-            shared.submit(key, dict.get).result()
-        return 100
-
-    return batch
-
-
-def tell_workers(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            shared.submit(key, dict.__setitem__, True)
-        return KEYS
-
-    return batch
-
-
-def end_workers() -> None:
-    shared.shutdown()
-
-
-def set_parts() -> None:
-    global shared
-    shared = ShardMap(pairs())
-
-
-def read_parts(number: int) -> Batch:
-    part = shared.partitions(2)[number % 2]
-
-    def batch() -> int:
-        for _ in part:
-            pass
-        return len(part)
-
-    return batch
-
-
-def set_eventual() -> None:
-    global shared
-    shared = EventualMap(pairs())
-
-
-def read_eventual(number: int) -> Batch:
-    keys, reader = own_keys(number), shared.reader()
-
-    def batch() -> int:
-        reader.renew()
-        for key in keys:
-            reader[key]
-        return KEYS
-
-    return batch
-
-
-def read_one_eventual(number: int) -> Batch:
-    keys, reader = own_keys(number), shared.reader()
-
-    def batch() -> int:
-        reader.renew()
-        for key in keys:
-            reader.get_one(key)
-        return KEYS
-
-    return batch
-
-
-def write_eventual(number: int) -> Batch:
-    keys = own_keys(number)
-
-    def batch() -> int:
-        for key in keys:
-            shared.update(key, None)
-        shared.refresh()
-        return KEYS
-
-    return batch
-
-
-class Approach(NamedTuple):
-    name: str
-    set_up: Callable[[], None]
-    read: Callable[[int], Batch]
-    write: Callable[[int], Batch] | None
-    tear_down: Callable[[], None] = lambda: None
-
-
-APPROACHES = [
-    Approach("`dict` and one `Lock`", set_dict, read_locked_dict, write_locked_dict),
-    Approach("`ShardMap`", set_map, read_items, write_items),
-    Approach("`m.lock(key)`", set_map, read_items, write_under_key_lock),
-    Approach("handles with a lock of their own", set_handles, read_handles, write_handles),
-    Approach("`AtomicRef` of a `dict`, a `load()` each", set_ref, read_ref, write_ref),
-    Approach("`AtomicRef` of a `dict`, one `load()` for many", set_ref, read_version, None),
-    Approach("`Snapshot`", set_snapshot, read_items, None),
-    Approach("`ShardWorkers`", set_workers, ask_workers, tell_workers, end_workers),
-    Approach("`partitions(2)`, iterated", set_parts, read_parts, None),
-    Approach("`EventualMap`, `reader[key]`", set_eventual, read_eventual, write_eventual),
-    Approach("`EventualMap`, `get_one(key)`", set_eventual, read_one_eventual, None),
-]
-
 
 # --- Measuring ---
 
@@ -360,7 +70,58 @@ def measure(threads: int, prepare: Callable[[int], Batch], seconds: float) -> Me
     return Measured(sum(counts) / took, sum(used) / took)
 
 
-def while_refreshing(work: Callable[[], Measured], per_second: int, changed: int) -> tuple[Measured, float]:
+def undisturbed(threads: int, prepare: Callable[[int], Batch], seconds: float) -> list[float]:
+    """Nanoseconds of an operation, of those turns only in which every thread ran all the time (wall clock and the
+    thread's own agree): what the machine does besides is left out. For operations that never wait."""
+    logs: list[list[Turn]] = [[] for _ in range(threads)]
+    ready, over = threading.Barrier(threads), threading.Event()
+
+    def run(number: int) -> None:
+        batch, log = prepare(number), logs[number]
+        batch()
+        ready.wait()
+        while not over.is_set():
+            used, begin = time.thread_time_ns(), time.perf_counter_ns()
+            done = batch() + batch() + batch()
+            end = time.perf_counter_ns()
+            log.append(Turn(begin, end, time.thread_time_ns() - used, done))
+
+    crew = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
+    for thread in crew:
+        thread.start()
+    time.sleep(seconds)
+    over.set()
+    for thread in crew:
+        thread.join()
+    clean = [[turn for turn in log if turn.used >= 0.97 * (turn.end - turn.begin)] for log in logs]
+    return [
+        (turn.end - turn.begin) / turn.done
+        for number, turns in enumerate(clean)
+        for turn in turns
+        if all(covered(turn, other) for n, other in enumerate(clean) if n != number)
+    ]
+
+
+class Turn(NamedTuple):
+    begin: int
+    end: int
+    used: int
+    done: int
+
+
+def covered(turn: Turn, others: list[Turn]) -> bool:
+    """Whether another thread's turns, one right after the other, go on for as long as this one."""
+    at = bisect.bisect_right(others, turn.begin, key=lambda other: other.begin) - 1
+    if at < 0 or others[at].end < turn.begin:
+        return False
+    while others[at].end < turn.end:
+        at += 1
+        if at == len(others) or others[at].begin - others[at - 1].end > 5_000:
+            return False
+    return True
+
+
+def while_refreshing(work: Callable[[], list[float]], per_second: int, changed: int) -> tuple[list[float], float]:
     """`work` beside a writer that refreshes so often, each time with so many changed keys; and its true rate."""
     over, refreshed = threading.Event(), 0
 
@@ -370,8 +131,8 @@ def while_refreshing(work: Callable[[], Measured], per_second: int, changed: int
         due = time.perf_counter()
         while not over.is_set():
             for n in range(changed):
-                shared.update(keys[(refreshed * changed + n) % KEYS], None)
-            shared.refresh()
+                approaches.shared.update(keys[(refreshed * changed + n) % KEYS], None)
+            approaches.shared.refresh()
             refreshed += 1
             due = max(due + 1 / per_second, time.perf_counter())
             time.sleep(max(0.0, due - time.perf_counter()))
@@ -434,7 +195,6 @@ def table_of_approaches(chosen: list[Approach], seconds: float, rounds: int) -> 
 
 
 def promises(seconds: float, rounds: int) -> list[str]:
-    global shared
     lines = ["| what | measured |", "|---|---|"]
 
     def note(what: str, measured: str) -> None:
@@ -458,17 +218,32 @@ def promises(seconds: float, rounds: int) -> list[str]:
     )
     del kept, large, million
 
-    for changed in (1, 10, 100):
-        set_eventual()
-        alone, slowed, rates = list[float](), list[float](), list[float]()
+    for name in ("`Snapshot`", "`EventualMap`, `reader[key]`", "`EventualMap`, `get_one(key)`"):
+        (each,) = (each for each in APPROACHES if each.name == name)
+        each.set_up()
+        ratios = []
         for _ in range(rounds):
-            alone.append(measure(1, read_eventual, seconds).rate)
-            beside, rate = while_refreshing(lambda: measure(1, read_eventual, seconds), 100, changed)
-            slowed.append(beside.rate / alone[-1])
-            rates.append(rate)
+            one, two = undisturbed(1, each.read, seconds), undisturbed(2, each.read, 2 * seconds)
+            if one and two:
+                ratios.append(2 * statistics.median(one) / statistics.median(two))
+        what = f"reads of 2 threads to those of 1, {name}, turns in which both ran all the time"
+        note(what, spread(ratios) if ratios else "never the case")
+
+    for changed in (1, 10, 100):
+        approaches.set_eventual()
+        slowed, rates = list[float](), list[float]()
+        for _ in range(rounds):
+            alone = undisturbed(1, approaches.read_eventual, seconds)
+            beside, rate = while_refreshing(
+                lambda: undisturbed(1, approaches.read_eventual, seconds), 100, changed
+            )
+            if alone and beside:
+                slowed.append(statistics.fmean(alone) / statistics.fmean(beside))
+                rates.append(rate)
+        often = statistics.median(rates) if rates else 0.0
         note(
             f"a reader beside a writer that refreshes 100 times a second, {changed} of {KEYS:,} keys changed each time",
-            f"{spread(slowed)} of its rate alone, at {statistics.median(rates):.0f} refreshes a second",
+            f"{spread(slowed)} of its rate alone, at {often:.0f} refreshes a second" if slowed else "never the case",
         )
 
     for keys in (1_000, 1_000_000):
