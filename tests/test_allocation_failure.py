@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
+import itertools
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -84,14 +86,22 @@ def filled(shards: int) -> ShardMap:
 
 
 def fill_up(m: ShardMap) -> None:
-    """Fills the shard that "new" goes to: its next insertion has to make room."""
-    probe = ShardMap.with_capacity(shards=len(m.stats().shards))
+    """Fills the shard that "new" goes to, in a map that is as filled() made it: its next insertion has to make room."""
+    m.update((n, OLD) for n in range(numbers_that_fill_up(len(m.stats().shards))))
+
+
+@functools.cache
+def numbers_that_fill_up(shards: int) -> int:
+    probe = ShardMap.with_capacity(shards=shards)
     probe["new"] = OLD
     [number] = [n for n, shard in enumerate(probe.stats().shards) if shard.size]
-    n = 0
-    while m.stats().shards[number].size < m.stats().shards[number].capacity or not m.stats().shards[number].size:
+    m = filled(shards)
+    for n in itertools.count():
+        shard = m.stats().shards[number]
+        if 0 < shard.size == shard.capacity:
+            return n
         m[n] = OLD
-        n += 1
+    raise AssertionError
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_sys_exit_from_the_main_thread_while_others_wait_for_one_shard() -> None
     exits_without_a_word(
         """
 m = ShardMap.with_capacity(shards=1)
-daemons(*[lambda n=n: m.__setitem__(n, m.snapshot()) for n in range(16)])
+daemons(*[lambda n=n: m.__setitem__(n, len(m.snapshot())) for n in range(16)])
 sys.exit(0)
 """
     )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.keys import HashKey
-from harness.process import fork_and_wait
+from harness.process import fork_and_wait, start_child, wait_for_child
 from harness.stops import collect_and_pause
 from harness.threads import LONG, meanwhile, run_alike, run_threads
 from shardmap import ShardMap
@@ -28,7 +28,7 @@ pytestmark = [
 
 MakeMap = Callable[..., ShardMap]
 LASTING = {("lasting", i): i for i in range(100)}
-ROUNDS = 30 if os.environ.get("SHARDMAP_STRESS_SECONDS") else 2
+ROUNDS = 10 if os.environ.get("SHARDMAP_STRESS_SECONDS") else 2
 
 
 def assert_usable(m: ShardMap) -> None:
@@ -91,6 +91,13 @@ def hostile(m: ShardMap) -> Callable[[], None]:
     return work
 
 
+def fork_during(works: list[Callable[[], Any]], child: Callable[[], None], timeout: float = LONG) -> None:
+    """Forks while threads do the works, and has them stop then: all they could do to the child is to take its time."""
+    with meanwhile(*works, timeout=timeout):
+        forked = start_child(child)
+    wait_for_child(forked, timeout)
+
+
 KINDS: dict[str, Callable[[ShardMap], list[Callable[[], Any]]]] = {
     "single keys": lambda m: [churn(m, 1), churn(m, 2), churn(m, 3)],
     "one hot key": lambda m: [lambda: [m.add("hot") for _ in range(200)] for _ in range(6)],
@@ -111,9 +118,8 @@ def test_a_child_forked_in_the_middle_has_a_whole_map(
     make_map: MakeMap, kind: Callable[[ShardMap], list[Callable[[], Any]]]
 ) -> None:
     m = make_map(LASTING)
-    with meanwhile(*kind(m)):
-        for _ in range(ROUNDS):
-            fork_and_wait(use_in_child(m))
+    for _ in range(ROUNDS):
+        fork_during(kind(m), use_in_child(m))
     # And the parent goes on.
     assert_usable(m)
 
@@ -140,17 +146,15 @@ def test_clear_and_popitem_at_the_time_of_fork(shards: int) -> None:
             m.update(LASTING)
             assert_usable(m)
 
-    with meanwhile(*map(work, maps)):
-        for _ in range(ROUNDS):
-            fork_and_wait(child)
+    for _ in range(ROUNDS):
+        fork_during([work(m) for m in maps], child)
 
 
 def test_a_child_of_many_threads_waiting_for_one_shard() -> None:
     m = ShardMap.with_capacity(shards=1)
     m.update(LASTING)
-    with meanwhile(*[churn(m, number) for number in range(12)], m.snapshot, m.snapshot):
-        for _ in range(ROUNDS):
-            fork_and_wait(use_in_child(m))
+    for _ in range(ROUNDS):
+        fork_during([*[churn(m, number) for number in range(12)], m.snapshot, m.snapshot], use_in_child(m))
     assert_usable(m)
 
 
@@ -179,22 +183,20 @@ def test_children_of_children(make_map: MakeMap) -> None:
         def child() -> None:
             m._check()
             if depth:
-                with meanwhile(churn(m, 3), churn(m, 4), timeout=LONG * depth / 3):
-                    fork_and_wait(in_child_of(depth - 1), timeout=LONG * depth / 3)
+                fork_during([churn(m, 3), churn(m, 4)], in_child_of(depth - 1), timeout=LONG * depth / 3)
             assert_usable(m)
 
         return child
 
-    with meanwhile(churn(m, 1), churn(m, 2)):
-        for _ in range(3):
-            fork_and_wait(in_child_of(2))
+    for _ in range(ROUNDS):
+        fork_during([churn(m, 1), churn(m, 2)], in_child_of(2))
 
 
 def test_several_threads_fork_at_once(make_map: MakeMap) -> None:
     m = make_map(LASTING)
 
     def fork_often(_: int) -> None:
-        for _ in range(4):
+        for _ in range(1 + ROUNDS):
             fork_and_wait(use_in_child(m))
 
     with meanwhile(churn(m, 1)):
@@ -219,9 +221,8 @@ def test_maps_being_born_and_dying_at_the_time_of_fork(shards: int) -> None:
         gc.collect()
         assert_usable(kept)
 
-    with meanwhile(make, make, collect_and_pause):
-        for _ in range(ROUNDS):
-            fork_and_wait(child)
+    for _ in range(ROUNDS):
+        fork_during([make, make, collect_and_pause], child)
 
 
 def test_fork_inside_a_comparison_while_others_use_the_shard(make_map: MakeMap) -> None:
@@ -236,10 +237,10 @@ def test_fork_inside_a_comparison_while_others_use_the_shard(make_map: MakeMap) 
     stored = HashKey("k", hashed=123_456)
     m[stored] = 1
     with meanwhile(churn(m, 1), hostile(m)):
-        for i in range(3):
+        for i in range(ROUNDS):
             stored.on_eq = fork_once
             assert m.add(HashKey("k", hashed=123_456)) == 2 + i
-    assert len(forked) == 3
+    assert len(forked) == ROUNDS
 
 
 def test_the_child_of_a_comparison_finishes_it(make_map: MakeMap) -> None:
@@ -270,7 +271,7 @@ def test_the_child_of_a_comparison_finishes_it(make_map: MakeMap) -> None:
 def test_fork_from_a_thread_that_is_not_the_main_one(make_map: MakeMap) -> None:
     m = make_map(LASTING)
     with meanwhile(churn(m, 1)):
-        for _ in range(3):
+        for _ in range(ROUNDS):
             run_threads(lambda: fork_and_wait(use_in_child(m)))
 
 

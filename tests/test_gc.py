@@ -7,7 +7,7 @@ import itertools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,13 +23,10 @@ MakeMap = Callable[..., ShardMap]
 
 
 @pytest.fixture(autouse=True)
-def few_objects_to_collect() -> Iterator[None]:
-    # What was there before is not looked at again, so that collections are many and short.
+def few_objects_again() -> None:
+    """For one of these tests unfreezes, and collections are to be many and short."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
-    gc.collect()
 
 
 class Node:

@@ -53,14 +53,15 @@ def outcome(work: Callable[[], Any]) -> Any:
         return type(error), error.args
 
 
-def assert_still_usable(m: ShardMap) -> None:
+def assert_still_usable(*maps: ShardMap) -> None:
     """Every shard's lock is free: another thread gets them all."""
 
     def use() -> None:
-        m._check()
-        m["probe"] = 1
-        assert m.pop("probe") == 1
-        m.snapshot()
+        for m in maps:
+            m._check()
+            m["probe"] = 1
+            assert m.pop("probe") == 1
+            m.snapshot()
 
     run_threads(use)
 

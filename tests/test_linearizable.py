@@ -59,26 +59,26 @@ def assert_each_key_linearizable(history: list[Operation], keys: Any) -> None:
 @pytest.mark.parametrize("numbers", [("add",), ()], ids=["numbers", "objects"])
 def test_compound_operations_are_linearizable(make_map: MakeMap, keys: Any, numbers: tuple[str, ...]) -> None:
     names = (*READS, *WRITES[:4], *numbers, *COMPOUND, "lock", "compute")
-    history = at_once(make_map(), names, keys, threads=4, count=2500)
+    history = at_once(make_map(), names, keys, threads=4, count=1000)
     assert_each_key_linearizable(history, keys)
 
 
 def test_compound_operations_beside_those_on_the_whole_map_are_linearizable(make_map: MakeMap) -> None:
     keys = (1, "two", "three")
     names = (*READS, *WRITES, *COMPOUND, *COMPOUND, "popitem", "clear", "snapshot", "iterate", "copy")
-    history = at_once(make_map(), names, keys, threads=3, count=1500)
+    history = at_once(make_map(), names, keys, threads=3, count=1000)
     assert_each_key_linearizable(history, keys)
 
 
 @pytest.mark.parametrize("keys", [(1,), (1, "two", b"three"), tuple(range(20))], ids=["1", "3", "20"])
 def test_operations_on_one_key_are_linearizable(make_map: MakeMap, keys: Any) -> None:
-    history = at_once(make_map(), READS + WRITES, keys, threads=4, count=8000)
+    history = at_once(make_map(), READS + WRITES, keys, threads=4, count=2500)
     assert_each_key_linearizable(history, keys)
 
 
 def test_keys_compared_by_python_are_linearizable(make_map: MakeMap) -> None:
     keys = [HashKey(name, hashed=7) for name in "abc"]
-    history = at_once(make_map(), READS + WRITES, keys, threads=3, count=4000)
+    history = at_once(make_map(), READS + WRITES, keys, threads=3, count=2000)
     assert_each_key_linearizable(history, keys)
 
 
@@ -101,7 +101,7 @@ def test_writers_that_copy_for_snapshots_are_linearizable(make_map: MakeMap) -> 
     m = make_map({f"ballast {i}": i for i in range(200)})
     keys = (1, 2, 3)
     with meanwhile(m.snapshot):
-        history = at_once(m, READS + WRITES, keys, threads=3, count=2500)
+        history = at_once(m, READS + WRITES, keys, threads=3, count=1500)
     assert_each_key_linearizable(history, keys)
 
 
@@ -116,14 +116,14 @@ def test_operations_while_the_table_grows_and_shrinks_are_linearizable(make_map:
 
     keys = (1, 2, 3)
     with meanwhile(grow_and_shrink):
-        history = at_once(m, READS + WRITES, keys, threads=3, count=4000)
+        history = at_once(m, READS + WRITES, keys, threads=3, count=2000)
     assert_each_key_linearizable(history, keys)
 
 
 def test_whole_map_operations_are_linearizable_as_each_key_sees_them(make_map: MakeMap) -> None:
     keys = (1, 2, "three", 4, 5, "six")
     names = (*READS, *WRITES, *WRITES, "popitem", "clear", "snapshot", "iterate", "copy")
-    history = at_once(make_map(), names, keys, threads=4, count=4000)
+    history = at_once(make_map(), names, keys, threads=4, count=2000)
     assert_each_key_linearizable(history, keys)
 
 
@@ -133,12 +133,12 @@ NAMES = ("set", "set", "setdefault", "add", "del", "get", "len", "len", "snapsho
 @pytest.mark.parametrize("names", [NAMES, ("set", "del", "len", "len"), ("set", "del", "len", "iterate")])
 def test_whole_map_operations_are_linearizable_with_the_rest(make_map: MakeMap, names: tuple[str, ...]) -> None:
     overlapped = 0
-    for seed in range(40):
+    for seed in range(20):
         history = recorded(make_map(), names, (1, 2, "three", "four"), threads=3, count=60, seed=seed)
         overlapped += overlapping(history)
         wrong = violation(history, whole_map, ())
         assert wrong is None, f"seed {seed}: {wrong}"
-    if overlapped < 40:
+    if overlapped < 20:
         pytest.skip(ONE_BY_ONE)
 
 

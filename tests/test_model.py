@@ -1,20 +1,18 @@
 """Lock-step with dict: random sequences of every operation give the same results, errors, order and objects.
 
-Ordinary runs are derandomized. SHARDMAP_EXAMPLES=2000 asks for that many random sequences instead.
+Ordinary runs are short and derandomized; `make stress` runs random ones.
 """
 
 from __future__ import annotations
 
 import copy
 import operator
-import os
 import pickle
 import random
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -22,10 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from harness.keys import HashKey
 from shardmap import ShardMap, Snapshot
 
-EXAMPLES = int(os.environ.get("SHARDMAP_EXAMPLES", "0"))
 MODEL_SETTINGS = settings(
-    max_examples=EXAMPLES or 150,
-    derandomize=not EXAMPLES,
+    max_examples=50,
+    derandomize=True,
     stateful_step_count=50,
     deadline=None,
     database=None,
@@ -289,13 +286,12 @@ def assert_same_objects(m: ShardMap | Snapshot, d: dict[Any, Any]) -> None:
         assert value is wanted_value
 
 
-def test_random_operations_do_what_they_do_to_a_dict(shards: int) -> None:
+def run_in_lock_step(shards: int, settings: settings) -> None:
     machine = type("Machine", (LockStep,), {"shards": shards})
-    run_state_machine_as_test(machine, settings=MODEL_SETTINGS)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=settings)  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_maps_that_grow_and_shrink_by_thousands_stay_like_a_dict(shards: int, seed: int) -> None:
+def grow_and_shrink(shards: int, seed: int) -> None:
     # Past the sizes at which a table is given room by eighths and gives memory back.
     pick = random.Random(seed)
     m, d = ShardMap.with_capacity(shards=shards), dict[Any, Any]()
@@ -322,3 +318,11 @@ def test_maps_that_grow_and_shrink_by_thousands_stay_like_a_dict(shards: int, se
         assert_same_objects(m, d)
     for snapshot, kept in snapshots:
         assert_same_objects(snapshot, kept)
+
+
+def test_random_operations_do_what_they_do_to_a_dict(shards: int) -> None:
+    run_in_lock_step(shards, MODEL_SETTINGS)
+
+
+def test_maps_that_grow_and_shrink_by_thousands_stay_like_a_dict(shards: int) -> None:
+    grow_and_shrink(shards, seed=shards)

@@ -48,39 +48,57 @@ if hasattr(faulthandler, "register"):
 
 
 def fork_and_wait(child: Callable[[], Any], timeout: float = LONG) -> None:
-    """Forks; the child calls `child` and exits. Fails if that raises, crashes, or takes longer than `timeout`: then
-    the child prints where it stands and is killed.
+    """Forks; the child calls `child` and exits. Fails if that raises, crashes, or takes longer than `timeout`."""
+    wait_for_child(start_child(child), timeout)
+
+
+class Child:
+    """A forked process."""
+
+    def __init__(self) -> None:
+        self.began = mmap.mmap(-1, 1)  # shared with it: set once os.fork() has returned there
+        self.pid = 0
+
+
+def start_child(child: Callable[[], Any]) -> Child:
+    """Forks, and returns the child, which calls `child` and exits.
 
     On free-threaded CPython the lock of an object that other threads contend for may be taken for ever in the child,
     also of a dict or list: a lock is handed to a waiting thread, which is not in the child (docs/architecture.md). So
     `child` must keep away from such objects, and nobody may contend for random's own generator: random reseeds it in
     every child, inside os.fork()."""
-    forked = mmap.mmap(-1, 1)  # shared with the child
-    pid = os.fork()
-    if pid == 0:
+    forked = Child()
+    forked.pid = os.fork()
+    if forked.pid == 0:
         status = 1
         try:
-            forked[0] = True
+            forked.began[0] = True
             child()
             status = 0
         except BaseException:
             os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(status)
+    return forked
+
+
+def wait_for_child(forked: Child, timeout: float = LONG) -> None:
+    """Fails if it raised or crashed, or if it still runs after `timeout`: then it prints where it stands and is
+    killed."""
     deadline = time.monotonic() + timeout
     while True:
         # First the clock, then the child: between two lines of ours other threads may starve us for long.
         late = time.monotonic() > deadline
-        done, status = os.waitpid(pid, os.WNOHANG)
+        done, status = os.waitpid(forked.pid, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
             assert code == 0, f"the child exited with {code}; its error is in the captured stderr"
             return
         if late:
-            os.kill(pid, signal.SIGUSR1)
+            os.kill(forked.pid, signal.SIGUSR1)
             time.sleep(1)
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            where = "" if forked[0] else ", inside os.fork()"
+            os.kill(forked.pid, signal.SIGKILL)
+            os.waitpid(forked.pid, 0)
+            where = "" if forked.began[0] else ", inside os.fork()"
             raise TimeoutError(f"the child was still running after {timeout} s{where}")
         time.sleep(0.001)
