@@ -274,6 +274,7 @@ def test_updates_from_four_producers_are_exact() -> None:
         ({"n": 1, "queue_size": None}, TypeError),
         ({"n": 1, "timeout": -1}, ValueError),
         ({"n": 1, "timeout": float("nan")}, ValueError),
+        ({"n": 1, "timeout": float("inf")}, ValueError),
         ({"n": 1, "timeout": "soon"}, TypeError),
     ],
 )
@@ -382,6 +383,26 @@ def test_messages_between_many_workers_with_small_queues() -> None:
     # The dicts are gone; count again with results.
     assert sum(accepted.values()) > 0
     assert workers._waits == {}
+
+
+def test_a_worker_that_has_got_its_room_is_not_taken_for_one_that_waits() -> None:
+    """Two workers send to a third through a queue of one: they wait, in no circle, so there is no error."""
+    with switching_often(), ShardWorkers(3, queue_size=1) as workers:
+        first, second, third = (keys_of(workers, number)[0] for number in range(3))
+        errors: list[BaseException] = []
+
+        def send(own: dict[Any, int], key: int, target: int, times: int) -> None:
+            try:
+                for _ in range(times):
+                    workers.submit(target, add)
+            except RuntimeError as error:
+                errors.append(error)
+
+        futures = [workers.submit(first, send, third, 100), workers.submit(second, send, third, 100)]
+        for future in futures:
+            future.result(LONG)
+        assert errors == [] and workers._waits == {}
+        assert workers.submit(third, add).result(LONG) == 201
 
 
 # --- The end ---

@@ -132,8 +132,8 @@ class ShardWorkers(Generic[_KT, _VT]):
             raise ValueError("there must be at least one worker")
         if index(queue_size) < 1:
             raise ValueError("queue_size must be at least 1")
-        if timeout is not None and not timeout >= 0:
-            raise ValueError("timeout must not be negative")
+        if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+            raise ValueError("timeout must be from 0 to threading.TIMEOUT_MAX seconds, or None")
         self._timeout = timeout
         self._inboxes = [_Inbox(queue_size) for _ in range(number)]
         self._workers: dict[int, int] = {}  # thread's ident to its number
@@ -181,7 +181,7 @@ class ShardWorkers(Generic[_KT, _VT]):
         If the owner's queue is full: waits (see the class), queue.Full. A worker that would wait for ever, because the
         queue is its own or that of a worker that waits for it, gets a RuntimeError instead, as does everybody after
         shutdown(). A worker that waits for the *result* of a task of its own thread waits for ever, as with any
-        Executor. Executor.submit.
+        Executor; nor should `__del__` submit. Executor.submit.
         """
         task = _Task(fn, (key, *args), kwargs)
         self._put(_core._owner(key, len(self._inboxes)), task)
@@ -276,19 +276,18 @@ class ShardWorkers(Generic[_KT, _VT]):
         in this one's: workers that wait take nothing from their queues."""
         room = self._inboxes[number].room
         pause = 0.0
-        try:
-            while True:
-                # Room is taken and waits are noted under one lock, so a wait that is noted is still one.
-                with self._waiting:
-                    if room.acquire(blocking=False):
-                        return
-                    self._waits[me] = number
-                    if self._is_circle(me):
-                        raise RuntimeError("deadlock: workers with full queues wait for room in each other's")
-                time.sleep(pause)
-                pause = min(2 * pause + 0.0001, _LONGEST_POLL)
-        finally:
-            self._waits.pop(me, None)
+        while True:
+            # Room is taken, and the note of it, under one lock: so a wait that is noted is still one.
+            with self._waiting:
+                self._waits.pop(me, None)
+                if room.acquire(blocking=False):
+                    return
+                self._waits[me] = number
+                if self._is_circle(me):
+                    del self._waits[me]
+                    raise RuntimeError("deadlock: workers with full queues wait for room in each other's")
+            time.sleep(pause)
+            pause = min(2 * pause + 0.0001, _LONGEST_POLL)
 
     def _is_circle(self, me: int) -> bool:
         at: int | None = me
