@@ -29,8 +29,10 @@ keys = st.lists(st.sampled_from(PLAIN_KEYS) | st.sampled_from(PLAIN_KEYS + ODD_K
 operations = st.lists(
     st.tuples(
         st.sampled_from(
-            ["get_many", "contains_many", "set_many", "add_many", "count", "delete_many", "pop_many"]
-            + ["update from a dict", "update from pairs", "update from a list of lists", "update from a map", "snapshot"]
+            [
+                *("get_many", "contains_many", "set_many", "add_many", "count", "delete_many", "pop_many", "snapshot"),
+                *("update from a dict", "update from pairs", "update from a list of lists", "update from a map"),
+            ]
         ),
         keys,
         st.sampled_from(list(SOURCES)),
@@ -55,8 +57,7 @@ def in_dict(d: dict[Any, Any], name: str, keys: list[Any], values: list[Any]) ->
     elif name in ("update from a dict", "update from a map"):
         d.update(dict(zip(keys, values, strict=True)))
     elif name != "snapshot":
-        for key, value in zip(keys, values, strict=True):
-            d[key] = value
+        d.update(zip(keys, values, strict=True))
     return None
 
 
@@ -127,7 +128,8 @@ def test_any_number_of_keys(make_map: MakeMap, source: str, size: int) -> None:
 
 def test_large_updates_from_everything(make_map: MakeMap) -> None:
     d: dict[Any, int] = {(f"key {n}" if n % 2 else n): n for n in range(5000)}
-    for source in (d, d.items(), list(d.items()), tuple(d.items()), ShardMap(d), ShardMap(d).snapshot(), zip(d, d.values())):
+    made = ShardMap(d)
+    for source in (d, d.items(), list(d.items()), tuple(d.items()), iter(d.items()), made, made.snapshot()):
         m = make_map({"first": 0, "key 7": 1})
         m.update(source, last=2)
         assert list(m.items()) == list(({"first": 0, "key 7": 1} | d | {"last": 2}).items())

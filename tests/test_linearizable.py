@@ -11,6 +11,7 @@ import pytest
 
 from harness.history import (
     ABSENT,
+    BULK,
     COMPOUND,
     ONE_BY_ONE,
     READS,
@@ -73,6 +74,13 @@ def test_compound_operations_beside_those_on_the_whole_map_are_linearizable(make
 @pytest.mark.parametrize("keys", [(1,), (1, "two", b"three"), tuple(range(20))], ids=["1", "3", "20"])
 def test_operations_on_one_key_are_linearizable(make_map: MakeMap, keys: Any) -> None:
     history = at_once(make_map(), READS + WRITES, keys, threads=4, count=2500)
+    assert_each_key_linearizable(history, keys)
+
+
+@pytest.mark.parametrize("keys", [(1,), (1, "two", b"three", HashKey("four")), tuple(range(20))], ids=["1", "4", "20"])
+def test_operations_on_many_keys_are_linearizable_for_each(make_map: MakeMap, keys: Any) -> None:
+    names = (*READS, *WRITES, "clear", "snapshot", *BULK, *BULK)
+    history = at_once(make_map(), names, keys, threads=4, count=500 if len(keys) > 4 else 1500)
     assert_each_key_linearizable(history, keys)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
+from concurrent.futures import Executor
 from typing import Any, Self
 
 from shardmap import _core
-from shardmap._core import KeyEntry, MapCore, Partition
+from shardmap._core import MISSING, KeyEntry, MapCore, Partition
 from shardmap._cpus import usable_cpus
 from shardmap._locks import LockedMany
+from shardmap._map_reduce import map_reduce
 from shardmap._mapping import MappingSurface
 from shardmap._partitions import Shards, partitions
 from shardmap._snapshot import Snapshot
@@ -116,6 +118,22 @@ class ShardMap(MappingSurface, MapCore):
         """update(other), and like dict's not a subclass's update. dict.__ior__."""
         MapCore.update(self, other)
         return self
+
+    def map_reduce(
+        self,
+        map_function: Callable[[Any, Any], Any],
+        reduce_function: Callable[[Any, Any], Any],
+        *,
+        executor: Executor | None = None,
+        initial: Any = MISSING,
+    ) -> Any:
+        """reduce_function over map_function(key, value) of all entries of one point in time, in parts that `executor`
+        works on at once (None: a thread for each CPU). `reduce_function` must be associative; parts are put together
+        in one order, but which entries are in which part is not said, so it should not depend on their order either.
+        `initial` comes once, before everything; without it an empty map is a TypeError. The first exception of
+        either function reaches the caller, and parts that have not begun are not worked on. No lock is held.
+        functools.reduce(reduce_function, itertools.starmap(map_function, m.items()), initial)."""
+        return map_reduce(self, map_function, reduce_function, executor, initial)
 
     def lock(self, key: Any, timeout: float | None = None) -> KeyEntry:
         """`with m.lock(key) as entry:` holds one entry for as long as the block takes, whether or not it exists:

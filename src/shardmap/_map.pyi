@@ -1,4 +1,5 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from typing import Any, Self, TypeVar, overload
 
 from shardmap._core import KeyEntry, MapCore, Partition
@@ -9,6 +10,7 @@ from shardmap._snapshot import Snapshot
 from shardmap._stats import Stats
 
 _KT = TypeVar("_KT")
+_T = TypeVar("_T")
 _VT = TypeVar("_VT")
 _K2 = TypeVar("_K2")
 _V2 = TypeVar("_V2")
@@ -48,6 +50,23 @@ class ShardMap(MappingSurface[_KT, _VT], MapCore[_KT, _VT]):
     def __ior__(self, other: MapCore[_KT, _VT] | dict[_KT, _VT] | Snapshot[_KT, _VT]) -> Self: ...
     @overload
     def __ior__(self, other: Iterable[tuple[_KT, _VT]]) -> Self: ...
+    @overload
+    def map_reduce(
+        self,
+        map_function: Callable[[_KT, _VT], _T],
+        reduce_function: Callable[[_T, _T], _T],
+        *,
+        executor: Executor | None = None,
+    ) -> _T: ...
+    @overload
+    def map_reduce(
+        self,
+        map_function: Callable[[_KT, _VT], _T],
+        reduce_function: Callable[[_T, _T], _T],
+        *,
+        executor: Executor | None = None,
+        initial: _T,
+    ) -> _T: ...
     def lock(self, key: _KT, timeout: float | None = None) -> KeyEntry[_KT, _VT]: ...
     def lock_many(self, keys: Iterable[_KT], timeout: float | None = None) -> LockedMany[_KT, _VT]: ...
     def shard_index(self, key: _KT) -> int: ...

@@ -130,6 +130,12 @@ CALLS: dict[str, Callable[..., Any]] = {
     "pop": lambda m, key: m.pop(key, ABSENT),
     "setdefault": lambda m, key, value: m.setdefault(key, value),
     "add": lambda m, key, delta: m.add(key, delta),
+    "get_many": lambda m, keys: m.get_many(keys, ABSENT),
+    "get_many, large": lambda m, keys: m.get_many(keys + _NOT_THERE, ABSENT)[: len(keys)],
+    "contains_many": lambda m, keys: m.contains_many(keys),
+    "pop_many": lambda m, keys: m.pop_many(keys, ABSENT),
+    "set_many": lambda m, keys, value: m.set_many(keys, [value] * len(keys)),
+    "count": lambda m, keys: m.count(keys),
     "popitem": lambda m: m.popitem(),
     "clear": lambda m: m.clear(),
     "len": lambda m: len(m),
@@ -138,6 +144,17 @@ CALLS: dict[str, Callable[..., Any]] = {
     "copy": lambda m: tuple(m.copy().items()),
 }
 
+
+# Operations on several keys, and what each is to one of them.
+BULK = {
+    "get_many": "get",
+    "get_many, large": "get",
+    "contains_many": "in",
+    "pop_many": "pop",
+    "set_many": "set",
+    "count": "count",
+}
+_NOT_THERE = tuple(range(-700, -1))  # so many that with a GIL it is released
 
 READS = ("[]", "get", "in")
 WRITES = ("set", "del", "pop", "setdefault", "add")
@@ -154,6 +171,10 @@ def one_of_them(
     name = choices.choice(names)
     if name in WHOLE:
         record(name)
+        return
+    if name in BULK:
+        some = tuple(choices.sample(keys, choices.randint(1, len(keys))))
+        record(name, some, *([fresh] if name == "set_many" else []))
         return
     key = choices.choice(keys)
     if name in ("compare_and_set", "compare_and_delete"):
@@ -216,6 +237,8 @@ def one_key(value: Any, operation: Operation) -> tuple[bool, Any]:
     if name == "add":
         after = operation.arguments[1] + (0 if value == ABSENT else value)
         return result == after, after
+    if name == "count":
+        return True, 1 + (0 if value == ABSENT else value)
     if name == "clear":
         return True, ABSENT
     return compound(value, operation)
@@ -287,6 +310,10 @@ def by_key(operations: Iterable[Operation], keys: Iterable[Any]) -> dict[Any, li
             else:
                 key, value = o.result
                 histories[key].append(Operation("pop", (key,), value, o.start, o.end))
+        elif o.name in BULK:
+            for number, key in enumerate(o.arguments[0]):
+                result = None if o.result is None else o.result[number]
+                histories[key].append(Operation(BULK[o.name], (key, *o.arguments[1:]), result, o.start, o.end))
         elif o.name != "len":
             histories[o.arguments[0]].append(o)
     return histories

@@ -1,0 +1,122 @@
+"""map_reduce over a map's partitions, on executors of concurrent.futures."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from harness.threads import meanwhile
+from shardmap import ShardMap
+
+
+class Map(ShardMap):
+    """With partitions, in case that ShardMap has none yet."""
+
+    if not hasattr(ShardMap, "partitions"):
+
+        def partitions(self, n: int, /) -> list[Iterable[tuple[Any, Any]]]:
+            items = list(self.items())
+            return [items[number::n] for number in range(n)]
+
+
+def value_of(key: Any, value: int) -> int:
+    return value
+
+
+def expected(m: Map, *initial: Any) -> Any:
+    return functools.reduce(operator.add, itertools.starmap(value_of, m.items()), *initial)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_does_what_reduce_does_over_all_entries(size: int) -> None:
+    m = Map((f"key {n}", n) for n in range(size))
+    with ThreadPoolExecutor(3) as executor:
+        for options in ({}, {"executor": executor}):
+            assert m.map_reduce(value_of, operator.add, **options) == expected(m)  # type: ignore[call-overload]
+            assert m.map_reduce(value_of, operator.add, initial=100, **options) == expected(m, 100)  # type: ignore[call-overload]
+            assert m.map_reduce(lambda k, v: {k}, operator.or_, **options) == set(m)  # type: ignore[call-overload]
+
+
+def test_an_empty_map_gives_the_initial_value_or_a_type_error() -> None:
+    assert Map().map_reduce(value_of, operator.add, initial=5) == 5
+    assert Map().map_reduce(value_of, operator.add, initial=None) is None
+    with pytest.raises(TypeError, match="no initial value"):
+        Map().map_reduce(value_of, operator.add)
+
+
+def test_none_is_a_value_like_others() -> None:
+    m = Map((n, None) for n in range(50))
+    pairs: list[Any] = []
+    assert m.map_reduce(lambda k, v: v, lambda a, b: pairs.append((a, b))) is None
+    assert pairs == [(None, None)] * 49
+
+
+class Stop(Exception):
+    pass
+
+
+def test_exceptions_reach_the_caller_and_the_rest_is_not_worked_on() -> None:
+    m = Map((n, n) for n in range(1000))
+    called: list[int] = []
+
+    def stop(key: int, value: int) -> int:
+        called.append(key)
+        raise Stop
+
+    with ThreadPoolExecutor(1) as executor:
+        with pytest.raises(Stop):
+            m.map_reduce(stop, operator.add, executor=executor)
+        assert executor.submit(lambda: 7).result() == 7
+    assert 1 <= len(called) < 1000
+
+    def stop_reducing(a: int, b: int) -> int:
+        raise Stop
+
+    with pytest.raises(Stop):
+        m.map_reduce(value_of, stop_reducing)
+
+
+def test_works_on_one_point_in_time() -> None:
+    m = Map()
+    m["n"] = 0
+    numbers = itertools.count(1)
+
+    def write() -> None:
+        n = next(numbers)
+        if n <= 3000:  # a map that grows for ever would keep a slow reader from ever coming to an end
+            m[n] = 1
+            m["n"] = n
+
+    with meanwhile(write):
+        for _ in range(5):
+            keys, told = m.map_reduce(
+                lambda key, value: (0, value) if key == "n" else (1, 0), lambda a, b: (a[0] + b[0], a[1] + b[1])
+            )
+            assert keys in (told, told + 1)
+
+
+def test_the_functions_may_use_the_map() -> None:
+    m = Map((n, n) for n in range(100))
+    threads = set()
+
+    def use(key: int, value: int) -> int:
+        threads.add(threading.get_ident())
+        m[key] = 0
+        m.snapshot()
+        return value
+
+    assert m.map_reduce(use, operator.add) == 4950 and set(m.values()) == {0}
+    assert threading.get_ident() not in threads
+
+
+def test_processes_can_do_it() -> None:
+    m = Map((n, n) for n in range(100))
+    with ProcessPoolExecutor(1) as executor:
+        assert m.map_reduce(value_of, operator.add, executor=executor) == 4950
