@@ -21,10 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from run import environment
-
 import approaches
 from approaches import APPROACHES, KEYS, Approach, Batch, own_keys
+from environment import environment
 from shardmap import EventualMap, ShardMap
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "which-one.md"
