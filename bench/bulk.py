@@ -139,7 +139,7 @@ def bench_delete(rounds: int, size: int) -> None:
     mine = [half[begin : begin + MANY] for begin in range(0, len(half), MANY)]
 
     def measure(remove: Callable[[ShardMap[str, int], list[str]], object]) -> float:
-        m = ShardMap.with_capacity(size)
+        m: ShardMap[str, int] = ShardMap.with_capacity(size)
         m.update((key, 1) for key in keys)
         return seconds(lambda: [remove(m, batch) for batch in mine])
 
