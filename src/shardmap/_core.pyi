@@ -236,6 +236,9 @@ class SnapshotIterator:
 @final
 class Table: ...
 
+@final
+class Bulk: ...
+
 _MOST_ENTRIES: Final[int]
 _MOST_SHARDS: Final[int]
 

@@ -43,8 +43,7 @@ def _make(type cls not None, shards, uint64_t capacity, /):
         if self.shard_count > 1:
             each += <uint64_t>(4 * sqrt(<double>each))
         for i in range(self.shard_count):
-            shard_at(self, i).table = table_new(each)
-            publish(shard_at(self, i))
+            give_table(shard_at(self, i), table_new(each))
     return self
 
 
@@ -54,15 +53,11 @@ def _copy(type cls not None, MapCore source not None, /):
     cdef PyObject** tables
     cdef Py_ssize_t live = 0
     cdef uint32_t i
-    cdef Shard* shard
     self.chosen_shards = source.chosen_shards
     sm_note_use(<PyObject*>source, &source.seen)
     tables = map_share_tables(source, &live)
     for i in range(self.shard_count):
-        shard = shard_at(self, i)
-        shard.table = tables[i]
-        publish(shard)
-        note_size(shard, block_of(tables[i]))
+        give_table(shard_at(self, i), tables[i])
     free(tables)
     return self
 

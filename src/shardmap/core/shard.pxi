@@ -113,6 +113,13 @@ cdef inline void note_size(Shard* shard, Block* block) noexcept nogil:
     sm_store_u64(&shard.size_word, (((shard.size_word >> 32 | 1) + 1) << 32) | block.live)
 
 
+cdef inline void give_table(Shard* shard, PyObject* table) noexcept:
+    """A first table, to a shard of a map that nobody else knows yet; with a reference and a share."""
+    shard.table = table
+    publish(shard)
+    note_size(shard, block_of(table))
+
+
 cdef int make_shards(MapCore m, uint32_t bits) except -1:
     cdef uint32_t count = 1 << bits, i
     cdef size_t bytes = count * stride_for(sizeof(Shard))

@@ -114,17 +114,14 @@ cdef SnapshotCore snapshot_of(MapCore source):
 def _thaw(type cls not None, SnapshotCore source not None, /):
     """A map of class `cls` with the snapshot's entries, in as many shards: shares all its tables. O(shards)."""
     cdef MapCore self
-    cdef Shard* shard
     cdef uint32_t i
     if source.tables == NULL:
         return blank_map(cls, default_shard_bits)
     self = blank_map(cls, source.shard_bits)
     self.chosen_shards = source.chosen_shards
     for i in range(self.shard_count):
-        shard = shard_at(self, i)
-        shard.table = source.tables[i]
-        table_share(shard.table)
-        note_size(shard, block_of(shard.table))
+        table_share(source.tables[i])
+        give_table(shard_at(self, i), source.tables[i])
     return self
 
 
