@@ -93,6 +93,9 @@ cdef extern from "core/interpreter.h":
     void sm_note_use(PyObject*, uint8_t* seen) noexcept
     bint sm_try_incref(PyObject*) noexcept
     void sm_allow_try_incref(PyObject*) noexcept
+    const bint SM_TELLS_ONLY_REFERENCE
+    bint sm_only_reference(PyObject*) noexcept
+    void sm_track(PyObject*) noexcept
     Py_hash_t sm_str_hash(PyObject*) noexcept
 
 
@@ -195,12 +198,7 @@ cdef struct Position:
     Limbo* full             # to be emptied then, or NULL
     Removed removed
 
-# One table being merged into the order of the whole map.
-cdef struct Cursor:
-    uint64_t stamp
-    Block* block
-    uint32_t entry
-    uint32_t rank           # of the shard: decides between equal stamps
+cdef struct Merge           # core/merge.pxi
 
 
 # --- Extension types -----------------------------------------------------------------------------------
@@ -274,11 +272,12 @@ cdef class Bulk:
 
 cdef class SnapshotIterator:
     cdef SnapshotCore snapshot  # None once exhausted
-    cdef Cursor* heap
-    cdef uint32_t heap_size
+    cdef Merge* merge           # NULL: nothing to begin with
+    cdef PyObject* item         # owned; the tuple to use again, or NULL
     cdef int what               # KEYS, VALUES or ITEMS
-    cdef bint backward
+    cdef uint8_t lock           # of one byte (atomicref.h): threads may share an iterator
     cdef Py_ssize_t remaining
+
 
 cdef class AtomicRef:
     cdef object __weakref__

@@ -26,6 +26,7 @@ include "core/lookup.pxi"
 include "core/reading.pxi"
 include "core/keylock.pxi"
 include "core/operations.pxi"
+include "core/merge.pxi"
 include "core/snapshot.pxi"
 include "core/entry.pxi"
 include "core/bulk_keys.pxi"
@@ -68,6 +69,7 @@ cdef extern from *:
 sm_set_gc(<PyTypeObject*>Table, <traverseproc>table_traverse, <inquiry>table_clear)
 sm_set_gc(<PyTypeObject*>MapCore, <traverseproc>map_traverse, <inquiry>no_clear)
 sm_set_gc(<PyTypeObject*>SnapshotCore, <traverseproc>snapshot_traverse, <inquiry>no_clear)
+sm_set_gc(<PyTypeObject*>SnapshotIterator, <traverseproc>iterator_traverse, <inquiry>iterator_clear)
 sm_set_gc(<PyTypeObject*>AtomicRef, <traverseproc>ref_traverse, <inquiry>ref_clear)
 sm_set_gc(<PyTypeObject*>Version, <traverseproc>version_traverse, <inquiry>version_clear)
 sm_no_sequence(<PyTypeObject*>MapCore)

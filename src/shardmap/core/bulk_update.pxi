@@ -81,8 +81,8 @@ cdef int store_snapshot(MapCore m, SnapshotCore source) except -1:
     cdef Bulk self = new_bulk(m, source.live, BATCH)
     sm_note_use(<PyObject*>m, &m.seen)
     reserve_if_many(m, source.live)
-    while iterator.heap_size != 0:
-        while iterator.heap_size != 0 and self.size < self.room:
+    while iterator.merge != NULL and not iterator.merge.over:
+        while not iterator.merge.over and self.size < self.room:
             take_entry(self, iterator)
         hash_and_store(m, self)
     return 0
@@ -90,19 +90,13 @@ cdef int store_snapshot(MapCore m, SnapshotCore source) except -1:
 
 cdef inline void take_entry(Bulk self, SnapshotIterator iterator) noexcept:
     """The next entry of an iterator that nobody else has. Numbers stay numbers (core/value.pxi)."""
-    cdef Cursor* top = iterator.heap
-    cdef Entry* entry = &top.block.entries[top.entry]
+    cdef Entry* entry = merge_entry(iterator.merge)
     self.keys[self.size] = entry.key
     self.values[self.size] = entry.value
     incref(entry.key)
     hold(entry.value)
     self.size += 1
-    top.entry += 1
-    if not settle(top, False):
-        iterator.heap_size -= 1
-        top[0] = iterator.heap[iterator.heap_size]
-    if iterator.heap_size > 1:
-        sift_down(iterator.heap, iterator.heap_size, 0)
+    merge_advance(iterator.merge)
 
 
 cdef int store_pairs(MapCore m, pairs) except -1:

@@ -74,8 +74,6 @@ cdef PyObject* call_setdefault(PyObject* self, PyObject** arguments, Py_ssize_t 
         check_count(b"setdefault", count, 2)
     if count == 2:
         default = arguments[1]
-    if map_get(<MapCore>self, arguments[0], &value) == PRESENT:     # most often, and takes no mutex
-        return boxed(value)
     if map_write(<MapCore>self, arguments[0], default, IF_ABSENT, NULL, &value, NULL) == PRESENT:
         return value
     return new_reference(default)

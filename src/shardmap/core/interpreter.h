@@ -45,6 +45,28 @@ static inline int sm_try_incref(PyObject *op) { Py_INCREF(op); return 1; }
 static inline void sm_allow_try_incref(PyObject *op) { (void)op; }
 #endif
 
+/* Whether nobody else has a reference to the object; free-threaded 3.13 has no public way to tell. */
+#if !defined(Py_GIL_DISABLED)
+#define SM_TELLS_ONLY_REFERENCE 1
+static inline int sm_only_reference(PyObject *op) { return op != NULL && Py_REFCNT(op) == 1; }
+#elif PY_VERSION_HEX >= 0x030E0000
+#define SM_TELLS_ONLY_REFERENCE 1
+static inline int sm_only_reference(PyObject *op)
+{
+    return op != NULL && PyUnstable_Object_IsUniquelyReferenced(op);
+}
+#else
+#define SM_TELLS_ONLY_REFERENCE 0
+static inline int sm_only_reference(PyObject *op) { (void)op; return 0; }
+#endif
+
+/* Has the collector look at an object again that it had found to hold nothing to look at. */
+static inline void sm_track(PyObject *op)
+{
+    if (!PyObject_GC_IsTracked(op))
+        PyObject_GC_Track(op);
+}
+
 /* The hash that a str keeps, or -1. */
 static inline Py_hash_t sm_str_hash(PyObject *s)
 {

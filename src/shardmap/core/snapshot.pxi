@@ -1,5 +1,4 @@
-# Snapshots: one point in time of a whole map, for as many tables as it has shards; and iteration over
-# them, which merges the tables by stamp into the order in which the map's entries were inserted.
+# Snapshots: one point in time of a whole map, for as many tables as it has shards; and iteration over them.
 
 from types import GenericAlias
 
@@ -7,6 +6,7 @@ from cpython.tuple cimport PyTuple_New
 
 cdef extern from "Python.h":
     void set_item "PyTuple_SET_ITEM"(PyObject* tuple, Py_ssize_t, PyObject*) noexcept
+    PyObject* new_tuple "PyTuple_New"(Py_ssize_t) except NULL
 
 cdef extern from *:
     """
@@ -137,78 +137,29 @@ cdef Found snapshot_find(SnapshotCore self, PyObject* key, Position* at) except 
     return find_locked(key, at)
 
 
-# --- Iteration: a binary heap of one cursor per table, the next entry's on top ---
-
-cdef inline bint settle(Cursor* cursor, bint backward) noexcept nogil:
-    """Moves a cursor that may stand on a removed entry to the next one that is there. False at the end."""
-    cdef Block* block = cursor.block
-    cdef uint32_t entry = cursor.entry
-    while entry < block.used:       # going backward, below zero is above
-        if block.entries[entry].key != NULL:
-            cursor.entry = entry
-            cursor.stamp = ~block.stamps[entry] if backward else block.stamps[entry]
-            return True
-        entry = entry - 1 if backward else entry + 1
-    return False
-
-
-cdef inline bint comes_before(Cursor* a, Cursor* b) noexcept nogil:
-    # Clocks tick in steps: entries that two threads insert in one step have equal stamps, and any order will do
-    # that is the same forward, backward and for popitem.
-    return a.stamp < b.stamp or (a.stamp == b.stamp and a.rank < b.rank)
-
-
-cdef void sift_down(Cursor* heap, uint32_t size, uint32_t at) noexcept nogil:
-    cdef Cursor moving = heap[at]
-    cdef uint32_t child
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        if child + 1 < size and comes_before(&heap[child + 1], &heap[child]):
-            child += 1
-        if comes_before(&moving, &heap[child]):
-            break
-        heap[at] = heap[child]
-        at = child
-    heap[at] = moving
-
+# --- Iteration ---
 
 cdef SnapshotIterator new_iterator(SnapshotCore snapshot, int what, bint backward):
     cdef SnapshotIterator self = SnapshotIterator.__new__(SnapshotIterator)
-    cdef uint32_t i, size = 0
-    cdef Cursor* cursor
-    cdef Block* block
     self.what = what
-    self.backward = backward
     if snapshot.live == 0:
         return self
-    self.heap = <Cursor*>allocate(snapshot.table_count * sizeof(Cursor), sizeof(void*))
-    if self.heap == NULL:
-        raise MemoryError()
-    for i in range(snapshot.table_count):
-        block = block_of(snapshot.tables[i])
-        cursor = &self.heap[size]
-        cursor.block = block
-        cursor.rank = snapshot.table_count - i if backward else i
-        cursor.entry = end_of_entries(block) - 1 if backward else first_entry(block)
-        size += settle(cursor, backward)
-    self.heap_size = size
-    for i in range(size // 2, 0, -1):
-        sift_down(self.heap, size, i - 1)
+    self.merge = merge_new(snapshot.table_count)
+    merge_start(self.merge, snapshot.tables, snapshot.table_count, backward)
     self.snapshot = snapshot
     self.remaining = snapshot.live
     return self
 
 
 @cython.final
-@cython.no_gc_clear     # every cycle goes through a table, and is broken there; the cursors need the snapshot
 cdef class SnapshotIterator:
     """Iterates over one point in time of a map, in insertion order. Threads may share one: each entry goes to
     one of them."""
 
     def __dealloc__(self):
-        free(self.heap)
+        free(self.merge)
+        if self.item != NULL:
+            decref(self.item)
 
     def __iter__(self):
         return self
@@ -216,42 +167,44 @@ cdef class SnapshotIterator:
     def __next__(self):
         cdef PyObject* key = NULL
         cdef PyObject* value = NULL
-        cdef Cursor* top
+        cdef PyObject* item = NULL
+        cdef Entry* entry
         cdef SnapshotCore exhausted = None
-        cdef object made = None
-        if self.what == ITEMS:      # made first: from here on nothing can fail
-            made = PyTuple_New(2)
-        # Nothing in here detaches, so the critical section is not suspended.
-        with cython.critical_section(self):
-            if self.heap_size != 0 and self.heap[0].block.entries[self.heap[0].entry].key == NULL:
-                self.heap_size = 0      # emptied by the collector: this iterator is garbage itself
-            if self.heap_size != 0:
-                top = self.heap
-                key = top.block.entries[top.entry].key
-                value = top.block.entries[top.entry].value
-                if self.what != VALUES:
-                    incref(key)
-                if self.what != KEYS:
-                    hold(value)
-                self.remaining -= 1
-                top.entry = top.entry - 1 if self.backward else top.entry + 1
-                if not settle(top, self.backward):
-                    self.heap_size -= 1
-                    top[0] = self.heap[self.heap_size]
-                if self.heap_size > 1:
-                    sift_down(self.heap, self.heap_size, 0)
-            else:
-                exhausted = self.snapshot
-                self.snapshot = None
-        if key == NULL:
+        # What can fail is made first: an entry that was taken is not lost.
+        if self.what == ITEMS and not sm_only_reference(self.item):
+            item = new_tuple(2)
+        sm_byte_lock(&self.lock)        # nothing in here stops or fails
+        entry = merge_entry(self.merge) if self.merge != NULL and not self.merge.over else NULL
+        if entry != NULL and entry.key != NULL:
+            if self.what == ITEMS and item == NULL:
+                item = self.item        # the tuple of the last turn, as dict's iterator does
+                if not sm_only_reference(item):
+                    sm_byte_unlock(&self.lock)
+                    return self.__next__()      # another thread took it: again, with a new one
+                incref(item)
+            key = entry.key
+            value = entry.value
+            if self.what != VALUES:
+                incref(key)
+            if self.what != KEYS:
+                hold(value)
+            self.remaining -= 1
+            merge_advance(self.merge)
+        else:
+            # At the end, or emptied by the collector: this iterator is garbage itself.
+            exhausted = self.snapshot
+            self.snapshot = None
+            if self.merge != NULL:
+                self.merge.over = True
+        sm_byte_unlock(&self.lock)
+        if key == NULL and value == NULL:
+            let_go_if(item)
             raise StopIteration
         if self.what == KEYS:
             return steal(key)
         if self.what == VALUES:
             return steal(boxed(value))
-        set_item(<PyObject*>made, 0, key)
-        set_item(<PyObject*>made, 1, boxed(value))
-        return made
+        return steal(filled_item(self, item, key, value))
 
     def __length_hint__(self):
         return self.remaining
@@ -263,15 +216,57 @@ cdef class SnapshotIterator:
     def _rest(self):
         """An iterator of its own over what is left."""
         cdef SnapshotIterator rest = SnapshotIterator.__new__(SnapshotIterator)
-        with cython.critical_section(self):
-            rest.what = self.what
-            rest.backward = self.backward
-            if self.heap_size != 0:
-                rest.heap = <Cursor*>allocate(self.heap_size * sizeof(Cursor), sizeof(void*))
-                if rest.heap == NULL:
-                    raise MemoryError()
-                memcpy(rest.heap, self.heap, self.heap_size * sizeof(Cursor))
-                rest.heap_size = self.heap_size
-                rest.remaining = self.remaining
-                rest.snapshot = self.snapshot
+        cdef Merge* copy = NULL
+        rest.what = self.what
+        if self.merge == NULL:
+            return rest
+        copy = merge_new(self.merge.size)
+        sm_byte_lock(&self.lock)
+        merge_copy(copy, self.merge)
+        rest.merge = copy
+        rest.remaining = self.remaining
+        rest.snapshot = self.snapshot
+        sm_byte_unlock(&self.lock)
         return rest
+
+
+cdef inline PyObject* filled_item(SnapshotIterator self, PyObject* item, PyObject* key, PyObject* value) except NULL:
+    """(key, value), of which it takes over the references."""
+    cdef PyObject* old_key = tuple_item(item, 0)
+    cdef PyObject* old_value = tuple_item(item, 1)
+    cdef PyObject* before
+    try:
+        value = boxed(value)
+    except:
+        decref(key)
+        decref(item)
+        raise
+    set_item(item, 0, key)
+    set_item(item, 1, value)
+    if old_key != NULL:
+        sm_track(item)              # the collector may have untracked what held nothing to track
+        decref(old_key)
+        decref(old_value)
+    elif SM_TELLS_ONLY_REFERENCE:
+        incref(item)
+        sm_byte_lock(&self.lock)
+        before = self.item
+        self.item = item
+        sm_byte_unlock(&self.lock)
+        if before != NULL:
+            decref(before)
+    return item
+
+
+cdef int iterator_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef int stop = visit_if(<PyObject*>(<SnapshotIterator>self).snapshot, visit, arg)
+    return stop if stop else visit_if((<SnapshotIterator>self).item, visit, arg)
+
+
+cdef int iterator_clear(PyObject* self) noexcept:
+    # Every other cycle goes through a table, and is broken there; the cursors need the snapshot.
+    cdef PyObject* item = (<SnapshotIterator>self).item
+    (<SnapshotIterator>self).item = NULL
+    if item != NULL:
+        decref(item)
+    return 0
