@@ -204,20 +204,31 @@ cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
         begin = end
 
 
+cdef inline Entry* entry_found(MapCore m, Bulk self, uint32_t i) noexcept:
+    """With the GIL: the entry that was found without it, or NULL if positions have lost their meaning since."""
+    cdef Shard* shard = shard_at(m, self.shard[i])
+    if self.state[i] != THERE or shard.epoch != self.epoch[i]:
+        return NULL
+    return &block_of(shard.table).entries[self.entry[i]]
+
+
 cdef void take_values(MapCore m, Bulk self) noexcept:
     """With the GIL: references to the values of the entries that were found without it."""
     cdef uint32_t i
-    cdef Shard* shard
     cdef Entry* entry
     for i in range(self.size):
+        if i + 2 * AHEAD < self.size:
+            prefetch(entry_found(m, self, i + 2 * AHEAD))
+        if i + AHEAD < self.size:
+            entry = entry_found(m, self, i + AHEAD)
+            if entry != NULL:
+                prefetch_to_write(entry.value)
         if self.state[i] == THERE:
-            shard = shard_at(m, self.shard[i])
-            if shard.epoch == self.epoch[i]:
-                entry = &block_of(shard.table).entries[self.entry[i]]
-                if entry.key != NULL:
-                    self.values[i] = entry.value
-                    hold(entry.value)
-                    continue
+            entry = entry_found(m, self, i)
+            if entry != NULL and entry.key != NULL:
+                self.values[i] = entry.value
+                hold(entry.value)
+                continue
             self.state[i] = ASK
 
 
