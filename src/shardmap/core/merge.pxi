@@ -8,10 +8,13 @@ cdef struct Cursor:
     Block* block
     uint32_t entry
 
+cdef struct Standing:
+    uint64_t stamp          # of the entry that the cursor stands on, inverted if backward; NEVER at the end
+    uint32_t cursor
+
 cdef struct Merge:
     Cursor* cursors
-    uint64_t* stamps        # of the entry that each stands on, inverted if backward; NEVER at the end
-    uint32_t* losers        # of the inner nodes, from 1 on
+    Standing* losers        # of the inner nodes, from 1 on
     uint32_t size           # leaves
     uint32_t winner
     bint backward
@@ -26,7 +29,7 @@ cdef Merge* merge_new(uint32_t most) except NULL:
     cdef Merge* merge
     while size < most:
         size *= 2
-    merge = <Merge*>allocate(sizeof(Merge) + size * (sizeof(Cursor) + sizeof(uint64_t) + sizeof(uint32_t)), 64)
+    merge = <Merge*>allocate(sizeof(Merge) + size * (sizeof(Cursor) + sizeof(Standing)), 64)
     if merge == NULL:
         raise MemoryError()
     merge.size = size
@@ -36,8 +39,7 @@ cdef Merge* merge_new(uint32_t most) except NULL:
 
 cdef void place_arrays(Merge* merge) noexcept nogil:
     merge.cursors = <Cursor*>(merge + 1)
-    merge.stamps = <uint64_t*>(merge.cursors + merge.size)
-    merge.losers = <uint32_t*>(merge.stamps + merge.size)
+    merge.losers = <Standing*>(merge.cursors + merge.size)
 
 
 cdef void merge_copy(Merge* copy, Merge* merge) noexcept:
@@ -45,20 +47,19 @@ cdef void merge_copy(Merge* copy, Merge* merge) noexcept:
     memcpy(copy, merge, sizeof(Merge))
     place_arrays(copy)
     memcpy(copy.cursors, merge.cursors, merge.size * sizeof(Cursor))
-    memcpy(copy.stamps, merge.stamps, merge.size * sizeof(uint64_t))
-    memcpy(copy.losers, merge.losers, merge.size * sizeof(uint32_t))
+    memcpy(copy.losers, merge.losers, merge.size * sizeof(Standing))
 
 
 cdef void merge_start(Merge* merge, PyObject** tables, uint32_t count, bint backward) noexcept:
-    cdef uint32_t i, used = 0, node, other
+    cdef uint32_t i, used = 0, node
     cdef Block* block
+    cdef Standing going
     merge.backward = backward
     for i in range(count):
         block = block_of(tables[i])
         if block.live != 0:
             merge.cursors[used].block = block
             merge.cursors[used].entry = end_of_entries(block) - 1 if backward else first_entry(block)
-            settle(merge, used)
             used += 1
     # Fewer leaves are fewer levels. The arrays stay where they are.
     while merge.size > 1 and merge.size // 2 >= used:
@@ -66,53 +67,49 @@ cdef void merge_start(Merge* merge, PyObject** tables, uint32_t count, bint back
     for i in range(used, merge.size):
         merge.cursors[i].block = &no_entries
         merge.cursors[i].entry = 0
-        merge.stamps[i] = NEVER
     # Each leaf plays its way up until it meets a node that nobody has come to: there it waits for the other side.
     for node in range(1, merge.size):
-        merge.losers[node] = merge.size
+        merge.losers[node].cursor = merge.size
     for i in range(merge.size):
-        other = i
+        going.cursor = i
+        going.stamp = settle(&merge.cursors[i], backward)
         node = (i + merge.size) // 2
-        while node != 0:
-            if merge.losers[node] == merge.size:
-                merge.losers[node] = other
-                other = merge.size
-                break
-            other = play(merge, node, other)
+        while node != 0 and merge.losers[node].cursor != merge.size:
+            play(&merge.losers[node], &going, backward)
             node //= 2
-        if other != merge.size:
-            merge.winner = other
-    merge.over = merge.stamps[merge.winner] == NEVER
+        if node != 0:
+            merge.losers[node] = going
+        else:
+            merge.winner = going.cursor
+            merge.over = going.stamp == NEVER
 
 
-cdef inline bint comes_before(Merge* merge, uint32_t a, uint32_t b) noexcept nogil:
+cdef inline void play(Standing* loser, Standing* going, bint backward) noexcept nogil:
+    """Who comes first goes on; the other stays. Without a branch: nobody could predict it, and a wrong guess costs
+    more than all the rest."""
+    cdef uint64_t theirs = loser.stamp, ours = going.stamp
+    cdef uint32_t other = loser.cursor, cursor = going.cursor
     # Clocks tick in steps: entries that two threads insert in one step have equal stamps, and any order will do
     # that is the same forward, backward and for popitem.
-    if merge.stamps[a] == merge.stamps[b]:
-        return a > b if merge.backward else a < b
-    return merge.stamps[a] < merge.stamps[b]
+    cdef uint64_t loses = (theirs < ours) | ((theirs == ours) & ((other < cursor) != backward))
+    cdef uint64_t stamps = (theirs ^ ours) & (0 - loses)
+    cdef uint32_t cursors = (other ^ cursor) & <uint32_t>(0 - loses)
+    loser.stamp = theirs ^ stamps
+    loser.cursor = other ^ cursors
+    going.stamp = ours ^ stamps
+    going.cursor = cursor ^ cursors
 
 
-cdef inline uint32_t play(Merge* merge, uint32_t node, uint32_t cursor) noexcept nogil:
-    """Who goes on from a node; the other stays there."""
-    cdef uint32_t other = merge.losers[node]
-    cdef bint loses = comes_before(merge, other, cursor)
-    merge.losers[node] = cursor if loses else other
-    return other if loses else cursor
-
-
-cdef inline void settle(Merge* merge, uint32_t i) noexcept nogil:
-    """Moves a cursor that may stand on a removed entry to the next one that is there."""
-    cdef Cursor* cursor = &merge.cursors[i]
+cdef inline uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
+    """Moves a cursor that may stand on a removed entry to the next one that is there, and returns its stamp."""
     cdef Block* block = cursor.block
     cdef uint32_t entry = cursor.entry
     while entry < block.used:       # going backward, below zero is above
         if block.entries[entry].key != NULL:
             cursor.entry = entry
-            merge.stamps[i] = ~block.stamps[entry] if merge.backward else block.stamps[entry]
-            return
-        entry = entry - 1 if merge.backward else entry + 1
-    merge.stamps[i] = NEVER
+            return ~block.stamps[entry] if backward else block.stamps[entry]
+        entry = entry - 1 if backward else entry + 1
+    return NEVER
 
 
 cdef inline Entry* merge_entry(Merge* merge) noexcept nogil:
@@ -122,14 +119,17 @@ cdef inline Entry* merge_entry(Merge* merge) noexcept nogil:
 
 
 cdef inline void merge_advance(Merge* merge) noexcept nogil:
-    cdef uint32_t cursor = merge.winner, node = (cursor + merge.size) // 2
+    cdef uint32_t node = (merge.winner + merge.size) // 2
+    cdef Cursor* cursor = &merge.cursors[merge.winner]
+    cdef Standing going
     if merge.backward:
-        merge.cursors[cursor].entry -= 1
+        cursor.entry -= 1
     else:
-        merge.cursors[cursor].entry += 1
-    settle(merge, cursor)
+        cursor.entry += 1
+    going.cursor = merge.winner
+    going.stamp = settle(cursor, merge.backward)
     while node != 0:
-        cursor = play(merge, node, cursor)
+        play(&merge.losers[node], &going, merge.backward)
         node //= 2
-    merge.winner = cursor
-    merge.over = merge.stamps[cursor] == NEVER
+    merge.winner = going.cursor
+    merge.over = going.stamp == NEVER
