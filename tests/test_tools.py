@@ -26,6 +26,7 @@ from tools import (  # noqa: E402
     debian_source,
     environments,
     freethreaded,
+    instrumented,
     interpreters,
     python_headers,
     shell,
@@ -478,6 +479,83 @@ def test_unpack(tmp_path: Path) -> None:
     top = cpython_build.unpack(tarball, tmp_path / "work" / "p")
     assert top.name == "p-1"
     assert (top / "configure").read_bytes() == b"#!"
+
+
+# --- instrumented builds ------------------------------------------------------------------------
+
+INSTRUMENTS = (instrumented.PAUSES, instrumented.ASAN, instrumented.TSAN)
+
+
+@pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda instrument: instrument.name)
+def test_an_instrument_names_tests_that_exist_each_once(instrument: instrumented.Instrument) -> None:
+    assert [name for name in instrument.test_files if not (ROOT / name).is_file()] == []
+    assert len(set(instrument.test_files)) == len(instrument.test_files)
+
+
+def test_an_instrumented_build_has_an_environment_of_its_own() -> None:
+    ordinary = environments.Environment(FREE)
+    paths = {environments.Environment(FREE, each.name).path for each in INSTRUMENTS}
+    assert (ordinary.name, environments.Environment(FREE, "asan").name) == ("cp313t", "cp313t-asan")
+    assert len(paths | {ordinary.path}) == len(INSTRUMENTS) + 1
+
+
+def test_objects_are_watched_only_where_their_allocator_can_be_chosen() -> None:
+    with_gil = instrumented.asan_variables(DEFAULT, "/lib/libasan.so")
+    free = instrumented.asan_variables(FREE, "/lib/libasan.so")
+    assert with_gil.pop("PYTHONMALLOC") == "malloc"
+    assert with_gil == free
+    assert free["LD_PRELOAD"] == "/lib/libasan.so"
+
+
+@pytest.mark.parametrize("answer", [None, "libasan.so\n"])
+def test_a_compiler_without_address_sanitizer(monkeypatch: pytest.MonkeyPatch, answer: str | None) -> None:
+    monkeypatch.setenv("CC", "some-cc -pipe")
+    monkeypatch.setattr(instrumented, "capture", lambda command: answer)
+    with pytest.raises(Failure, match="some-cc -pipe has no libasan"):
+        instrumented.asan_library()
+
+
+def test_reports_are_shown_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(instrumented, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(instrumented, "ROOT", tmp_path)
+    instrumented.clear_reports(instrumented.TSAN)
+    assert instrumented.show_reports(instrumented.TSAN) == []
+    (tmp_path / "build" / "reports" / "tsan.123").write_text("data race")
+    (tmp_path / "build" / "reports" / "asan.123").write_text("another's")
+    assert instrumented.show_reports(instrumented.TSAN) == ["build/reports/tsan.123"]
+    assert capfd.readouterr().out == "data race\n"
+    instrumented.clear_reports(instrumented.TSAN)
+    assert instrumented.show_reports(instrumented.TSAN) == []
+
+
+def test_thread_sanitizer_needs_a_python_built_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured = {"plain": "'--disable-gil'", "tsan": "'--disable-gil' '--with-thread-sanitizer'"}
+    monkeypatch.delenv("SHARDMAP_TSAN_PYTHON", raising=False)
+    monkeypatch.setattr(instrumented, "executables_on_path", lambda names: ["missing", "plain", "tsan"])
+    monkeypatch.setattr(instrumented, "capture", lambda command: configured.get(command[0]))
+    monkeypatch.setattr(instrumented, "probe", lambda name: replace(FREE, executable=name))
+    assert instrumented.find_tsan_python().executable == "tsan"
+    monkeypatch.setenv("SHARDMAP_TSAN_PYTHON", "plain")
+    with pytest.raises(Failure, match=r"SHARDMAP_TSAN_PYTHON=plain is no .*(?s:.)*--with-thread-sanitizer"):
+        instrumented.find_tsan_python()
+    monkeypatch.delenv("SHARDMAP_TSAN_PYTHON")
+    monkeypatch.setattr(instrumented, "executables_on_path", lambda names: ["plain"])
+    with pytest.raises(Failure, match=r"looked for python3\.15t(?s:.)*--with-thread-sanitizer"):
+        instrumented.find_tsan_python()
+
+
+def test_a_report_fails_the_run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    built: list[object] = []
+    monkeypatch.setattr(wheels, "install_wheel", lambda environment, variables: built.append(variables))
+    monkeypatch.setattr(tasks, "run_pytest", lambda found, arguments, variables: [])
+    monkeypatch.setattr(instrumented, "clear_reports", lambda instrument: None)
+    monkeypatch.setattr(instrumented, "show_reports", lambda instrument: ["build/reports/tsan.1"])
+    environment = environments.Environment(FREE, "tsan")
+    assert tasks.run_instrumented(instrumented.TSAN, [environment], []) == 1
+    assert built == [instrumented.TSAN.build_variables]
+    assert capfd.readouterr().err == "error: failed: build/reports/tsan.1\n"
 
 
 # --- running ------------------------------------------------------------------------------------

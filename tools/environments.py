@@ -79,13 +79,18 @@ def build_requirements(project: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment of one interpreter."""
+    """A virtual environment of one interpreter; one more for each other way to build the extension."""
 
     interpreter: Interpreter
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.interpreter.tag}-{self.variant}" if self.variant else self.interpreter.tag
 
     @property
     def path(self) -> Path:
-        return ENVIRONMENTS / self.interpreter.tag
+        return ENVIRONMENTS / self.name
 
     @property
     def python(self) -> Path:
@@ -93,7 +98,7 @@ class Environment:
 
     @property
     def log(self) -> Path:
-        return LOGS / f"environment-{self.interpreter.tag}.log"
+        return LOGS / f"environment-{self.name}.log"
 
     def read_stamp(self, name: str) -> str:
         try:
@@ -120,13 +125,14 @@ def prepare(
     *,
     pip_from: Interpreter | None = None,
     downloader: Environment | None = None,
+    variant: str = "",
 ) -> Environment:
     """An environment with the build requirements and these dependency groups installed.
 
     pip_from is an interpreter whose bundled pip may be taken when this one has none; downloader
     is an environment that can reach the package index when this interpreter has no ssl.
     """
-    environment = Environment(interpreter)
+    environment = Environment(interpreter, variant)
     project = project_file()
     requirements = build_requirements(project) + resolve_groups(project, groups)
     # The path is in there since a moved environment does not work.

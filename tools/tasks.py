@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 
-from tools import freethreaded, wheels
+from tools import freethreaded, instrumented, wheels
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
@@ -16,6 +16,7 @@ from tools.environments import (
     prepare,
     project_file,
 )
+from tools.instrumented import Instrument
 from tools.interpreters import Interpreter, default_interpreter
 from tools.python_headers import build_variables
 from tools.shell import BUILD, ROOT, Command, Failure, run, say, stop_on_sigterm
@@ -46,6 +47,15 @@ def both_environments() -> tuple[Environment, Environment]:
         free = freethreaded.find(None)
         main = default_environment(pip_from=free)
     return main, prepare(free, FREE_THREADED_GROUPS, downloader=main)
+
+
+def instrumented_environments(instrument: Instrument) -> list[Environment]:
+    """Environments of their own, so that those of the other tasks keep the ordinary wheel."""
+    found = both_environments()
+    return [
+        prepare(each.interpreter, FREE_THREADED_GROUPS, downloader=found[0], variant=instrument.name)
+        for each in found
+    ]
 
 
 def ready_environments() -> tuple[Environment, Environment]:
@@ -96,6 +106,20 @@ def run_pytest(
         if run(command, env=variables) != 0:
             failed.append(f"pytest on {title}")
     return failed
+
+
+def run_instrumented(
+    instrument: Instrument, environments: Sequence[Environment], arguments: Arguments
+) -> int:
+    """Build the extension that way for each environment and run the tests that are worth it."""
+    failed = []
+    for environment in environments:
+        variables = instrumented.run_variables(instrument, environment.interpreter)
+        wheels.install_wheel(environment, instrument.build_variables)
+        instrumented.clear_reports(instrument)
+        failed += run_pytest([environment], [*instrument.test_files, *arguments], variables)
+        failed += instrumented.show_reports(instrument)
+    return finish(failed)
 
 
 def run_lint(environment: Environment) -> list[str]:
@@ -149,6 +173,29 @@ def stress(arguments: Arguments) -> int:
     seconds = os.environ.get("SHARDMAP_STRESS_SECONDS") or STRESS_SECONDS
     variables = {"SHARDMAP_STRESS_SECONDS": seconds}
     return finish(run_pytest(ready_environments(), ["tests/stress", *arguments], variables))
+
+
+def pauses(arguments: Arguments) -> int:
+    """concurrent tests on both Pythons, threads stopping between the steps that matter"""
+    instrument = instrumented.PAUSES
+    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+
+
+def asan(arguments: Arguments) -> int:
+    """concurrent and hostile tests on both Pythons under AddressSanitizer"""
+    instrument = instrumented.ASAN
+    instrumented.asan_library()  # A failure is better known before the builds.
+    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+
+
+def tsan(arguments: Arguments) -> int:
+    """concurrent tests under ThreadSanitizer, on a CPython built with it (SHARDMAP_TSAN_PYTHON)"""
+    instrument = instrumented.TSAN
+    instrumented.quiet_tsan()
+    interpreter = instrumented.find_tsan_python()
+    main = default_environment() if can_make_environment(default_interpreter()) else None
+    environment = prepare(interpreter, FREE_THREADED_GROUPS, downloader=main, variant=instrument.name)
+    return run_instrumented(instrument, [environment], arguments)
 
 
 def demo(arguments: Arguments) -> int:
@@ -246,6 +293,9 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "bench": bench,
     "bench-full": bench_full,
     "stress": stress,
+    "pauses": pauses,
+    "asan": asan,
+    "tsan": tsan,
     "wheel": wheel,
     "sdist": sdist,
     "clean": clean,

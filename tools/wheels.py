@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tools.environments import PIP, Environment, digest, project_file
@@ -76,28 +76,29 @@ def package_name() -> str:
     return name.replace("-", "_")
 
 
-def build_wheel(environment: Environment) -> Path:
-    """The project's wheel for this environment's interpreter."""
-    tag = environment.interpreter.tag
+def build_wheel(environment: Environment, variables: Mapping[str, str] | None = None) -> Path:
+    """The project's wheel for this environment's interpreter. `variables`: for the compiler, such as CFLAGS."""
+    name = environment.name
+    variables = variables or {}
     files = source_files(ROOT, WHEEL_SOURCES)
-    output = BUILD / "wheels" / tag
+    output = BUILD / "wheels" / name
     stamp_file = output / "stamp"
-    stamp = digest([content_hash(ROOT, files), environment.read_stamp("environment")])
-    with locked(BUILD / f"wheel-{tag}.lock"):
+    stamp = digest([content_hash(ROOT, files), environment.read_stamp("environment"), variables])
+    with locked(BUILD / f"wheel-{name}.lock"):
         wheels = list(output.glob("*.whl"))
         if len(wheels) == 1 and stamp_file.is_file() and stamp_file.read_text() == stamp:
             return wheels[0]
         shutil.rmtree(output, ignore_errors=True)
-        stage = BUILD / "stage" / tag
+        stage = BUILD / "stage" / name
         _stage(files, stage)
-        log = LOGS / f"wheel-{tag}.log"
+        log = LOGS / f"wheel-{name}.log"
         log.unlink(missing_ok=True)
         run_logged(
-            f"building the wheel of {package_name()} for {tag}",
+            f"building the wheel of {package_name()} for {name}",
             [environment.python, "-m", "build", "--wheel", "--no-isolation", "--outdir", output],
             log,
             cwd=stage,
-            env=build_variables(environment.interpreter),
+            env={**build_variables(environment.interpreter), **variables},
         )
         wheels = list(output.glob("*.whl"))
         if len(wheels) != 1:
@@ -107,9 +108,9 @@ def build_wheel(environment: Environment) -> Path:
     return wheels[0]
 
 
-def install_wheel(environment: Environment) -> Path:
+def install_wheel(environment: Environment, variables: Mapping[str, str] | None = None) -> Path:
     """Build the wheel if need be and install it, if it is not the one already there."""
-    wheel = build_wheel(environment)
+    wheel = build_wheel(environment, variables)
     stamp = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if environment.read_stamp("wheel") != stamp:
         command: Command = [environment.python, *PIP, "install", "--no-deps", "--no-index"]

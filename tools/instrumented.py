@@ -1,0 +1,176 @@
+"""Builds of the extension that find what ordinary runs seldom meet: with pauses, AddressSanitizer, ThreadSanitizer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.interpreters import FREE_THREADED_NAMES, Interpreter, executables_on_path, is_usable_free_threaded, probe
+from tools.shell import BUILD, ROOT, Failure, capture
+
+SUPPRESSIONS = ROOT / "tools" / "tsan-suppressions.txt"
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A way to build the extension, and the tests that are worth running with it."""
+
+    name: str
+    flags: str  # for compiling and linking
+    tests: tuple[str, ...]
+
+    @property
+    def test_files(self) -> list[str]:
+        return [f"tests/test_{name}.py" for name in self.tests]
+
+    @property
+    def build_variables(self) -> dict[str, str]:
+        # What is in CFLAGS setuptools gives to the linker as well.
+        return {"CFLAGS": f"{self.flags} -g -fno-omit-frame-pointer"}
+
+
+CONCURRENT = ("linearizable", "unlocked_reads", "threads", "bulk_threads", "atomic_ref", "point_in_time", "counters")
+PAUSES = Instrument(
+    "pauses",
+    "-DSHARDMAP_PAUSES",
+    (
+        *CONCURRENT,
+        "order",
+        "key_locks",
+        "key_locks_together",
+        "reentrancy_threads",
+        "eventual_map",
+        "eventual_histories",
+    ),
+)
+ASAN = Instrument(
+    "asan",
+    "-fsanitize=address",
+    (
+        *CONCURRENT,
+        "hostile_keys",
+        "reentrance",
+        "reentrancy_threads",
+        "core_misuse",
+        "allocation_failure",
+        "bulk_memory",
+        "compound_memory",
+        "gc",
+        "fork",
+        "partitions",
+        "snapshots",
+    ),
+)
+TSAN = Instrument("tsan", "-fsanitize=thread", (*CONCURRENT, "key_locks_together", "reentrancy_threads"))
+
+
+# --- reports ------------------------------------------------------------------------------------
+
+
+def reports_path(instrument: Instrument) -> Path:
+    """Where the sanitizer's reports go, each with a process's number appended: pytest would swallow its stderr."""
+    return BUILD / "reports" / instrument.name
+
+
+def clear_reports(instrument: Instrument) -> None:
+    path = reports_path(instrument)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{path.name}.*"):
+        left.unlink()
+
+
+def show_reports(instrument: Instrument) -> list[str]:
+    """Print the reports of the last run; returns the names of their files."""
+    path = reports_path(instrument)
+    found = sorted(path.parent.glob(f"{path.name}.*"))
+    for report in found:
+        print(report.read_text(errors="replace"), flush=True)
+    return [str(report.relative_to(ROOT)) for report in found]
+
+
+# --- the variables of a run ---------------------------------------------------------------------
+
+
+def run_variables(instrument: Instrument, interpreter: Interpreter) -> dict[str, str]:
+    """What the tests' environment needs for this build of the extension."""
+    if instrument is ASAN:
+        return asan_variables(interpreter, asan_library())
+    if instrument is TSAN:
+        return tsan_variables()
+    return {}
+
+
+def asan_library() -> str:
+    """The run-time library, which an interpreter that was built without it has to load first."""
+    compiler = os.environ.get("CC") or "gcc"
+    output = capture([*compiler.split(), "-print-file-name=libasan.so"])
+    library = (output or "").strip()
+    if not Path(library).is_absolute():
+        raise Failure(f"{compiler} has no libasan.so here: AddressSanitizer needs gcc with its run-time libraries")
+    return library
+
+
+def asan_variables(interpreter: Interpreter, library: str) -> dict[str, str]:
+    options: dict[str, str | Path] = {
+        "detect_leaks": "0",  # CPython frees little of its own at exit
+        "allocator_may_return_null": "1",  # tests ask for more memory than there is
+        "log_path": reports_path(ASAN),
+    }
+    variables = {"LD_PRELOAD": library, "ASAN_OPTIONS": _joined(options)}
+    if not interpreter.free_threaded:
+        # So that keys and values are watched as well as tables. Free-threaded builds need their own allocator.
+        variables["PYTHONMALLOC"] = "malloc"
+    return variables
+
+
+def tsan_variables() -> dict[str, str]:
+    options: dict[str, str | Path] = {
+        "suppressions": SUPPRESSIONS,
+        "log_path": reports_path(TSAN),
+        "history_size": "4",
+        "die_after_fork": "0",  # tests fork where other threads run
+        "detect_deadlocks": "0",  # it can follow 64 mutexes at once, and a map may have more shards
+    }
+    # It knows nothing of membarrier().
+    return {"TSAN_OPTIONS": _joined(options), "SHARDMAP_READS": "fenced"}
+
+
+def _joined(options: dict[str, str | Path]) -> str:
+    # Quoted: a path may hold what else would separate.
+    return ":".join(f'{name}="{value}"' for name, value in options.items())
+
+
+# --- a CPython for ThreadSanitizer --------------------------------------------------------------
+
+MISSING = """{reason}
+Only a CPython that was built with it lets ThreadSanitizer see the interpreter's own synchronisation; with any other
+all its reports would be doubtful. To make one, in the sources of CPython 3.14 or later (some 15 minutes):
+    ./configure --prefix="$HOME/python-tsan" --disable-gil --with-thread-sanitizer
+    make -j4 && make install
+    make tsan SHARDMAP_TSAN_PYTHON="$HOME/python-tsan/bin/python3.14t"      (in this directory)"""
+
+CONFIGURED = "import sysconfig; print(sysconfig.get_config_var('CONFIG_ARGS'))"
+
+
+def quiet_tsan() -> None:
+    """Setting up runs the interpreter, too: what it does there is nothing to report, and no failure."""
+    os.environ.setdefault("TSAN_OPTIONS", "report_bugs=0")
+
+
+def find_tsan_python() -> Interpreter:
+    """SHARDMAP_TSAN_PYTHON, or the first on the PATH that was configured for ThreadSanitizer."""
+    wanted = os.environ.get("SHARDMAP_TSAN_PYTHON")
+    candidates: Sequence[str] = [wanted] if wanted else executables_on_path(FREE_THREADED_NAMES)
+    for candidate in candidates:
+        if "thread-sanitizer" in (capture([candidate, "-P", "-c", CONFIGURED]) or ""):
+            interpreter = probe(candidate)
+            if interpreter is not None and is_usable_free_threaded(interpreter):
+                return interpreter
+    reason = (
+        f"SHARDMAP_TSAN_PYTHON={wanted} is no working free-threaded CPython built with ThreadSanitizer."
+        if wanted
+        else f"no CPython built with ThreadSanitizer here (looked for {', '.join(FREE_THREADED_NAMES)} on the PATH)."
+    )
+    raise Failure(MISSING.format(reason=reason))
