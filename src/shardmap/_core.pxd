@@ -47,7 +47,6 @@ cdef extern from "core/atomics.h" nogil:
     void* sm_load_ptr(void**)
     void sm_store_ptr(void**, void*)
     uint8_t sm_load_u8(const uint8_t*)
-    void sm_store_u8_relaxed(uint8_t*, uint8_t)
     uint32_t sm_load_u32_relaxed(const uint32_t*)
     void sm_store_u32_relaxed(uint32_t*, uint32_t)
     int64_t sm_sub_i64_relaxed(int64_t*, int64_t)

@@ -50,7 +50,7 @@ cdef int make_writable(Position* at) except -1:
         shard.table = own
         publish(shard)
         if shared != NOTHING:
-            sm_store_u8_relaxed(&(<Table>shared).replaced, True)       # other maps may do so at the same time
+            (<Table>shared).replaced = True
         shard.epoch += 1
         shard.copies += shared != NOTHING
         at.left = shared
