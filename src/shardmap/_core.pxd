@@ -208,7 +208,6 @@ cdef class Table:
     cdef Block* emptied     # by the collector; iterators may still point to it
     cdef uint64_t shares    # maps and snapshots that hold it; more than one: nobody may change it
     cdef object gc_anchor   # makes Cython give the type the garbage collector's slots; stays None
-    cdef uint8_t replaced   # in a map, by another table: who reads that map may still be looking
 
 cdef class MapCore:
     cdef object __weakref__

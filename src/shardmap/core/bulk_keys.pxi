@@ -262,14 +262,14 @@ cdef inline void prefetch_word(Block* block, uint32_t place) noexcept nogil:
 
 cdef inline void prefetch_entry(Block* block, uint32_t place) noexcept nogil:
     """What the first index word of the place points to: most often the right entry."""
-    cdef uint32_t content = block.index[place & block.mask] & block.mask
+    cdef uint32_t content = sm_load_u32_relaxed(&block.index[place & block.mask]) & block.mask
     if content >= FIRST_ENTRY:
         prefetch(&block.entries[content - FIRST_ENTRY])
         prefetch(&block.places[content - FIRST_ENTRY])
 
 
 cdef inline void prefetch_objects(Block* block, uint32_t place, bint values) noexcept nogil:
-    cdef uint32_t content = block.index[place & block.mask] & block.mask
+    cdef uint32_t content = sm_load_u32_relaxed(&block.index[place & block.mask]) & block.mask
     if content >= FIRST_ENTRY:
         prefetch(block.entries[content - FIRST_ENTRY].key)
         if values:

@@ -112,7 +112,7 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
             prefetch_first(self, block, begin, end)
             for at in range(begin, end):
                 prefetch_ahead(self, block, at, end, values)
-                self.state[self.order[at]] = read_one(self, block, self.order[at], values)
+                self.state[self.order[at]] = read_one(m, self, block, self.order[at], values)
                 left |= self.state[self.order[at]] == ASK
         if block == NULL or sm_load_ptr(<void**>slot) != block:
             left = True
@@ -124,7 +124,7 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
     return left
 
 
-cdef inline Probe read_one(Bulk self, Block* block, uint32_t i, bint values) noexcept:
+cdef inline Probe read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint values) noexcept:
     """To be believed if the block is still the shard's afterwards. Where it says ASK there may be a value to let go."""
     cdef PyObject* found = NULL
     cdef uint32_t entry = 0
@@ -137,6 +137,8 @@ cdef inline Probe read_one(Bulk self, Block* block, uint32_t i, bint values) noe
             if sm_load_ptr(<void**>&block.entries[entry].value) != found:
                 seen = LOOK_AGAIN
         self.values[i] = found
+    elif seen == SEEN_ABSENT and not was_absent(shard_at(m, self.shard[i]), block, entry):
+        seen = LOOK_AGAIN
     return THERE if seen == SEEN_PRESENT else NOT_THERE if seen == SEEN_ABSENT else ASK
 
 

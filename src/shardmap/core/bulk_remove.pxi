@@ -41,7 +41,8 @@ cdef int remove_batch(MapCore m, Bulk self, bint wanted) except -1:
     for i in range(self.size):
         self.state[i] = TO_DO
     # What Python code may compare is done strictly in order: it may raise.
-    if self.all_plain:
+    # So is what is not sorted by shard: a later key must not overtake an equal one that was left.
+    if self.all_plain and self.starts != NULL:
         group(self, 0)
         remove_grouped(m, self, wanted)
     for i in range(self.size):

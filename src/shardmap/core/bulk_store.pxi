@@ -212,7 +212,8 @@ cdef int store_grouped(MapCore m, Bulk self, uint32_t first) except -1:
     for i in range(first, self.size):
         self.state[i] = False
     # What Python code may compare is done strictly in order: it may raise.
-    if self.all_plain and not self.mostly_new:
+    # So is what is not sorted by shard: a later value of a key must not overtake an earlier one that was left.
+    if self.all_plain and not self.mostly_new and self.starts != NULL:
         group(self, first)
         overwrite_grouped(m, self, first)
     for i in range(first, self.size):

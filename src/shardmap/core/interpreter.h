@@ -14,7 +14,8 @@
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 static inline void sm_note_use(PyObject *op, uint8_t *seen)
 {
-    if (__builtin_expect(!__atomic_load_n(seen, __ATOMIC_RELAXED), 0) && !_Py_IsOwnedByCurrentThread(op)) {
+    /* Acquire: who finds it set by another thread has not read the map before that one's barrier either. */
+    if (__builtin_expect(!__atomic_load_n(seen, __ATOMIC_ACQUIRE), 0) && !_Py_IsOwnedByCurrentThread(op)) {
         __atomic_store_n(seen, 1, __ATOMIC_SEQ_CST);
         __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before this thread's first read: see defers() */
         PyUnstable_Object_EnableDeferredRefcount(op);

@@ -14,14 +14,14 @@ cdef inline void leave(Position* at) noexcept:
 
 
 cdef inline void leave_behind(Position* at) noexcept:
-    if at.left != NULL:
-        let_go_left(at)
     if SM_READERS_MEET_WRITERS:
         if at.removed != NOTHING_REMOVED:
             wait_before_freeing(at)
         if at.full != NULL:
             empty_limbo(at.full)
             at.full = NULL
+    if at.left != NULL:
+        let_go_left(at)
 
 
 cdef void let_go_left(Position* at) noexcept:
@@ -49,11 +49,13 @@ cdef int make_writable(Position* at) except -1:
     if shard.table == shared:
         shard.table = own
         publish(shard)
-        if shared != NOTHING:
-            (<Table>shared).replaced = True
         shard.epoch += 1
         shard.copies += shared != NOTHING
         at.left = shared
+        if SM_READERS_MEET_WRITERS and sm_reads_unlocked and shared != NOTHING:
+            # Who shares the table may be alone with it as soon as we let it go, and then writes and frees in place,
+            # looking at the users of another map only: this map's readers must have left it by then.
+            at.removed = UNSEEN
     else:                       # another thread was first
         unlock(shard)
         table_release(own)

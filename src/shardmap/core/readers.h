@@ -66,7 +66,12 @@ typedef struct sm_reader {
 } __attribute__((aligned(128))) sm_reader;
 
 static sm_reader *sm_readers = NULL;
-static __thread sm_reader *sm_this_reader __attribute__((tls_model("initial-exec"))) = NULL;
+#if defined(__GLIBC__)
+#define SM_TLS_MODEL __attribute__((tls_model("initial-exec")))
+#else /* musl loads no module with such variables at run time */
+#define SM_TLS_MODEL
+#endif
+static __thread sm_reader *sm_this_reader SM_TLS_MODEL = NULL;
 static pthread_key_t sm_reader_key;
 
 static void sm_give_reader_back(void *reader)

@@ -7,6 +7,8 @@
 # - Absent: the index word at which probing ended was empty when it was read. The words before it were in use
 #   when they were read, and stay so (a removed word is not used again), so the key would have gone into this
 #   very word, or was further up and is gone. At that moment there was no entry.
+#   (And no insertion into the shard had begun: else it might have its stamp already, and come in front of what is
+#   inserted after this look-up.)
 # - Present: the entry holds the key (it is used once, so it never holds another), and held this value when it
 #   was read the second time. In between the reader took a reference to it; so the value is alive, and is the
 #   one that the entry held at the second reading, whatever went on before.
@@ -16,7 +18,9 @@
 # Why nothing freed is read. (core/readers.h says how it is told that nobody is looking any more.)
 #
 # - Blocks: freed by retire() and in Table.__dealloc__, after wait_before_freeing() if a reader may have got at
-#   them; a map that dies has no readers.
+#   them; a map that dies has no readers. A table that other maps or snapshots share is let go likewise, by
+#   make_writable() and map_clear(): so nobody reads a table through a map that does not hold it any more, and
+#   who is alone with a table need only know who uses its own map.
 # - Keys are compared only if the entry says that they are plain, which is known without touching the key. A
 #   plain key that leaves a map has a reference in its shard's limbo until nobody is looking any more. (Keys of
 #   other types are let go at once, as by dict; to compare with one takes the mutex, unless it is the same.)
@@ -52,6 +56,8 @@ cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value
     if not sm_load_u64(&m.sweep) & 1:
         block = <Block*>sm_load_ptr(<void**>at.slot)
         answer = look_up(block, at.place, key, &entry, &found)
+        if answer == SEEN_ABSENT and not was_absent(at.shard, block, entry):
+            answer = LOOK_AGAIN
         if answer == SEEN_PRESENT and value != NULL and not is_number(found):
             if not sm_try_incref(found):
                 answer = LOOK_AGAIN
@@ -73,7 +79,8 @@ cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value
 
 
 cdef inline Read look_up(Block* block, uint32_t place, PyObject* key, uint32_t* at, PyObject** found) noexcept:
-    """The entry that holds the key, and the value in it, which is not the caller's. While reading."""
+    """The entry that holds the key, and the value in it, which is not the caller's; or the empty index word where
+    probing ended, for was_absent(). While reading."""
     cdef uint32_t mask = block.mask, around = round_of(block), perturb = place, word = place & mask
     cdef uint32_t content, entry, step
     cdef PyObject* stored
@@ -83,6 +90,7 @@ cdef inline Read look_up(Block* block, uint32_t place, PyObject* key, uint32_t* 
             content = sm_load_u32(&block.index[word])
             sm_step()
             if content == EMPTY:
+                at[0] = word
                 return SEEN_ABSENT
             if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
                 entry = (content & mask) - FIRST_ENTRY
@@ -103,6 +111,14 @@ cdef inline Read look_up(Block* block, uint32_t place, PyObject* key, uint32_t* 
                         return SEEN_PRESENT
             word = (word & ~around) | ((word + 1) & around)
         word = next_line(word, &perturb, mask)
+
+
+cdef inline bint was_absent(Shard* shard, Block* block, uint32_t word) noexcept:
+    """Whether the word where probing ended was empty while nothing was being inserted into the shard. An entry gets
+    its stamp after the version has become odd (announce_insertion) and before the index word that shows it."""
+    if not SM_READERS_MEET_WRITERS:
+        return True
+    return (sm_load_u64(&shard.size_word) >> 32 & 1) == 0 and sm_load_u32(&block.index[word]) == EMPTY
 
 
 # --- Writers ---

@@ -29,8 +29,6 @@ cdef class Table:
         # First out of reach, then let go: what runs meanwhile finds an empty table.
         cdef Block* block = self.block
         self.block = &no_entries
-        if self.replaced:
-            sm_wait_for_readers()
         if block != &no_entries:
             block_dispose(block)
         free(self.emptied)
