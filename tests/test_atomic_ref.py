@@ -16,7 +16,7 @@ import pytest
 from harness.history import Operation, violation
 from harness.keys import Finalized
 from harness.process import fork_and_wait, run_python
-from harness.threads import meanwhile, run_alike, run_threads, switching_often
+from harness.threads import LONG, meanwhile, run_alike, run_threads, switching_often
 from shardmap import AtomicRef
 
 
@@ -382,7 +382,7 @@ def test_a_child_forked_in_the_middle_can_use_the_reference() -> None:
     def child() -> None:
         one, other = ref.load()
         assert one == -other
-        run_threads(write, write, timeout=10)
+        run_threads(write, write, timeout=LONG / 2)
         assert ref.load() == (one + 2, other - 2)
 
     with switching_often(), meanwhile(write, write, ref.load):

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness.keys import HashKey
-from harness.threads import meanwhile, run_alike, switching_often
+from harness.threads import meanwhile, run_alike
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.usefixtures("many_switches")
+
 MakeMap = Callable[..., ShardMap]
-
-
-@pytest.fixture(autouse=True)
-def many_switches() -> Iterator[None]:
-    with switching_often():
-        yield
 
 
 @pytest.mark.parametrize("size", [40, 2000], ids=["attached", "detached"])

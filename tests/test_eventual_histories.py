@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 import random
@@ -15,16 +14,13 @@ import pytest
 
 from harness.keys import HashKey
 from harness.process import fork_and_wait
-from harness.threads import meanwhile, run_alike, run_threads, switching_often
+from harness.stops import collect_and_pause
+from harness.threads import LONG, meanwhile, run_alike, run_threads
 from shardmap import EventualMap, EventualReader
 
+pytestmark = pytest.mark.usefixtures("many_switches")
+
 KEYS = [f"key {n}" for n in range(40)]
-
-
-@pytest.fixture(autouse=True)
-def many_switches() -> Iterator[None]:
-    with switching_often():
-        yield
 
 
 def assert_whole(reader: EventualReader[Any, Any], at_least: int) -> int:
@@ -40,7 +36,8 @@ def assert_whole(reader: EventualReader[Any, Any], at_least: int) -> int:
 
 def write_all(m: EventualMap[str, int], number: int) -> None:
     """One refresh's writes, in several steps."""
-    for key in random.sample(KEYS, len(KEYS)):
+    # A generator of its own: a fork may not meet a thread in random's (harness/process.py).
+    for key in random.Random(number).sample(KEYS, len(KEYS)):
         if number % 3 == 0:
             m.update(key, number)
         else:
@@ -50,11 +47,16 @@ def write_all(m: EventualMap[str, int], number: int) -> None:
     m.meta = number
 
 
-def test_no_reader_sees_half_a_refresh_or_an_older_one_after_a_newer() -> None:
+def map_and_numbers() -> tuple[EventualMap[str, int], Iterator[int]]:
+    """A map of one refresh, and the numbers of the next ones."""
     m: EventualMap[str, int] = EventualMap()
     write_all(m, 1)
     m.refresh()
-    numbers = itertools.count(2)
+    return m, itertools.count(2)
+
+
+def test_no_reader_sees_half_a_refresh_or_an_older_one_after_a_newer() -> None:
+    m, numbers = map_and_numbers()
 
     def write() -> None:
         write_all(m, next(numbers))
@@ -73,10 +75,7 @@ def test_no_reader_sees_half_a_refresh_or_an_older_one_after_a_newer() -> None:
 
 
 def test_batches_are_whole_whoever_refreshes() -> None:
-    m: EventualMap[str, int] = EventualMap()
-    write_all(m, 1)
-    m.refresh()
-    numbers = itertools.count(2)
+    m, numbers = map_and_numbers()
 
     def write() -> None:
         with m.batch():
@@ -203,18 +202,11 @@ def test_readers_of_keys_that_compare_in_python_while_versions_come_and_go() -> 
 
 
 def test_readers_made_and_dropped_in_all_threads_while_the_collector_runs() -> None:
-    m: EventualMap[str, Any] = EventualMap()
-    write_all(m, 1)
-    m.refresh()
-    numbers = itertools.count(2)
+    m, numbers = map_and_numbers()
 
     def write() -> None:
         write_all(m, next(numbers))
         m.refresh()
-
-    def collect() -> None:
-        gc.collect()
-        time.sleep(0.01)
 
     def work(_: int) -> None:
         for _ in range(60):
@@ -223,7 +215,7 @@ def test_readers_made_and_dropped_in_all_threads_while_the_collector_runs() -> N
             reader.renew()
             assert_whole(reader, 0)
 
-    with meanwhile(write, collect):
+    with meanwhile(write, collect_and_pause):
         run_alike(2, work)
 
 
@@ -247,18 +239,13 @@ FORKS = [
 ]
 
 
-
-
 class TestForks:
     pytestmark = FORKS
 
     def test_a_child_forked_in_the_middle_has_a_whole_map(self) -> None:
-        m: EventualMap[str, int] = EventualMap()
-        write_all(m, 1)
-        m.refresh()
+        m, numbers = map_and_numbers()
         reader = m.reader()
         assert_whole(reader, 1)
-        numbers = itertools.count(2)
 
         def write() -> None:
             with m.batch():  # else two threads' writes mix
@@ -272,7 +259,7 @@ class TestForks:
             m.refresh()
             reader.renew()
             assert_whole(reader, latest + 10**6)
-            run_threads(lambda: m.insert("x", 1), lambda: m.insert("x", 2), m.refresh, timeout=10)
+            run_threads(lambda: m.insert("x", 1), lambda: m.insert("x", 2), m.refresh, timeout=LONG / 2)
             m.refresh()
             assert sorted(m.reader()["x"]) == [1, 2]
             m._working._check()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+from harness.examples import EXAMPLES
+from harness.threads import LONG
 
 SHOWN = {
     "handles.py": ["alice: 2000 deposits by 4 threads, none lost", "out of the map: True", "in our hands: 2001"],
@@ -37,7 +37,7 @@ def test_an_example_prints_what_it_shows(name: str) -> None:
         [sys.executable, "-X", "faulthandler", "-W", "error", str(EXAMPLES / name)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=LONG,
         env={**os.environ},
         check=False,
     )
