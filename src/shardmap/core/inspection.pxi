@@ -145,7 +145,7 @@ def _check(MapCore m not None, /):
     for i in range(m.shard_count):
         shard = shard_at(m, i)
         violation = block_violation(m, i, block_of(shard.table), <uint32_t>shard.size_word)
-        if (<Table>shard.table).shares < 1:
+        if sm_load_u64(&(<Table>shard.table).shares) < 1:
             violation = b"a table without shares"
         if shard.published[0] != block_of(shard.table) and block_of(shard.table) != &no_entries:
             violation = b"readers do not see the shard's block"
