@@ -273,7 +273,7 @@ cdef int reserve(MapCore m, uint64_t incoming) except -1:
         old = NULL
         fresh = NULL
         done = True
-        if at.shard.table == NOTHING:
+        if sm_load_ptr(<void**>at.shard.published) == &no_entries:      # a guess: looked at again under the mutex
             fresh = table_new(each)
         lock(at.shard)
         at.block = block_of(at.shard.table)
