@@ -180,7 +180,7 @@ cdef void release_key_lock(Shard* shard, KeyLock* held) noexcept:
         if held.first == NULL:
             held.last = NULL
         forget_waiter(waiter)       # first: who holds a lock must not look as if it waited for it
-        held.owner = waiter.thread
+        sm_store_ulong_relaxed(&held.owner, waiter.thread)
         held.closed = waiter.closed
         held.written = False
         waiter.granted = True
@@ -279,7 +279,8 @@ cdef void leave_queue(Waiter* waiter) noexcept nogil:
 
 cdef bint register_waiter(Waiter* waiter) noexcept nogil:
     """False if waiting would close a circle of threads that all wait for ever. A thread in this list is waiting, so
-    what it holds it keeps: the chain stands still while we follow it."""
+    what it holds it keeps: the chain stands still while we follow it. But a lock of another shard may be handed on
+    meanwhile: then we see its old holder or its new one, and neither waits."""
     global newest_waiter
     cdef unsigned long holder = waiter.lock.owner
     cdef Waiter* each
@@ -292,7 +293,7 @@ cdef bint register_waiter(Waiter* waiter) noexcept nogil:
                 each = each.older
             if each == NULL:
                 break
-            holder = each.lock.owner
+            holder = sm_load_ulong_relaxed(&each.lock.owner)
             circle = holder == waiter.thread
     if not circle:
         waiter.newer = NULL
