@@ -104,7 +104,10 @@ cdef class PartitionIterator:
         return self
 
     def __length_hint__(self):
-        return self.remaining
+        cdef Py_ssize_t remaining
+        with cython.critical_section(self):
+            remaining = self.remaining
+        return remaining
 
     def __next__(self):
         cdef PyObject* key = NULL

@@ -207,7 +207,10 @@ cdef class SnapshotIterator:
         return steal(filled_item(self, item, key, value))
 
     def __length_hint__(self):
-        return self.remaining
+        cdef Py_ssize_t remaining
+        with cython.critical_section(self):
+            remaining = self.remaining
+        return remaining
 
     def __reduce__(self):
         # As dict's iterators: what is left, as an iterator over a list. The iterator itself is not advanced.
