@@ -208,8 +208,9 @@ cdef class SnapshotIterator:
 
     def __length_hint__(self):
         cdef Py_ssize_t remaining
-        with cython.critical_section(self):
-            remaining = self.remaining
+        sm_byte_lock(&self.lock)
+        remaining = self.remaining
+        sm_byte_unlock(&self.lock)
         return remaining
 
     def __reduce__(self):
