@@ -20,6 +20,7 @@ class Instrument:
     name: str
     flags: str  # for compiling and linking
     tests: tuple[str, ...]
+    options: tuple[str, ...] = ()  # to pytest
 
     @property
     def test_files(self) -> list[str]:
@@ -63,7 +64,12 @@ ASAN = Instrument(
         "snapshots",
     ),
 )
-TSAN = Instrument("tsan", "-fsanitize=thread", (*CONCURRENT, "key_locks_together", "reentrancy_threads"))
+TSAN = Instrument(
+    "tsan",
+    "-fsanitize=thread",
+    (*CONCURRENT, "key_locks_together", "reentrancy_threads"),
+    ("-k", "not fork"),  # it ends a child that starts threads
+)
 
 
 # --- reports ------------------------------------------------------------------------------------
@@ -130,7 +136,6 @@ def tsan_variables() -> dict[str, str]:
         "suppressions": SUPPRESSIONS,
         "log_path": reports_path(TSAN),
         "history_size": "4",
-        "die_after_fork": "0",  # tests fork where other threads run
         "detect_deadlocks": "0",  # it can follow 64 mutexes at once, and a map may have more shards
     }
     # It knows nothing of membarrier().

@@ -117,7 +117,7 @@ def run_instrumented(
         variables = instrumented.run_variables(instrument, environment.interpreter)
         wheels.install_wheel(environment, instrument.build_variables)
         instrumented.clear_reports(instrument)
-        failed += run_pytest([environment], [*instrument.test_files, *arguments], variables)
+        failed += run_pytest([environment], [*instrument.test_files, *instrument.options, *arguments], variables)
         failed += instrumented.show_reports(instrument)
     return finish(failed)
 
