@@ -62,7 +62,9 @@ def run(
     return subprocess.run(arguments, cwd=cwd, env=clean_environment(env), check=False).returncode
 
 
-def capture(command: Command, *, timeout: float = 60.0) -> str | None:
+def capture(
+    command: Command, *, env: Mapping[str, str] | None = None, timeout: float = 60.0
+) -> str | None:
     """The output of a short command, or None when it fails in any way."""
     try:
         done = subprocess.run(
@@ -70,7 +72,7 @@ def capture(command: Command, *, timeout: float = 60.0) -> str | None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=clean_environment(),
+            env=clean_environment(env),
             timeout=timeout,
             check=True,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tools import freethreaded, instrumented, wheels
 from tools.environments import (
@@ -72,9 +72,9 @@ def environment_for_sources() -> Environment:
     return default_environment() if alone else both_environments()[0]
 
 
-def checked_title(environment: Environment) -> str:
+def checked_title(environment: Environment, variables: Mapping[str, str] | None = None) -> str:
     """What is run, for the user to see; the GIL's state is that after importing the project."""
-    gil = wheels.check_installed(environment)
+    gil = wheels.check_installed(environment, variables)
     interpreter = environment.interpreter
     if interpreter.free_threaded and gil == "on":
         raise Failure(
@@ -99,7 +99,7 @@ def run_pytest(
     """Run pytest in each environment; returns what failed."""
     failed = []
     for environment in environments:
-        title = checked_title(environment)
+        title = checked_title(environment, variables)
         say(f"pytest on {title}")
         # -P: only the installed wheel is imported, whatever lies in the working directory.
         command: Command = [environment.python, "-P", "-m", "pytest", *arguments]

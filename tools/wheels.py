@@ -145,7 +145,7 @@ def build_sdist(environment: Environment) -> Path:
     raise Failure(f"the build made no sdist: see {log}")
 
 
-def check_installed(environment: Environment) -> str:
+def check_installed(environment: Environment, variables: Mapping[str, str] | None = None) -> str:
     """Make sure that the installed wheel is what gets imported; say what runs it."""
     name = package_name()
     script = (
@@ -154,7 +154,7 @@ def check_installed(environment: Environment) -> str:
         "print('off' if not getattr(sys, '_is_gil_enabled', lambda: True)() else 'on')\n"
     )
     # -P: as in the test runs, the working directory is not searched for modules.
-    output = capture([environment.python, "-P", "-c", script])
+    output = capture([environment.python, "-P", "-c", script], env=variables)
     words = (output or "").split()
     if len(words) != 2:
         command = f"{environment.python} -P -c 'import {name}'"
