@@ -61,9 +61,13 @@ static inline int sm_only_reference(PyObject *op)
 static inline int sm_only_reference(PyObject *op) { (void)op; return 0; }
 #endif
 
-/* Has the collector look at an object again that it had found to hold nothing to look at. */
-static inline void sm_track(PyObject *op)
+/* A tuple that has got other items: forgets its hash (3.14 keeps it), and the collector looks at it again if it had
+ * found it to hold nothing to look at. What _PyTuple_Recycle() does for dict's iterators. */
+static inline void sm_recycle_tuple(PyObject *op)
 {
+#if PY_VERSION_HEX >= 0x030E0000
+    ((PyTupleObject *)op)->ob_hash = -1;
+#endif
     if (!PyObject_GC_IsTracked(op))
         PyObject_GC_Track(op);
 }

@@ -248,7 +248,7 @@ cdef inline PyObject* filled_item(SnapshotIterator self, PyObject* item, PyObjec
     set_item(item, 0, key)
     set_item(item, 1, value)
     if old_key != NULL:
-        sm_track(item)              # the collector may have untracked what held nothing to track
+        sm_recycle_tuple(item)
         decref(old_key)
         decref(old_value)
     elif SM_TELLS_ONLY_REFERENCE:
