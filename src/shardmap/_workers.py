@@ -269,6 +269,7 @@ class ShardWorkers(Generic[_KT, _VT]):
         # The worker says that it ends, then looks for tasks; we put one, then look whether it ends. One of the two sees
         # the other: if not the worker, the task is still to be cancelled.
         if inbox.ended and task.future.cancel():
+            inbox.room.release()  # nobody else will: those who wait for room would wait for ever
             raise RuntimeError(_ENDED)
 
     def _wait_as_worker(self, me: int, number: int) -> None:
