@@ -69,6 +69,18 @@ class _Inbox:
         self.closed = True
         self.tasks.put(None)
 
+    def left(self) -> Iterator[_Task]:
+        """Takes out what is there, and gives its room back."""
+        while True:
+            try:
+                task = self.tasks.get_nowait()
+            except queue.Empty:
+                return
+            if task is not None:
+                self.room.release()
+                yield task
+                del task
+
 
 def _close_all(inboxes: Iterable[_Inbox]) -> None:
     for inbox in inboxes:
@@ -83,15 +95,9 @@ def _work(inbox: _Inbox) -> None:
         task.run(own)
         del task
     inbox.ended = True
-    while True:  # tasks that were put after the end was
-        try:
-            task = inbox.tasks.get_nowait()
-        except queue.Empty:
-            return
-        if task is not None:
-            inbox.room.release()
-            task.run(own)
-            del task
+    for task in inbox.left():  # put after the end was
+        task.run(own)
+        del task
 
 
 class ShardWorkers(Generic[_KT, _VT]):
@@ -315,7 +321,8 @@ class ShardWorkers(Generic[_KT, _VT]):
             inbox.closed = True
         if cancel_futures:
             for inbox in self._inboxes:
-                _cancel_all(inbox)
+                for task in inbox.left():
+                    task.future.cancel()
         _close_all(self._inboxes)
         if wait:
             for thread in self._threads:
@@ -341,17 +348,6 @@ class ShardWorkers(Generic[_KT, _VT]):
         _close_all(self._inboxes)
         self._threads, self._workers, self._waits = [], {}, {}
         self._waiting = threading.Lock()
-
-
-def _cancel_all(inbox: _Inbox) -> None:
-    while True:
-        try:
-            task = inbox.tasks.get_nowait()
-        except queue.Empty:
-            return
-        if task is not None:
-            inbox.room.release()
-            task.future.cancel()
 
 
 _live: WeakSet[ShardWorkers[Any, Any]] = WeakSet()

@@ -9,10 +9,6 @@
 cdef enum:
     SMALL_BAG = 16      # values; a larger bag is shared, as counting one reference costs less than copying it
 
-cdef extern from "Python.h":
-    Py_ssize_t tuple_size "PyTuple_GET_SIZE"(PyObject*) noexcept
-    PyObject* tuple_item "PyTuple_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
-
 
 @cython.final
 cdef class Version:

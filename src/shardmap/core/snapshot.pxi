@@ -197,7 +197,7 @@ cdef class SnapshotIterator:
             if self.merge != NULL:
                 self.merge.over = True
         sm_byte_unlock(&self.lock)
-        if key == NULL and value == NULL:
+        if key == NULL:
             let_go_if(item)
             raise StopIteration
         if self.what == KEYS:
