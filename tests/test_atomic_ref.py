@@ -385,6 +385,9 @@ def test_a_child_forked_in_the_middle_can_use_the_reference() -> None:
         run_threads(write, write, timeout=LONG / 2)
         assert ref.load() == (one + 2, other - 2)
 
-    with switching_often(), meanwhile(write, write, ref.load):
+    def write_meanwhile(ref: AtomicRef[tuple[int, int]] = ref) -> None:  # not the child's variable: fork_and_wait
+        ref.rcu(lambda pair: (pair[0] + 1, pair[1] - 1))
+
+    with switching_often(), meanwhile(write_meanwhile, write_meanwhile, ref.load):
         for _ in range(3):
             fork_and_wait(child)

@@ -247,7 +247,7 @@ class TestForks:
         reader = m.reader()
         assert_whole(reader, 1)
 
-        def write() -> None:
+        def write(m: EventualMap[Any, Any] = m) -> None:  # not the child's variable: fork_and_wait
             with m.batch():  # else two threads' writes mix
                 write_all(m, next(numbers))
                 m.refresh()

@@ -207,7 +207,7 @@ def test_maps_being_born_and_dying_at_the_time_of_fork(shards: int) -> None:
     kept = ShardMap.with_capacity(shards=shards)
     kept.update(LASTING)
 
-    def make() -> None:
+    def make(kept: ShardMap = kept, shards: int = shards) -> None:  # not the child's variables: fork_and_wait
         for i in range(20):
             m = ShardMap.with_capacity(shards=shards)
             m[i] = kept

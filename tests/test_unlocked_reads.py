@@ -212,7 +212,11 @@ def test_a_forked_child_does_not_wait_for_readers_of_its_parent(make_map: MakeMa
         thread.join()
         assert done == [0]
 
-    with meanwhile(*[lambda: [m[fresh(i)] for i in range(0, 500, 7)]] * 3):
+    def read(m: ShardMap = m) -> None:  # not the variable of the child: fork_and_wait
+        for i in range(0, 500, 7):
+            assert m[fresh(i)] == i
+
+    with meanwhile(read, read, read):
         for _ in range(5):
             fork_and_wait(child)
     assert len(m) == 500

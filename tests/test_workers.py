@@ -567,7 +567,7 @@ def test_in_a_forked_child_the_workers_are_gone_and_new_ones_work() -> None:
         with ShardWorkers(2) as others:
             assert others.submit(1, add).result(10) == 1
 
-    def work(number: int) -> None:
+    def work(workers: ShardWorkers[int, int] = workers) -> None:  # not the child's variable: fork_and_wait
         for i in range(200):
             workers.submit(i, add)
 
@@ -575,7 +575,7 @@ def test_in_a_forked_child_the_workers_are_gone_and_new_ones_work() -> None:
         for _ in range(3):
             fork_and_wait(child)
 
-    works: list[Callable[[], Any]] = [lambda: work(1), lambda: work(2), fork]
+    works: list[Callable[[], Any]] = [work, work, fork]
     run_threads(*works)
     assert sum(everything(workers).values()) == 400
     workers.shutdown()

@@ -65,8 +65,9 @@ def start_child(child: Callable[[], Any]) -> Child:
 
     On free-threaded CPython the lock of an object that other threads contend for may be taken for ever in the child,
     also of a dict or list: a lock is handed to a waiting thread, which is not in the child (docs/architecture.md). So
-    `child` must keep away from such objects, and nobody may contend for random's own generator: random reseeds it in
-    every child, inside os.fork()."""
+    `child` must keep away from such objects. On 3.13 the variables of an enclosing function are among them: every look
+    at one takes its cell's lock. And nobody may contend for random's own generator: random reseeds it in every child,
+    inside os.fork()."""
     forked = Child()
     forked.pid = os.fork()
     if forked.pid == 0:
