@@ -99,6 +99,7 @@ cdef extern from "core/interpreter.h":
     bint sm_only_reference(PyObject*) noexcept
     void sm_recycle_tuple(PyObject*) noexcept
     Py_hash_t sm_str_hash(PyObject*) noexcept
+    bint sm_small_int_hash(PyObject*, Py_hash_t*) noexcept
 
 
 # --- Shapes in memory --------------------------------------------------------------------------------

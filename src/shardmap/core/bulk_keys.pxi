@@ -140,20 +140,18 @@ cdef bint take_keys(Bulk self, MapCore m, source) except -1:
     return self.size != 0
 
 
-cdef inline int hash_keys(Bulk self, MapCore m) except -1:
-    hash_odd_keys(self, m)
-    hash_plain_keys(self, m.shard_bits)
-    return 0
-
-
-cdef int hash_odd_keys(Bulk self, MapCore m) except -1:
-    """Hashes the keys whose hash may be Python code. Where one raises, the batch ends before it."""
+cdef int hash_keys(Bulk self, MapCore m, bint plain_ones=True) except -1:
+    """Hashes the keys; without `plain_ones` only those whose hash may be Python code. Where one raises, the batch ends
+    before it."""
     cdef uint32_t i, end
     cdef Py_hash_t hashed = 0
     self.all_plain = True
     for i in range(self.size):
         self.state[i] = sm_has_plain_hash(self.keys[i])
-        if not self.state[i]:
+        if self.state[i]:
+            if plain_ones:
+                put_hash(self, i, sm_plain_hash(self.keys[i]), m.shard_bits)
+        else:
             self.all_plain = False
             try:
                 hash_of(self.keys[i], &hashed)
@@ -172,6 +170,7 @@ cdef int hash_odd_keys(Bulk self, MapCore m) except -1:
 
 
 cdef void hash_plain_keys(Bulk self, uint32_t shard_bits) noexcept nogil:
+    """The rest of hash_keys() then."""
     cdef uint32_t i
     for i in range(self.size):
         if self.state[i]:

@@ -75,8 +75,8 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     self.size = take(self, source, &self.source, self.keys, self.room)
     for i in range(self.size):
         self.values[i] = NULL
-    hash_odd_keys(self, m)
     if HAS_GIL and self.size >= WORTH_DETACHING:
+        hash_keys(self, m, plain_ones=False)
         thread = PyEval_SaveThread()
         hash_plain_keys(self, m.shard_bits)
         group(self, 0)
@@ -85,7 +85,7 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
         if values:
             take_values(m, self)
     else:
-        hash_plain_keys(self, m.shard_bits)
+        hash_keys(self, m)
         group(self, 0)
         if look_up_unlocked(m, self, values):
             look_up_locked(m, self, values)

@@ -5,7 +5,7 @@
 #
 # - In runs: the mutexes of all shards of the next RUN keys at once, if nobody holds one (they are tried, not
 #   waited for), then these keys in order: overwritten, or appended with stamps that follow each other. One mutex
-#   for several keys, one fence and one reading of the clock for each shard. Nothing grows meanwhile.
+#   for several keys, one fence and one reading of the clock for them all. Nothing grows meanwhile.
 # - Grouped, where a mutex was taken or there are many shards: what is there already is overwritten shard by shard,
 #   one mutex at a time; then what is not there is inserted in order.
 #
@@ -18,7 +18,8 @@ cdef enum:
     LARGE_GROWTH = 65536        # entries: with a GIL, larger tables grow without it
 
 cdef struct Inserting:
-    uint64_t announced          # shards whose version is odd
+    uint64_t shards             # whose mutexes are held
+    uint64_t announced          # and whose version is odd: all of them from the first insertion on
     uint64_t stamp              # the last one given
 
 
@@ -105,19 +106,18 @@ cdef int store_one(MapCore m, Bulk self, uint32_t i) except -1:
 cdef uint32_t store_in_runs(MapCore m, Bulk self) except? 0:
     """Stores pair after pair until it finds a mutex taken. The number of pairs that are stored."""
     cdef uint32_t i = 0, end
-    cdef uint64_t shards
     cdef Inserting inserting
     while i < self.size:
         end = min(self.size, i + RUN)
-        shards = try_lock_shards(m, self, i, end)
-        if shards == 0:
+        inserting.shards = try_lock_shards(m, self, i, end)
+        if inserting.shards == 0:
             return i
         inserting.announced = 0
         inserting.stamp = 0
         prefetch_run(m, self, i, end)
         while i < end and store_held(m, self, i, &inserting):
             i += 1
-        unlock_shards(m, shards, &inserting)
+        unlock_shards(m, &inserting)
         if i < end:
             if HAS_GIL:
                 grow_without_gil(shard_at(m, self.shard[i]))
@@ -145,7 +145,18 @@ cdef uint64_t try_lock_shards(MapCore m, Bulk self, uint32_t begin, uint32_t end
     return held
 
 
-cdef void unlock_shards(MapCore m, uint64_t held, Inserting* inserting) noexcept:
+cdef void announce_insertions(MapCore m, Inserting* inserting) noexcept:
+    """announce_insertion() to all shards of the run, and the first stamp, for one fence and one reading of the clock."""
+    cdef uint32_t i
+    for i in range(m.shard_count):
+        if inserting.shards >> i & 1:
+            make_version_odd(shard_at(m, i))
+    sm_fence_full()
+    inserting.announced = inserting.shards
+    inserting.stamp = sm_stamp_now()
+
+
+cdef void unlock_shards(MapCore m, Inserting* inserting) noexcept:
     cdef uint32_t i
     cdef Shard* shard
     if inserting.announced != 0 and sm_stamp_uses_tsc:
@@ -153,9 +164,9 @@ cdef void unlock_shards(MapCore m, uint64_t held, Inserting* inserting) noexcept
         while sm_stamp_now() < inserting.stamp:
             sm_pause()
     for i in range(m.shard_count):
-        if held >> i & 1:
+        if inserting.shards >> i & 1:
             shard = shard_at(m, i)
-            if inserting.announced >> i & 1:
+            if inserting.announced != 0:
                 note_size(shard, block_of(shard.table))
             unlock(shard)
 
@@ -173,7 +184,6 @@ cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserti
     cdef Shard* shard = shard_at(m, self.shard[i])
     cdef Block* block = block_of(shard.table)
     cdef uint32_t word = 0, entry = 0
-    cdef uint64_t bit = <uint64_t>1 << self.shard[i]
     cdef Probe found
     if shard.key_locks != NULL or is_shared(shard.table):
         return False
@@ -183,10 +193,8 @@ cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserti
         return True
     if found == ASK or is_full(block):
         return False
-    if inserting.announced & bit == 0:
-        announce_insertion(shard)
-        inserting.announced |= bit
-        inserting.stamp = max(sm_stamp_now(), inserting.stamp + 1)
+    if inserting.announced == 0:
+        announce_insertions(m, inserting)
     elif sm_stamp_uses_tsc:
         inserting.stamp += 1
     else:

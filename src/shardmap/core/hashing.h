@@ -21,9 +21,10 @@
 
 static inline uint32_t sm_shard_of(uint64_t hash, unsigned shard_bits)
 {
-    unsigned __int128 product = (unsigned __int128)hash * UINT64_C(0x9E3779B97F4A7C15);
+    unsigned __int128 product = (unsigned __int128)(hash >> shard_bits) * UINT64_C(0x9E3779B97F4A7C15);
     uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
-    return (uint32_t)((folded >> 1) >> (63 - shard_bits)); /* in two steps: a shift by 64 is undefined */
+    uint32_t turned = (uint32_t)((folded >> 1) >> (63 - shard_bits)); /* in two steps: a shift by 64 is undefined */
+    return turned ^ ((uint32_t)hash & ((UINT32_C(1) << shard_bits) - 1));
 }
 
 static inline uint32_t sm_place_of(uint64_t hash, unsigned shard_bits)

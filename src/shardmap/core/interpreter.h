@@ -72,6 +72,25 @@ static inline void sm_recycle_tuple(PyObject *op)
         PyObject_GC_Track(op);
 }
 
+/* The hash of an int of one digit, which is the number itself: nearly all ints there are. False for other objects. */
+static inline int sm_small_int_hash(PyObject *o, Py_hash_t *hash)
+{
+    Py_hash_t value;
+    if (!PyLong_CheckExact(o))
+        return 0;
+#if PY_VERSION_HEX >= 0x030C0000
+    if (!PyUnstable_Long_IsCompact((PyLongObject *)o))
+        return 0;
+    value = (Py_hash_t)PyUnstable_Long_CompactValue((PyLongObject *)o);
+#else
+    if (Py_SIZE(o) < -1 || Py_SIZE(o) > 1)
+        return 0;
+    value = Py_SIZE(o) == 0 ? 0 : (Py_hash_t)Py_SIZE(o) * (Py_hash_t)((PyLongObject *)o)->ob_digit[0];
+#endif
+    *hash = value == -1 ? -2 : value;
+    return 1;
+}
+
 /* The hash that a str keeps, or -1. */
 static inline Py_hash_t sm_str_hash(PyObject *s)
 {

@@ -18,6 +18,8 @@ cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
         hashed[0] = sm_str_hash(key)
         if hashed[0] != -1:
             return 0
+    elif sm_small_int_hash(key, hashed):
+        return 0
     hashed[0] = hash_object(key)
     return 0
 

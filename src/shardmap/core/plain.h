@@ -61,11 +61,14 @@ static inline int sm_has_plain_hash(PyObject *a)
 static inline Py_hash_t sm_plain_hash(PyObject *a)
 {
     PyTypeObject *type = Py_TYPE(a);
+    Py_hash_t kept;
     if (type == &PyUnicode_Type) {
-        Py_hash_t kept = sm_str_hash(a);
+        kept = sm_str_hash(a);
         if (kept != -1)
             return kept;
     }
+    else if (sm_small_int_hash(a, &kept))
+        return kept;
     return type->tp_hash(a);
 }
 

@@ -89,16 +89,20 @@ cdef void unlock_all(MapCore m) noexcept:
         unlock(shard_at(m, i))
 
 
+cdef inline void make_version_odd(Shard* shard) noexcept nogil:
+    sm_store_u64(&shard.size_word, ((shard.size_word >> 32 | 1) << 32) | <uint32_t>shard.size_word)
+
+
 cdef inline void announce_insertion(Shard* shard) noexcept nogil:
     """Makes the version odd: who counts without locks waits. Before the stamp is taken, so that no thread counts a
     map without this entry and then finds it in front of one that was counted."""
-    sm_store_u64(&shard.size_word, ((shard.size_word >> 32 | 1) << 32) | <uint32_t>shard.size_word)
+    make_version_odd(shard)
     sm_fence_full()
 
 
 cdef inline void announce_removal(Shard* shard) noexcept nogil:
     """The same before an entry goes: who finds it gone without locks does not count it afterwards."""
-    sm_store_u64(&shard.size_word, ((shard.size_word >> 32 | 1) << 32) | <uint32_t>shard.size_word)
+    make_version_odd(shard)
 
 
 cdef inline void publish(Shard* shard) noexcept:
