@@ -107,13 +107,25 @@ def test_workers_share_keys_out_as_a_map_with_as_many_shards(number: int) -> Non
         assert [workers.owner(key) for key in keys[:50]] == [m.shard_index(key) for key in keys[:50]]
 
 
-@pytest.mark.parametrize("owners", [1, 2, 3, 7, 10, 100])
+@pytest.mark.parametrize("owners", [1, 2, 3, 7, 8, 10, 64, 100])
 def test_owners_are_even_for_the_patterns_people_have(owners: int) -> None:
-    rows = range(10_000), range(0, 640_000, 64), range(0, 10_000 << 32, 1 << 32)
+    rows = [range(0, 10_000 * step, step) for step in (1, 3, 24, 64, 1000, 4096, 1 << 20, 1 << 32, 3 << 33, 1 << 45)]
+    rows.append(range(140_000_000_000_000, 140_000_000_000_000 + 10_000 * 48, 48))  # addresses
     for keys in (*rows, [f"user-{n}" for n in range(10_000)]):
         counts = Counter(_core._owner(key, owners) for key in keys)
         assert set(counts) <= set(range(owners))
         assert max(counts.values()) < 1.5 * 10_000 / owners + 60
+
+
+@pytest.mark.parametrize("bits", [0, 1, 3, 6, 10])
+def test_integers_in_a_row_take_turns_in_the_shards(bits: int) -> None:
+    """So none of them shares its place in a shard with another: core/hashing.h."""
+    shards = 1 << bits
+    for start in (0, 1 << 20, 10**12 >> bits << bits, -shards * 500):
+        for begin in range(start, start + 20 * shards, shards):
+            turn = {_core._owner(n, shards) for n in range(begin, begin + shards) if n != -1}
+            assert turn >= set(range(shards)) - {_core._owner(-2, shards), _core._owner(-1, shards)}
+            assert begin <= -1 < begin + shards or len(turn) == shards
 
 
 # --- Partitions ---

@@ -35,6 +35,7 @@ cdef enum:
     READ_BATCH = 16384      # keys that are read at a time
     KEYS_A_TURN = 128       # keys for which a mutex is held at a time, at the most
     AHEAD = 8               # keys that are prefetched ahead
+    FAR_AHEAD = 24          # where there is one line for each and next to nothing to do
     MOST_SORTED_SHARDS = 4096   # with more of them there is little to put together
 
 
@@ -77,6 +78,8 @@ cdef void drop_keys(Bulk self) noexcept:
     cdef uint32_t size = self.size, i
     self.size = 0
     for i in range(size):
+        if i + FAR_AHEAD < size:
+            prefetch_to_write(self.keys[i + FAR_AHEAD])
         if self.keys[i] != NULL:
             decref(self.keys[i])
         if self.values[i] != NULL:
@@ -103,8 +106,8 @@ cdef uint32_t take(Bulk self, source, Source* state, PyObject** into, uint32_t r
     if PyList_CheckExact(source):
         with cython.critical_section(source):
             while count < room and state.position < list_size(sequence):
-                if state.position + AHEAD < list_size(sequence):
-                    prefetch_to_write(list_item(sequence, state.position + AHEAD))
+                if state.position + FAR_AHEAD < list_size(sequence):
+                    prefetch_to_write(list_item(sequence, state.position + FAR_AHEAD))
                 into[count] = list_item(sequence, state.position)
                 incref(into[count])
                 state.position += 1
@@ -140,41 +143,37 @@ cdef bint take_keys(Bulk self, MapCore m, source) except -1:
     return self.size != 0
 
 
-cdef int hash_keys(Bulk self, MapCore m, bint plain_ones=True) except -1:
-    """Hashes the keys; without `plain_ones` only those whose hash may be Python code. Where one raises, the batch ends
-    before it."""
-    cdef uint32_t i, end
-    cdef Py_hash_t hashed = 0
+cdef int hash_keys(Bulk self, MapCore m) except -1:
+    """Where a hash raises, the batch ends before its key."""
+    cdef uint32_t i = 0
     self.all_plain = True
-    for i in range(self.size):
-        self.state[i] = sm_has_plain_hash(self.keys[i])
-        if self.state[i]:
-            if plain_ones:
-                put_hash(self, i, sm_plain_hash(self.keys[i]), m.shard_bits)
+    while i < self.size:
+        if sm_has_plain_hash(self.keys[i]):
+            put_hash(self, i, sm_plain_hash(self.keys[i]), m.shard_bits)
         else:
             self.all_plain = False
-            try:
-                hash_of(self.keys[i], &hashed)
-            except BaseException as error:
-                self.error = error
-                self.source.ended = True
-                end = self.size
-                self.size = i
-                while i < end:
-                    decref(self.keys[i])
-                    let_go_if(self.values[i])
-                    i += 1
-                break
-            put_hash(self, i, hashed, m.shard_bits)
+            hash_odd_key(self, i, m.shard_bits)
+        i += 1
     return 0
 
 
-cdef void hash_plain_keys(Bulk self, uint32_t shard_bits) noexcept nogil:
-    """The rest of hash_keys() then."""
-    cdef uint32_t i
-    for i in range(self.size):
-        if self.state[i]:
-            put_hash(self, i, sm_plain_hash(self.keys[i]), shard_bits)
+cdef int hash_odd_key(Bulk self, uint32_t i, uint32_t shard_bits) except -1:
+    """One whose hash may be Python code. If it raises, the batch ends here."""
+    cdef Py_hash_t hashed = 0
+    cdef uint32_t end = self.size
+    try:
+        hash_of(self.keys[i], &hashed)
+    except BaseException as error:
+        self.error = error
+        self.source.ended = True
+        self.size = i
+        while i < end:
+            decref(self.keys[i])
+            let_go_if(self.values[i])
+            i += 1
+        return 0
+    put_hash(self, i, hashed, shard_bits)
+    return 0
 
 
 cdef inline void put_hash(Bulk self, uint32_t i, Py_hash_t hash, uint32_t shard_bits) noexcept nogil:

@@ -19,6 +19,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     WORTH_DETACHING = 512       # keys: below, letting the GIL go costs more than it brings
+    UNHASHED = 3                # a state beside those of Probe: to be hashed by Python
 
 
 cdef list map_get_many(MapCore m, keys, default):
@@ -76,12 +77,13 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     for i in range(self.size):
         self.values[i] = NULL
     if HAS_GIL and self.size >= WORTH_DETACHING:
-        hash_keys(self, m, plain_ones=False)
         thread = PyEval_SaveThread()
-        hash_plain_keys(self, m.shard_bits)
+        hash_detached(self, m.shard_bits)
         group(self, 0)
         look_up_detached(self, m.shards, values)
         PyEval_RestoreThread(thread)
+        if not self.all_plain:
+            hash_the_others(self, m.shard_bits)
         if values:
             take_values(m, self)
     else:
@@ -187,6 +189,30 @@ cdef inline void hold_for_readers(PyObject* raw) noexcept:
         incref(raw)
 
 
+cdef void hash_detached(Bulk self, uint32_t shard_bits) noexcept nogil:
+    cdef uint32_t i
+    self.all_plain = True
+    for i in range(self.size):
+        self.state[i] = NOT_THERE
+        if sm_has_plain_hash(self.keys[i]):
+            put_hash(self, i, sm_plain_hash(self.keys[i]), shard_bits)
+        else:
+            self.all_plain = False
+            self.state[i] = UNHASHED
+            put_hash(self, i, 0, shard_bits)
+
+
+cdef int hash_the_others(Bulk self, uint32_t shard_bits) except -1:
+    """Attached again: the keys that could not be hashed detached, which are then looked up one by one."""
+    cdef uint32_t i = 0
+    while i < self.size:
+        if self.state[i] == UNHASHED:
+            self.state[i] = ASK
+            hash_odd_key(self, i, shard_bits)
+        i += 1
+    return 0
+
+
 cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
     cdef uint32_t begin = 0, end, at, i, word = 0
     cdef Shard* shard
@@ -200,8 +226,9 @@ cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
         for at in range(begin, end):
             prefetch_ahead(self, block, at, end, values)
             i = self.order[at]
-            self.state[i] = probe(block, self.keys[i], self.place[i], &word, &self.entry[i])
             self.epoch[i] = shard.epoch
+            if self.state[i] != UNHASHED:
+                self.state[i] = probe(block, self.keys[i], self.place[i], &word, &self.entry[i])
         pthread_mutex_unlock(&shard.mutex)
         begin = end
 
@@ -219,10 +246,10 @@ cdef void take_values(MapCore m, Bulk self) noexcept:
     cdef uint32_t i
     cdef Entry* entry
     for i in range(self.size):
-        if i + 2 * AHEAD < self.size:
-            prefetch(entry_found(m, self, i + 2 * AHEAD))
-        if i + AHEAD < self.size:
-            entry = entry_found(m, self, i + AHEAD)
+        if i + 2 * FAR_AHEAD < self.size:
+            prefetch(entry_found(m, self, i + 2 * FAR_AHEAD))
+        if i + FAR_AHEAD < self.size:
+            entry = entry_found(m, self, i + FAR_AHEAD)
             if entry != NULL:
                 prefetch_to_write(entry.value)
         if self.state[i] == THERE:

@@ -4,12 +4,14 @@
  * row, multiples of a power of two, addresses. The place in the index must keep neighbours neighbours,
  * because dict is fast on integers in a row for no other reason than that.
  *
- * Shard: the high bits of the 128-bit product with 2^64 / phi, its two halves folded together
- * (Fibonacci hashing, Knuth, TAOCP 3, 6.4; the folding is wyhash's). For integers in a row the high bits
- * are a low-discrepancy sequence: any 2^b consecutive ones fall almost one into each of 2^b shards.
+ * Shard, of 2^b: h's low b bits, turned round by b bits that the bits above decide, so that multiples of
+ * a power of two are spread, too: the high bits of their 128-bit product with 2^64 / phi, its two halves
+ * folded together (Fibonacci hashing, Knuth, TAOCP 3, 6.4; the folding is wyhash's). Of 2^b integers in a
+ * row, from a multiple of 2^b on, one goes to each shard.
  *
- * Place: 31 bits that start with h >> shard_bits, so that the 2^b neighbours that went to different
- * shards have the same place there, and the next 2^b the next place. The bits above are folded in by
+ * Place: 31 bits that start with h >> b, so that those 2^b neighbours have the same place, each in its
+ * shard, and the next 2^b the next place: integers in a row never meet. (Two on one place in a dense row
+ * would push all that follow from theirs.) The bits above are folded in by
  * steps that can be undone (xor-shift, odd multiplier), so hashes that agree in their upper half have
  * the same 32 bits only when they are equal; of those one is given up, so that it can say beside the place
  * whether the key is plain (core/block.pxi). Others agree with probability 2^-31. A key's __eq__ is called

@@ -3,10 +3,12 @@
 
 cdef extern from *:
     """
-    /* Spreads hashes over any number of owners; over a power of two as sm_shard_of does (core/hashing.h): the
-     * product's upper half is the folded hash as a fraction of the whole range, times the number. */
+    /* Spreads hashes over any number of owners; over a power of two as a map does with as many shards. Else the
+     * folded hash (core/hashing.h) is taken as a fraction of the whole range, times the number. */
     static inline uint32_t sm_owner_of(uint64_t hash, uint32_t owners)
     {
+        if ((owners & (owners - 1)) == 0)
+            return sm_shard_of(hash, (unsigned)__builtin_ctz(owners));
         unsigned __int128 product = (unsigned __int128)hash * UINT64_C(0x9E3779B97F4A7C15);
         uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
         return (uint32_t)(((unsigned __int128)folded * owners) >> 64);
