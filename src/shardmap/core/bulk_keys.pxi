@@ -239,17 +239,16 @@ cdef inline Probe probe(Block* block, PyObject* key, uint32_t place, uint32_t* f
             if content == EMPTY:
                 found_word[0] = word
                 return NOT_THERE
-            if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
+            if may_be(content, place, mask):
                 entry = (content & mask) - FIRST_ENTRY
                 stored = block.entries[entry].key
-                if stored == key or place_of_entry(block, entry) == place:
+                outcome = stored == key
+                if not outcome:
+                    outcome = compare_stored(block, content, place, key)
+                if outcome != 0:
                     found_word[0] = word
                     found_entry[0] = entry
-                    if stored == key:
-                        return THERE
-                    outcome = sm_compare(stored, key)
-                    if outcome != 0:
-                        return THERE if outcome > 0 else ASK
+                    return THERE if outcome > 0 else ASK
             word = (word & ~around) | ((word + 1) & around)
         word = next_line(word, &perturb, mask)
 
@@ -263,7 +262,6 @@ cdef inline void prefetch_entry(Block* block, uint32_t place) noexcept nogil:
     cdef uint32_t content = sm_load_u32_relaxed(&block.index[place & block.mask]) & block.mask
     if content >= FIRST_ENTRY:
         prefetch(&block.entries[content - FIRST_ENTRY])
-        prefetch(&block.places[content - FIRST_ENTRY])
 
 
 cdef inline void prefetch_objects(Block* block, uint32_t place, bint values) noexcept nogil:

@@ -13,7 +13,7 @@
  * shard, and the next 2^b the next place: integers in a row never meet. (Two on one place in a dense row
  * would push all that follow from theirs.) The bits above are folded in by
  * steps that can be undone (xor-shift, odd multiplier), so hashes that agree in their upper half have
- * the same 32 bits only when they are equal; of those one is given up, so that it can say beside the place
+ * the same 32 bits only when they are equal; of those one is given up, so that it can say beside the others
  * whether the key is plain (core/block.pxi). Others agree with probability 2^-31. A key's __eq__ is called
  * only where shard and 31 bits agree. */
 #ifndef SHARDMAP_HASHING_H

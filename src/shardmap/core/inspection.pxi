@@ -88,7 +88,7 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
         entry = (content & block.mask) - FIRST_ENTRY
         if entry >= block.used or block.entries[entry].key == NULL:
             return b"an index word points to no entry"
-        if (content ^ place_of_entry(block, entry)) & ~block.mask:
+        if content != word_for(block, entry):
             return b"an index word's tag is not its entry's"
         pointing += 1
     if filled != block.filled:
@@ -129,7 +129,7 @@ cdef bint reachable(Block* block, uint32_t entry) noexcept nogil:
         for step in range(around + 1):
             if block.index[word] == EMPTY:
                 return False
-            if block.index[word] == ((place & ~mask) | (entry + FIRST_ENTRY)):
+            if block.index[word] == word_for(block, entry):
                 return True
             word = (word & ~around) | ((word + 1) & around)
         word = next_line(word, &perturb, mask)

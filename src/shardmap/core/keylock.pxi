@@ -374,7 +374,7 @@ cdef bint has_place(Block* block, uint32_t place) noexcept nogil:
             content = block.index[word]
             if content == EMPTY:
                 return False
-            if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
+            if may_be(content, place, mask):
                 if place_of_entry(block, (content & mask) - FIRST_ENTRY) == place:
                     return True
             word = (word & ~around) | ((word + 1) & around)

@@ -43,6 +43,16 @@ cdef inline int aim(MapCore m, PyObject* key, Position* at) except -1:
     return 0
 
 
+cdef inline int compare_stored(Block* block, uint32_t content, uint32_t place, PyObject* key) noexcept nogil:
+    """Compares with the key of the entry that an index word points to, under the mutex. 1: equal, 0: not; -1: only
+    Python can tell."""
+    cdef uint32_t entry = (content & block.mask) - FIRST_ENTRY
+    cdef int answer = -1
+    if is_plain_word(content):
+        answer = sm_compare(block.entries[entry].key, key)
+    return answer if answer >= 0 or place_of_entry(block, entry) == place else 0
+
+
 cdef inline Found find(PyObject* key, Position* at) except FAILED:
     """Takes the mutex of the aimed shard and finds the key. Still holds it afterwards, unless it raises."""
     lock(at.shard)
@@ -54,7 +64,6 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
     cdef Block* block
     cdef uint32_t mask, around, perturb, word, content, entry, step
     cdef uint32_t place = at.place
-    cdef PyObject* stored
     cdef Comparison outcome
     cdef int answer
     while True:
@@ -72,18 +81,15 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
                 if content == EMPTY:
                     at.word = word
                     return ABSENT
-                if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
+                if may_be(content, place, mask):
                     entry = (content & mask) - FIRST_ENTRY
-                    stored = block.entries[entry].key
                     outcome = EQUAL
-                    if stored != key:
-                        outcome = DIFFERENT
-                        if place_of_entry(block, entry) == place:
-                            answer = sm_compare(stored, key)
-                            if answer < 0:
-                                outcome = compare_unlocked(at, entry, key)
-                            elif answer > 0:
-                                outcome = EQUAL
+                    if block.entries[entry].key != key:
+                        answer = compare_stored(block, content, place, key)
+                        if answer < 0:
+                            outcome = compare_unlocked(at, entry, key)
+                        elif answer == 0:
+                            outcome = DIFFERENT
                     if outcome != DIFFERENT:
                         if outcome == EQUAL:
                             at.word = word

@@ -21,7 +21,7 @@
 #   them; a map that dies has no readers. A table that other maps or snapshots share is let go likewise, by
 #   make_writable() and map_clear(): so nobody reads a table through a map that does not hold it any more, and
 #   who is alone with a table need only know who uses its own map.
-# - Keys are compared only if the entry says that they are plain, which is known without touching the key. A
+# - Keys are compared only if the index word says that they are plain, which is known without touching the key. A
 #   plain key that leaves a map has a reference in its shard's limbo until nobody is looking any more. (Keys of
 #   other types are let go at once, as by dict; to compare with one takes the mutex, unless it is the same.)
 # - Values: the reference is taken by sm_try_incref(), which fails for an object that is on its way out.
@@ -92,16 +92,17 @@ cdef inline Read look_up(Block* block, uint32_t place, PyObject* key, uint32_t* 
             if content == EMPTY:
                 at[0] = word
                 return SEEN_ABSENT
-            if ((content ^ place) & ~mask) == 0 and (content & mask) >= FIRST_ENTRY:
+            if may_be(content, place, mask):
                 entry = (content & mask) - FIRST_ENTRY
                 stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
                 sm_step()
                 if stored != key and stored != NULL:
-                    if place_of_entry(block, entry) != place:
-                        stored = NULL
-                    elif not is_plain_entry(block, entry) or type_of(stored) != type_of(key):
+                    if is_plain_word(content) and type_of(stored) == type_of(key):
+                        if sm_compare(stored, key) == 0:
+                            stored = NULL
+                    elif place_of_entry(block, entry) == place:
                         return LOOK_AGAIN
-                    elif sm_compare(stored, key) == 0:
+                    else:
                         stored = NULL
                 if stored != NULL:
                     found[0] = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
