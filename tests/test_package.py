@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +20,9 @@ def test_importing_leaves_the_gil_off() -> None:
 def test_everything_public_is_there() -> None:
     for name in shardmap.__all__:
         assert getattr(shardmap, name).__module__ == "shardmap" or name.endswith("Stats")
+
+
+def test_the_version_is_the_newest_in_the_changelog() -> None:
+    changelog = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
+    released = re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", changelog.read_text(encoding="utf-8"), re.MULTILINE)
+    assert shardmap.__version__ == released[0]

@@ -26,4 +26,4 @@ __all__ = [
     "Stats",
     "ValuesView",
 ]
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
