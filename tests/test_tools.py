@@ -434,7 +434,7 @@ def test_dependency_groups() -> None:
 
 def test_projects_own_groups() -> None:
     project = environments.project_file()
-    for group in (*tasks.DEFAULT_GROUPS, *tasks.FREE_THREADED_GROUPS, "peers"):
+    for group in (*tasks.DEFAULT_GROUPS, *tasks.FREE_THREADED_GROUPS, "peers", "docs"):
         assert environments.resolve_groups(project, [group])
 
 

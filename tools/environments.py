@@ -234,6 +234,16 @@ def _ask(environment: Environment, script: str, *arguments: str) -> list[str]:
     return output.splitlines()
 
 
+def install_group(environment: Environment, group: str) -> None:
+    """Install one more dependency group, once: what only one task needs."""
+    requirements = resolve_groups(project_file(), [group])
+    stamp = digest([environment.read_stamp("environment"), requirements])
+    with locked(BUILD / "environments.lock"):
+        if environment.read_stamp(group) != stamp:
+            install(environment, requirements)
+            environment.write_stamp(group, stamp)
+
+
 def install_best_effort(
     environment: Environment, group: str, downloader: Environment | None
 ) -> None:

@@ -13,6 +13,7 @@ from tools.environments import (
     Environment,
     can_make_environment,
     install_best_effort,
+    install_group,
     prepare,
     project_file,
 )
@@ -245,6 +246,21 @@ def measure(arguments: Arguments) -> int:
     return 0
 
 
+def docs(arguments: Arguments) -> int:
+    """the documentation as a site, in build/docs; warnings are errors (ARGS: to sphinx)"""
+    environment = environment_for_sources()
+    install_group(environment, "docs")
+    wheels.install_wheel(environment)  # The reference is what the installed package says of itself.
+    say(f"sphinx on {checked_title(environment)}")
+    site = BUILD / "docs"
+    # -E: the pages also come from docstrings and files of the root, whose changes Sphinx does not see.
+    options: Command = ["-E", "-W", "--keep-going", "-b", "html", "-d", BUILD / "docs-doctrees", *arguments]
+    if run([environment.python, "-P", "-m", "sphinx", *options, ROOT / "docs", site]) != 0:
+        return finish(["sphinx"])
+    print(f"site: {(site / 'index.html').relative_to(ROOT)}", flush=True)
+    return 0
+
+
 def wheel(arguments: Arguments) -> int:
     """wheels for both Pythons, in dist/"""
     output = ROOT / "dist"
@@ -296,6 +312,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "pauses": pauses,
     "asan": asan,
     "tsan": tsan,
+    "docs": docs,
     "wheel": wheel,
     "sdist": sdist,
     "clean": clean,

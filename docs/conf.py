@@ -1,0 +1,84 @@
+"""Sphinx builds docs/ to a site: `make docs`.
+
+The pages are written to be read on a Git host as well. What a site has to show in another way is mended while it is
+built (mend): three pages are files of the repository's root, and light and dark pictures stand in a <picture>.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import shardmap
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+FROM_ROOT = {"index": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+
+project = "shardmap"
+author = "The shardmap developers"
+version = release = shardmap.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["benchmarks", "pictures"]
+
+myst_enable_extensions = ["attrs_inline"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"shardmap {release}"
+html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+
+# Docstrings are written for help(), with code in single backticks.
+default_role = "code"
+smartquotes = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_use_type_comments = False
+add_module_names = False
+nitpicky = True
+
+PICTURE = re.compile(
+    r'<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\s*'
+    r'<img alt="(?P<alt>[^"]+)" src="(?P<light>[^"]+)">\s*</picture>'
+)
+LINK = re.compile(r"\]\((?!https?://|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def mend(app: Any, page: str, content: list[str]) -> None:
+    text, folder = content[0], DOCS
+    if page in FROM_ROOT:
+        # What the page itself has comes after: of index, the table of contents.
+        _, _, own = text.partition("<!-- the file comes here -->")
+        text, folder = (ROOT / FROM_ROOT[page]).read_text(encoding="utf-8") + own, ROOT
+    text = PICTURE.sub(r"![\g<alt>](\g<light>){.only-light} ![\g<alt>](\g<dark>){.only-dark}", text)
+    content[0] = LINK.sub(lambda link: f"]({_on_site(folder / link['path'])}{link['anchor'] or ''})", text)
+
+
+def _on_site(target: Path) -> str:
+    """A file of the repository as seen from docs/."""
+    path = os.path.relpath(target.resolve(), DOCS)
+    for page, name in FROM_ROOT.items():
+        if path == f"../{name}":
+            return f"{page}.md"
+    return path
+
+
+CODE = re.compile(r"(`[^`]*`)")
+
+
+def plain(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings are no reStructuredText: outside of code, a star is a star."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = CODE.split(line)
+            lines[number] = "".join(part if part.startswith("`") else part.replace("*", r"\*") for part in parts)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    app.connect("source-read", mend)
+    app.connect("autodoc-process-docstring", plain)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
