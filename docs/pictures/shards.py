@@ -108,8 +108,8 @@ class Drawing:
 def draw(palette: Palette) -> str:
     d = Drawing(palette)
     d.text(16, 30, 'm["fig"] = 9', size=15)
-    d.text(16, 50, "hash, mixed: high bits choose the shard,", size=12, quiet=True)
-    d.text(16, 66, "others where probing of its index begins", size=12, quiet=True)
+    d.text(16, 50, "its hash is mixed twice: which shard,", size=12, quiet=True)
+    d.text(16, 66, "and where probing of the index begins", size=12, quiet=True)
     d.text(135, 98, "ShardMap", size=15, anchor="middle")
     d.text(447, 98, "tables", size=15, anchor="middle")
     d.text(745, 98, "Snapshot", size=15, anchor="middle")
