@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import gc
 import sys
 import weakref
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 
 from harness.keys import HashKey
-from harness.process import run_python
-from shardmap import ShardMap
+from harness.process import resident, run_python
+from shardmap import ShardMap, _core
 from test_hostile_keys import MINE_ONLY, OPERATIONS, boom, operation
 
 Make = Callable[[], ShardMap]
@@ -288,7 +289,7 @@ def test_deeply_nested_maps_die_without_running_out_of_stack(kind: str, collecte
     run_python(
         f"""
         import gc
-        from shardmap import ShardMap
+        from shardmap import ShardMap, _core
         m = first = ShardMap.with_capacity(shards=1)
         for n in range(50_000):
             outer = ShardMap.with_capacity(shards=1)
@@ -300,3 +301,27 @@ def test_deeply_nested_maps_die_without_running_out_of_stack(kind: str, collecte
         gc.collect()
         """
     )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_table_that_the_collector_empties_again_and_again_is_freed_whole() -> None:
+    """As when what dies in a collection brings the map back to life and fills it."""
+    slot_of = ctypes.pythonapi.PyType_GetSlot
+    slot_of.restype, slot_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_int]
+    tp_clear = 51
+    keys = dict.fromkeys(range(20_000))
+
+    def once() -> None:
+        m = ShardMap.with_capacity(shards=1)
+        for _ in range(4):
+            m.update(keys)
+            (table,) = [o for o in gc.get_referents(m) if isinstance(o, _core.Table)]
+            ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(slot_of(type(table), tp_clear))(table)
+            assert not list(m)
+
+    once()
+    before = resident()
+    for _ in range(30):  # of about 2 MB each
+        once()
+        gc.collect()
+    assert resident() - before < 20 * 2**20

@@ -131,6 +131,7 @@ cdef struct Block:
     # Hints, written even where the block is shared: entries before `head`, and from `tail` on, are gone.
     uint32_t head
     uint32_t tail
+    Block* emptied_before   # in a table's list
 
 cdef struct Waiter
 
@@ -208,7 +209,7 @@ cdef struct Merge           # core/merge.pxi
 
 cdef class Table:
     cdef Block* block       # never NULL
-    cdef Block* emptied     # by the collector; iterators may still point to it
+    cdef Block* emptied     # by the collector, a list: iterators may still point to them
     cdef uint64_t shares    # maps and snapshots that hold it; more than one: nobody may change it
     cdef object gc_anchor   # makes Cython give the type the garbage collector's slots; stays None
 

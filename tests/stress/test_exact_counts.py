@@ -5,19 +5,14 @@ from __future__ import annotations
 import operator
 import os
 import threading
-from pathlib import Path
 
 import pytest
 
+from harness.process import resident
 from harness.threads import run_alike, run_threads
 from shardmap import AtomicRef, EventualMap, ShardWorkers
 
 pytestmark = pytest.mark.skipif("SHARDMAP_STRESS_SECONDS" not in os.environ, reason="make stress runs this")
-
-
-def resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_rcu_from_eight_threads_a_hundred_thousand_increments_each() -> None:

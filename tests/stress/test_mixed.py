@@ -10,13 +10,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.keys import Finalized, HashKey
-from harness.process import fork_and_wait, run_python
+from harness.process import fork_and_wait, resident, run_python
 from harness.stops import collect_and_pause
 from harness.threads import LONG, meanwhile, switching_often
 from shardmap import ShardMap
@@ -30,11 +29,6 @@ pytestmark = [
 
 LASTING = {("lasting", i): i for i in range(200)}
 MOST_GROWTH = 96 * 2**20
-
-
-def resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class OwnRandom(threading.local):

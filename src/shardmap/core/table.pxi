@@ -28,10 +28,14 @@ cdef class Table:
     def __dealloc__(self):
         # First out of reach, then let go: what runs meanwhile finds an empty table.
         cdef Block* block = self.block
+        cdef Block* emptied = self.emptied
         self.block = &no_entries
         if block != &no_entries:
             block_dispose(block)
-        free(self.emptied)
+        while emptied != NULL:
+            block = emptied.emptied_before
+            free(emptied)
+            emptied = block
 
 
 cdef Block no_entries       # what an emptied table points to: full, so that nothing is ever put in
@@ -127,6 +131,7 @@ cdef int table_clear(PyObject* self) noexcept:
     if block == &no_entries:
         return 0
     (<Table>self).block = &no_entries
+    block.emptied_before = (<Table>self).emptied
     (<Table>self).emptied = block       # readers without the mutex find its entries gone
     for entry in range(block.used):
         key = block.entries[entry].key
