@@ -6,6 +6,7 @@ import gc
 import itertools
 import sys
 import sysconfig
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -199,6 +200,8 @@ def test_threads_that_have_read_and_are_gone_keep_nobody_waiting(make_map: MakeM
         m.update({fresh(i): i for i in range(100)})
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_does_not_wait_for_readers_of_its_parent(make_map: MakeMap) -> None:
     m = make_map({fresh(i): i for i in range(500)})
 
