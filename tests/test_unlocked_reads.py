@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import sys
 import sysconfig
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
