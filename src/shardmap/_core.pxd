@@ -47,6 +47,7 @@ cdef extern from "core/atomics.h" nogil:
     void* sm_load_ptr(void**)
     void sm_store_ptr(void**, void*)
     uint8_t sm_load_u8(const uint8_t*)
+    void sm_store_u8(uint8_t*, uint8_t)
     uint32_t sm_load_u32_relaxed(const uint32_t*)
     void sm_store_u32_relaxed(uint32_t*, uint32_t)
     unsigned long sm_load_ulong_relaxed(const unsigned long*)
@@ -279,6 +280,7 @@ cdef class SnapshotIterator:
     cdef PyObject* item         # owned; the tuple to use again, or NULL
     cdef int what               # KEYS, VALUES or ITEMS
     cdef uint8_t lock           # of one byte (atomicref.h): threads may share an iterator
+    cdef uint8_t kept           # the caller had kept the tuple: another one was needed
     cdef Py_ssize_t remaining
 
 

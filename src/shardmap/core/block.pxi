@@ -178,8 +178,9 @@ cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain,
     cdef uint32_t entry = block.used
     if entry != 0 and block.stamps[entry - 1] >= stamp:
         stamp = block.stamps[entry - 1] + 1
-    block.entries[entry].key = key
-    block.entries[entry].value = value
+    # Who only prefetches has not looked at the index word, and may be reading.
+    sm_store_ptr(<void**>&block.entries[entry].key, key)
+    sm_store_ptr(<void**>&block.entries[entry].value, value)
     block.stamps[entry] = stamp
     sm_step()
     block.places[entry] = place | <uint32_t>plain << 31

@@ -267,9 +267,9 @@ cdef inline void prefetch_entry(Block* block, uint32_t place) noexcept nogil:
 cdef inline void prefetch_objects(Block* block, uint32_t place, bint values) noexcept nogil:
     cdef uint32_t content = sm_load_u32_relaxed(&block.index[place & block.mask]) & block.mask
     if content >= FIRST_ENTRY:
-        prefetch(block.entries[content - FIRST_ENTRY].key)
+        prefetch(sm_load_ptr(<void**>&block.entries[content - FIRST_ENTRY].key))
         if values:
-            prefetch_to_write(block.entries[content - FIRST_ENTRY].value)
+            prefetch_to_write(sm_load_ptr(<void**>&block.entries[content - FIRST_ENTRY].value))
 
 
 cdef inline void prefetch_ahead(Bulk self, Block* block, uint32_t at, uint32_t end, bint values) noexcept nogil:

@@ -169,19 +169,24 @@ cdef class SnapshotIterator:
         cdef PyObject* value = NULL
         cdef PyObject* item = NULL
         cdef Entry* entry
+        cdef bint kept
         cdef SnapshotCore exhausted = None
         # What can fail is made first: an entry that was taken is not lost.
-        if self.what == ITEMS and not sm_only_reference(self.item):
+        if self.what == ITEMS and (sm_load_ptr(<void**>&self.item) == NULL or sm_load_u8(&self.kept)):
             item = new_tuple(2)
         sm_byte_lock(&self.lock)        # nothing in here stops or fails
         entry = merge_entry(self.merge) if self.merge != NULL and not self.merge.over else NULL
         if entry != NULL and entry.key != NULL:
-            if self.what == ITEMS and item == NULL:
-                item = self.item        # the tuple of the last turn, as dict's iterator does
-                if not sm_only_reference(item):
-                    sm_byte_unlock(&self.lock)
-                    return self.__next__()      # another thread took it: again, with a new one
-                incref(item)
+            if self.what == ITEMS:
+                kept = not sm_only_reference(self.item)
+                if kept != self.kept:
+                    sm_store_u8(&self.kept, kept)
+                if item == NULL:
+                    if kept:
+                        sm_byte_unlock(&self.lock)
+                        return self.__next__()      # again, with a new one
+                    item = self.item        # the tuple of the last turn, as dict's iterator does
+                    incref(item)
             key = entry.key
             value = entry.value
             if self.what != VALUES:
