@@ -1,6 +1,8 @@
 """The map that Python threads share: a concurrent drop-in dict, made for free-threaded CPython."""
 
-from shardmap._core import MISSING, AtomicRef, Partition
+from typing import TypeAlias as _TypeAlias
+
+from shardmap._core import MISSING, AtomicRef, Partition, _Missing
 from shardmap._eventual import EventualMap, EventualReader
 from shardmap._map import ShardMap
 from shardmap._partitions import Shards, ShardView
@@ -9,6 +11,9 @@ from shardmap._stats import ShardStats, Stats
 from shardmap._views import ItemsView, KeysView, ValuesView
 from shardmap._workers import ShardWorkers
 
+MissingType: _TypeAlias = _Missing
+"""The type of MISSING, for annotations: `int | MissingType`."""
+
 __all__ = [
     "MISSING",
     "AtomicRef",
@@ -16,6 +21,7 @@ __all__ = [
     "EventualReader",
     "ItemsView",
     "KeysView",
+    "MissingType",
     "Partition",
     "ShardMap",
     "ShardStats",

@@ -2,6 +2,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any, Self, TypeVar, overload
 
+from _typeshed import SupportsKeysAndGetItem
+
 from shardmap._core import KeyEntry, MapCore, Partition
 from shardmap._locks import LockedMany
 from shardmap._mapping import MappingSurface
@@ -17,6 +19,23 @@ _V2 = TypeVar("_V2")
 
 class ShardMap(MappingSurface[_KT, _VT], MapCore[_KT, _VT]):
     __hash__: None  # type: ignore[assignment]
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self: ShardMap[str, _VT], **kwargs: _VT) -> None: ...
+    @overload
+    def __init__(self, other: SupportsKeysAndGetItem[_KT, _VT], /) -> None: ...
+    @overload
+    def __init__(self: ShardMap[str, _VT], other: SupportsKeysAndGetItem[str, _VT], /, **kwargs: _VT) -> None: ...
+    @overload
+    def __init__(self, pairs: Iterable[tuple[_KT, _VT]], /) -> None: ...
+    @overload
+    def __init__(self: ShardMap[str, _VT], pairs: Iterable[tuple[str, _VT]], /, **kwargs: _VT) -> None: ...
+    # As dict's: ShardMap(line.split("=") for line in lines).
+    @overload
+    def __init__(self: ShardMap[str, str], pairs: Iterable[list[str]], /) -> None: ...
+    @overload
+    def __init__(self: ShardMap[bytes, bytes], pairs: Iterable[list[bytes]], /) -> None: ...
     @classmethod
     def with_capacity(cls, capacity: int = 0, *, shards: int | None = None) -> Self: ...
     @overload
@@ -50,22 +69,13 @@ class ShardMap(MappingSurface[_KT, _VT], MapCore[_KT, _VT]):
     def __ior__(self, other: MapCore[_KT, _VT] | dict[_KT, _VT] | Snapshot[_KT, _VT]) -> Self: ...
     @overload
     def __ior__(self, other: Iterable[tuple[_KT, _VT]]) -> Self: ...
-    @overload
     def map_reduce(
         self,
         map_function: Callable[[_KT, _VT], _T],
         reduce_function: Callable[[_T, _T], _T],
         *,
         executor: Executor | None = None,
-    ) -> _T: ...
-    @overload
-    def map_reduce(
-        self,
-        map_function: Callable[[_KT, _VT], _T],
-        reduce_function: Callable[[_T, _T], _T],
-        *,
-        executor: Executor | None = None,
-        initial: _T,
+        initial: _T = ...,
     ) -> _T: ...
     def lock(self, key: _KT, timeout: float | None = None) -> KeyEntry[_KT, _VT]: ...
     def lock_many(self, keys: Iterable[_KT], timeout: float | None = None) -> LockedMany[_KT, _VT]: ...

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from itertools import count
 from operator import index
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from weakref import WeakSet, finalize
 
 from shardmap import _core
@@ -194,7 +194,12 @@ class ShardWorkers(Generic[_KT, _VT]):
         return task.future
 
     def map(
-        self, fn: Callable[..., _T], keys: Iterable[_KT], /, *iterables: Iterable[Any], timeout: float | None = None
+        self,
+        fn: Callable[Concatenate[dict[_KT, _VT], _KT, ...], _T],
+        keys: Iterable[_KT],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
     ) -> Iterator[_T]:
         """fn(own_dict, key, ...) on the owner of each key, the results in the order of the keys; `iterables` give the
         further arguments. Keys are taken from their iterable as results are taken from this one, about as many ahead as
@@ -248,13 +253,15 @@ class ShardWorkers(Generic[_KT, _VT]):
             raise
         return [task.future for task in tasks]
 
-    def reduce(self, fn: Callable[[dict[_KT, _VT]], _T], combine: Callable[[Any, _T], _R], *initial: Any) -> _T | _R:
+    @overload
+    def reduce(self, fn: Callable[[dict[_KT, _VT]], _T], combine: Callable[[_T, _T], _T], /) -> _T: ...
+    @overload
+    def reduce(self, fn: Callable[[dict[_KT, _VT]], _T], combine: Callable[[_R, _T], _R], initial: _R, /) -> _R: ...
+    def reduce(self, fn: Callable[[dict[_KT, _VT]], Any], combine: Callable[[Any, Any], Any], /, *initial: Any) -> Any:
         """fn(own_dict) of every thread, combined from the first thread's to the last's as functools.reduce does it:
         workers.reduce(len, operator.add). Waits for the results; the first exception is raised."""
         futures = self.broadcast(fn)
-        results: Any = [future.result() for future in futures]
-        combined: _T | _R = functools.reduce(combine, results, *initial)
-        return combined
+        return functools.reduce(combine, [future.result() for future in futures], *initial)
 
     def _put(self, number: int, task: _Task) -> None:
         inbox = self._inboxes[number]

@@ -1,0 +1,109 @@
+"""Compound operations, and MISSING in what functions are given and return."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Literal, assert_type
+
+from shardmap import MISSING, MissingType, ShardMap
+
+
+def one_more(key: str, old: int | MissingType) -> int:
+    return 1 if old is MISSING else old + 1
+
+
+def one_less(key: str, old: int) -> int | MissingType:
+    return old - 1 or MISSING
+
+
+def length_of(key: str) -> int:
+    return len(key)
+
+
+def length_if_any(key: str) -> int | MissingType:
+    return len(key) or MISSING
+
+
+def what_missing_is(found: int | MissingType) -> None:
+    if found is MISSING:
+        assert_type(found, Literal[MissingType.MISSING])
+    else:
+        assert_type(found, int)
+    if found is not MISSING:
+        assert_type(found, int)
+    assert_type(found or "", int | Literal[""])
+    print(found + 1)  # type: ignore[operator]
+    MissingType()  # type: ignore[call-arg]
+
+
+def adding(
+    counts: ShardMap[str, int],
+    weights: ShardMap[str, float],
+    prices: ShardMap[str, Decimal],
+    texts: ShardMap[str, str],
+    times: ShardMap[str, timedelta],
+) -> None:
+    assert_type(counts.add("a"), int)
+    assert_type(counts.add("a", 2, 10), int)
+    assert_type(weights.add("a"), float)
+    assert_type(weights.add("a", 0.5), float)
+    assert_type(weights.add("a", 0.5, 1.0), float)
+    assert_type(prices.add("a", Decimal(1)), Decimal)
+    assert_type(prices.add("a", Decimal(1), Decimal(0)), Decimal)
+    assert_type(texts.add("a", "b", ""), str)
+    assert_type(times.add("a", timedelta(1), timedelta()), timedelta)
+    counts.add("a", 0.5)  # type: ignore[arg-type]
+    counts.add(1)  # type: ignore[call-overload]
+    counts.add("a", delta=1)  # type: ignore[call-overload]
+    prices.add("a")  # type: ignore[call-overload]
+    prices.add("a", 0.5)  # type: ignore[arg-type]
+    texts.add("a", "b")  # type: ignore[call-overload]
+    times.add("a", timedelta(1))  # type: ignore[call-overload]
+
+
+def computing(counts: ShardMap[str, int]) -> None:
+    assert_type(counts.compute("a", one_more), int | MissingType)
+    assert_type(counts.compute("a", lambda key, old: (old or 0) + 1), int | MissingType)
+    assert_type(counts.compute("a", lambda key, old: MISSING), int | MissingType)
+    assert_type(counts.compute_if_absent("a", length_of), int)
+    assert_type(counts.compute_if_absent("a", len), int)
+    assert_type(counts.compute_if_absent("a", length_if_any), int | MissingType)
+    assert_type(counts.compute_if_present("a", one_less), int | MissingType)
+    counts.compute("a", one_less)  # type: ignore[arg-type]
+    counts.compute("a", lambda key, old: old + 1)  # type: ignore[operator]
+    counts.compute("a", lambda key, old: "1")  # type: ignore[arg-type,return-value]
+    counts.compute("a", lambda old: 1)  # type: ignore[arg-type,misc]
+    counts.compute(1, one_more)  # type: ignore[arg-type]
+    counts.compute_if_absent("a", 1)  # type: ignore[call-overload]
+    counts.compute_if_absent("a", str)  # type: ignore[arg-type]
+    counts.compute_if_present("a", length_of)  # type: ignore[arg-type]
+
+
+def merging(counts: ShardMap[str, int], groups: ShardMap[str, list[int]]) -> None:
+    assert_type(counts.merge("a", 1, int.__add__), int)
+    assert_type(counts.merge("a", 1, max), int)
+    assert_type(groups.merge("a", [1], list.__add__), list[int])
+    assert_type(counts.merge("a", 1, lambda old, new: old + new or MISSING), int | MissingType)
+    counts.merge("a", "1", int.__add__)  # type: ignore[call-overload]
+    counts.merge("a", 1)  # type: ignore[call-overload]
+    groups.merge("a", [1], len)  # type: ignore[arg-type]
+
+
+def exchanging(counts: ShardMap[str, int]) -> None:
+    assert_type(counts.exchange("a", 1), int | MissingType)
+    assert_type(counts.replace("a", 1), int | MissingType)
+    assert_type(counts.compare_and_set("a", 1, 2), bool)
+    assert_type(counts.compare_and_set("a", MISSING, 2), bool)
+    assert_type(counts.compare_and_set("a", 1, MISSING), bool)
+    assert_type(counts.compare_and_delete("a", 1), bool)
+    assert_type(counts.update_max("a", 1), int)
+    assert_type(counts.update_min("a", 1), int)
+    assert_type(counts.retain(lambda key, value: key != "" and value > 0), int)
+    counts.exchange("a", MISSING)  # type: ignore[arg-type]
+    counts.replace("a", "1")  # type: ignore[arg-type]
+    counts.compare_and_set("a", 1, "2")  # type: ignore[arg-type]
+    counts.compare_and_set("a", 1)  # type: ignore[call-arg]
+    counts.compare_and_delete(1, 1)  # type: ignore[arg-type]
+    counts.update_max("a", "1")  # type: ignore[arg-type]
+    counts.retain(lambda key: True)  # type: ignore[arg-type,misc]
