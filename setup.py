@@ -3,11 +3,17 @@
 import os
 import sys
 
-from Cython.Build import cythonize
-from setuptools import Extension, setup
+# Before anything is imported: no traceback, and no compiler's complaint, is to hide the reason.
+if sys.implementation.name != "cpython":
+    sys.exit(f"error: shardmap is an extension made for CPython; it cannot be built for {sys.implementation.name}")
+if sys.platform in {"win32", "emscripten", "wasi"}:
+    sys.exit(
+        f"error: shardmap needs POSIX threads: it can be built for Linux and macOS, not for {sys.platform}."
+        " On Windows, the Windows Subsystem for Linux runs it."
+    )
 
-if sys.platform == "win32":
-    raise SystemExit("shardmap needs POSIX threads (pthread); Windows is not supported yet")
+from Cython.Build import cythonize  # noqa: E402
+from setuptools import Extension, setup  # noqa: E402
 
 core = Extension(
     "shardmap._core",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import email
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +14,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import shardmap
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -69,12 +73,72 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_the_sdist_has_what_building_needs_and_nothing_generated(sdist: Path) -> None:
+def names_in(sdist: Path) -> set[str]:
+    """The files of the sdist, but for the metadata that building it adds."""
     with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
+        files = {entry.name.partition("/")[2] for entry in archive if entry.isfile()}
+    return {name for name in files if ".egg-info/" not in name} - {"PKG-INFO", "setup.cfg"}
+
+
+def listed_by_git(*options: str) -> set[str]:
+    names = run("git", "ls-files", "-z", *options, cwd=ROOT).split("\0")
+    return {name for name in names if name and not name.startswith(".")}  # what is hidden is for hosting
+
+
+def test_the_sdist_has_what_building_needs_and_nothing_generated(sdist: Path) -> None:
+    names = names_in(sdist)
     assert {"pyproject.toml", "setup.py", "LICENSE", "README.md", "src/shardmap/_core.pyx"} <= names
     assert {"src/shardmap/core/lookup.pxi", "src/shardmap/core/atomics.h", "src/shardmap/py.typed"} <= names
+    assert {name.partition("/")[0] for name in names} >= {"tests", "docs", "examples", "bench", "tools"}
     assert not [name for name in names if name.endswith((".so", ".pyc", "_core.c"))]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="needs the repository")
+def test_the_sdist_has_all_of_the_repository_and_nothing_else(sdist: Path) -> None:
+    names = names_in(sdist)
+    assert listed_by_git() - names == set()
+    assert names - listed_by_git() - listed_by_git("--others", "--exclude-standard") == set()
+
+
+def test_the_metadata_says_what_it_is(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+        licence = archive.read(f"{name.rpartition('/')[0]}/licenses/LICENSE").decode()
+    assert metadata["Version"] == shardmap.__version__
+    assert metadata["License-Expression"] == "MIT"
+    assert licence == (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert metadata.get_all("Requires-Dist") is None
+    assert metadata["Description-Content-Type"] == "text/markdown"
+
+
+REFUSE = """
+import sys, types
+sys.platform, sys.implementation = sys.argv[1], types.SimpleNamespace(name=sys.argv[2])
+sys.modules["setuptools"] = sys.modules["Cython"] = None  # they must not be needed to say so
+exec(compile(open("setup.py", encoding="utf-8").read(), "setup.py", "exec"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("platform", "implementation", "reason"),
+    [
+        ("win32", "cpython", "needs POSIX threads: it can be built for Linux and macOS, not for win32"),
+        ("emscripten", "cpython", "not for emscripten"),
+        ("linux", "pypy", "cannot be built for pypy"),
+    ],
+)
+def test_building_for_what_it_does_not_run_on_says_why(platform: str, implementation: str, reason: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", REFUSE, platform, implementation],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert len(done.stderr.splitlines()) == 1  # nothing that would hide it
 
 
 def test_the_wheel_has_the_extension_types_and_no_sources(wheel: Path) -> None:
