@@ -12,8 +12,8 @@ if sys.platform in {"win32", "emscripten", "wasi"}:
         " On Windows, the Windows Subsystem for Linux runs it."
     )
 
-from Cython.Build import cythonize  # noqa: E402
-from setuptools import Extension, setup  # noqa: E402
+from Cython.Build import cythonize
+from setuptools import Extension, setup
 
 core = Extension(
     "shardmap._core",

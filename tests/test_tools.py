@@ -29,6 +29,7 @@ from tools import (  # noqa: E402
     instrumented,
     interpreters,
     python_headers,
+    release,
     shell,
     tasks,
     wheels,
@@ -479,6 +480,76 @@ def test_unpack(tmp_path: Path) -> None:
     top = cpython_build.unpack(tarball, tmp_path / "work" / "p")
     assert top.name == "p-1"
     assert (top / "configure").read_bytes() == b"#!"
+
+
+# --- wheels for others --------------------------------------------------------------------------
+
+TOOLS = environments.Environment(DEFAULT, "package")
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, repaired: str | None = None) -> list[list[str]]:
+    """Let nothing be run; returns what would have been. auditwheel leaves a file of this name."""
+    commands: list[list[str]] = []
+
+    def note(label: str, command: shell.Command, log: Path, **options: object) -> None:
+        commands.append([str(part) for part in command])
+        if repaired and "repair" in command:
+            target = Path(commands[-1][commands[-1].index("--wheel-dir") + 1])
+            target.mkdir(parents=True)
+            (target / repaired).write_bytes(b"repaired")
+
+    monkeypatch.setattr(release, "run_logged", note)
+    return commands
+
+
+def test_what_a_clean_environment_runs_exists_each_once() -> None:
+    assert [name for name in release.test_files() if not (ROOT / name).is_file()] == []
+    assert len(set(release.TESTS)) == len(release.TESTS)
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "content"),
+    [
+        ("linux", "p-1-cp313-cp313t-manylinux_2_34_x86_64.whl", b"repaired"),
+        ("linux", "p-1-cp313-cp313t-musllinux_1_2_x86_64.whl", b"repaired"),
+        ("darwin", "p-1-cp313-cp313t-linux_x86_64.whl", b"built"),  # as it was
+    ],
+)
+def test_a_wheel_gets_a_tag_that_says_where_it_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, name: str, content: bytes
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(release, "BUILD", tmp_path / "build")
+    pretend(monkeypatch, name)
+    wheel = tmp_path / "p-1-cp313-cp313t-linux_x86_64.whl"
+    wheel.write_bytes(b"built")
+    found = release.repair(wheel, TOOLS, tmp_path / "dist")
+    assert (found, found.read_bytes()) == (tmp_path / "dist" / name, content)
+
+
+def test_a_wheel_for_this_machine_only_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(release, "BUILD", tmp_path / "build")
+    pretend(monkeypatch, "p-1-cp313-cp313t-linux_x86_64.whl")
+    wheel = tmp_path / "p-1-cp313-cp313t-linux_x86_64.whl"
+    wheel.touch()
+    with pytest.raises(Failure, match="no manylinux or musllinux tag"):
+        release.repair(wheel, TOOLS, tmp_path / "dist")
+
+
+def test_what_is_checked(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    commands = pretend(monkeypatch)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(release, "capture", lambda command: "needs\n  little")
+    release.check([Path("p.tar.gz"), Path("p.whl")], TOOLS)
+    assert [(Path(name).name, *rest) for name, *rest in commands] == [
+        ("twine", "check", "--strict", "p.tar.gz", "p.whl"),
+        ("check-wheel-contents", "p.whl"),
+    ]
+    assert capfd.readouterr().out == "==> auditwheel show: needs little\n"
+    monkeypatch.setattr(release, "capture", lambda command: None)
+    with pytest.raises(Failure, match=r"auditwheel cannot say what p\.whl needs"):
+        release.check([Path("p.whl")], TOOLS)
 
 
 # --- instrumented builds ------------------------------------------------------------------------

@@ -126,15 +126,18 @@ def prepare(
     pip_from: Interpreter | None = None,
     downloader: Environment | None = None,
     variant: str = "",
+    for_building: bool = True,
 ) -> Environment:
-    """An environment with the build requirements and these dependency groups installed.
+    """An environment with these dependency groups installed, and what building takes unless told otherwise.
 
     pip_from is an interpreter whose bundled pip may be taken when this one has none; downloader
     is an environment that can reach the package index when this interpreter has no ssl.
     """
     environment = Environment(interpreter, variant)
     project = project_file()
-    requirements = build_requirements(project) + resolve_groups(project, groups)
+    requirements = resolve_groups(project, groups)
+    if for_building:
+        requirements = build_requirements(project) + requirements
     # The path is in there since a moved environment does not work.
     stamp = digest([interpreter.identity, str(environment.path), requirements])
     with locked(BUILD / "environments.lock"):

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tools import freethreaded, instrumented, wheels
+from tools import freethreaded, instrumented, release, wheels
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
@@ -262,19 +262,28 @@ def docs(arguments: Arguments) -> int:
 
 
 def wheel(arguments: Arguments) -> int:
-    """wheels for both Pythons, in dist/"""
-    output = ROOT / "dist"
-    output.mkdir(exist_ok=True)
-    for environment in both_environments():
-        built = wheels.build_wheel(environment)
-        shutil.copy2(built, output)
-        print(f"wheel: {(output / built.name).relative_to(ROOT)}", flush=True)
-    return 0
+    """wheels for both Pythons, in dist/: manylinux tag, checks, tests in clean environments (ARGS: to pytest)"""
+    environments = both_environments()
+    package_tools = release.tools_environment(environments[0])
+    built = [
+        release.repair(wheels.build_wheel(environment), package_tools, ROOT / "dist")
+        for environment in environments
+    ]
+    release.check(built, package_tools)
+    clean = [
+        release.clean_environment(environments[0], environment, file)
+        for environment, file in zip(environments, built, strict=True)
+    ]
+    for file in built:
+        print(f"wheel: {file.relative_to(ROOT)}", flush=True)
+    return finish(run_pytest(clean, [*release.test_files(), *arguments], {}))
 
 
 def sdist(arguments: Arguments) -> int:
     """source distribution, in dist/"""
-    built = wheels.build_sdist(environment_for_sources())
+    environment = environment_for_sources()
+    built = wheels.build_sdist(environment)
+    release.check([built], release.tools_environment(environment))
     print(f"sdist: {built.relative_to(ROOT)}", flush=True)
     return 0
 
