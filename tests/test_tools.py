@@ -8,6 +8,8 @@ import io
 import json
 import lzma
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -33,6 +35,7 @@ from tools import (  # noqa: E402
     shell,
     tasks,
     wheels,
+    workflows,
 )
 from tools.debian_source import AptSource  # noqa: E402
 from tools.shell import Failure  # noqa: E402
@@ -550,6 +553,57 @@ def test_what_is_checked(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     monkeypatch.setattr(release, "capture", lambda command: None)
     with pytest.raises(Failure, match=r"auditwheel cannot say what p\.whl needs"):
         release.check([Path("p.whl")], TOOLS)
+
+
+# --- workflows ----------------------------------------------------------------------------------
+
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+needs_workflows = pytest.mark.skipif(not FILES, reason="the workflows are not part of the sdist")
+
+
+@needs_workflows
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_a_workflow_uses_is_pinned_and_there(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    uses = re.findall(r"uses: (.*)", text)
+    assert uses
+    assert [each for each in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)] == []
+    assert set(re.findall(r"run: make ([a-z-]+)", text)) <= set(tasks.TASKS)
+    groups = {*re.findall(r"--group ([a-z]+)", text), *re.findall(r"'(cibuildwheel[\w-]*)'", text)}
+    assert groups <= set(environments.project_file()["dependency-groups"])
+    assert re.search(r"^permissions:\n  contents: read\n", text, re.MULTILINE)
+
+
+def test_wheels_are_wanted_for_all_that_is_promised() -> None:
+    classifiers = [f"Programming Language :: Python :: {each}" for each in ("3", "3.13", "3.14")]
+    project = {"project": {"classifiers": classifiers}}
+    assert workflows.wanted_wheels(project, "macos", "arm64") == {
+        "cp313-macosx_arm64",
+        "cp314-macosx_arm64",
+        "cp314t-macosx_arm64",
+    }
+    assert len(workflows.wanted_wheels(project, "linux", "x86_64")) == 6
+    with pytest.raises(Failure, match="no classifier"):
+        workflows.wanted_wheels({"project": {"classifiers": []}}, "linux", "x86_64")
+
+
+def test_wheels_that_are_missing_are_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workflows, "run", lambda command: int("zizmor" in Path(command[0]).name))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    project = environments.project_file()
+    promised = workflows.wanted_wheels(project, "linux", "aarch64")
+    monkeypatch.setattr(workflows, "PLATFORMS", {"linux": ("x86_64", "aarch64")})
+    monkeypatch.setattr(workflows, "capture", lambda command: " ".join(promised))
+    failed = workflows.check(environments.Environment(DEFAULT, "workflows"))
+    assert failed[0] == "zizmor"
+    assert len(failed) == 2
+    assert "linux x86_64" in failed[1]
+    assert "no actionlint" in capfd.readouterr().out
+    monkeypatch.setattr(workflows, "capture", lambda command: None)
+    with pytest.raises(Failure, match="cibuildwheel finds fault"):
+        workflows.built_wheels(environments.Environment(DEFAULT, "workflows"), "linux", "x86_64")
 
 
 # --- instrumented builds ------------------------------------------------------------------------

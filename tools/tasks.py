@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tools import freethreaded, instrumented, release, wheels
+from tools import freethreaded, instrumented, release, wheels, workflows
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
@@ -288,6 +288,11 @@ def sdist(arguments: Arguments) -> int:
     return 0
 
 
+def check_workflows(arguments: Arguments) -> int:
+    """the workflows' own validators, and for what they build wheels"""
+    return finish(workflows.check(workflows.tools_environment(environment_for_sources())))
+
+
 def clean(arguments: Arguments) -> int:
     """remove everything made here (not the Python kept in the user's cache)"""
     caches = [ROOT / f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")]
@@ -324,6 +329,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "docs": docs,
     "wheel": wheel,
     "sdist": sdist,
+    "workflows": check_workflows,
     "clean": clean,
     "help": show_help,
 }
