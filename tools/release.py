@@ -12,7 +12,7 @@ from tools.environments import PIP, Environment, prepare
 from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, run_logged, say
 
 # What a stranger meets first, and threads.
-TESTS = ("package", "readme", "docstrings", "seed_program", "dict_surface", "threads", "snapshots", "key_locks")
+TESTS = ("package", "documentation", "docstrings", "seed_program", "dict_surface", "threads", "snapshots", "key_locks")
 _LOG = LOGS / "release.log"
 
 
