@@ -104,7 +104,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
-@in_a_checkout
+@pytest.mark.skipif(not (ROOT / "src").is_dir(), reason="a wheel is tested without what built it")
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
