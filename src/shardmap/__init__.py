@@ -1,8 +1,6 @@
 """The map that Python threads share: a concurrent drop-in dict, made for free-threaded CPython."""
 
-from typing import TypeAlias as _TypeAlias
-
-from shardmap._core import MISSING, AtomicRef, Partition, _Missing
+from shardmap._core import MISSING, AtomicRef, MissingType, Partition
 from shardmap._eventual import EventualMap, EventualReader
 from shardmap._map import ShardMap
 from shardmap._partitions import Shards, ShardView
@@ -10,9 +8,6 @@ from shardmap._snapshot import Snapshot
 from shardmap._stats import ShardStats, Stats
 from shardmap._views import ItemsView, KeysView, ValuesView
 from shardmap._workers import ShardWorkers
-
-MissingType: _TypeAlias = _Missing
-"""The type of MISSING, for annotations: `int | MissingType`."""
 
 __all__ = [
     "MISSING",

@@ -22,21 +22,19 @@ cdef extern from "Python.h":
     void PyEval_RestoreThread(PyThreadState*) noexcept
     int Py_EQ
 
-cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_mutex_t:
+cdef extern from "core/system.h" nogil:
+    ctypedef struct sm_mutex:
         pass
-    ctypedef struct pthread_mutexattr_t:
+    ctypedef struct sm_cond:
         pass
-    ctypedef struct pthread_cond_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t*, const pthread_mutexattr_t*)
-    int pthread_mutex_destroy(pthread_mutex_t*)
-    int pthread_mutex_trylock(pthread_mutex_t*)
-    int pthread_mutex_lock(pthread_mutex_t*)
-    int pthread_mutex_unlock(pthread_mutex_t*)
+    void sm_mutex_init(sm_mutex*)
+    void sm_mutex_destroy(sm_mutex*)
+    bint sm_mutex_try(sm_mutex*)
+    void sm_mutex_lock(sm_mutex*)
+    void sm_mutex_unlock(sm_mutex*)
 
-cdef extern from "pthread.h":
-    int pthread_atfork(void (*prepare)() noexcept, void (*parent)() noexcept, void (*child)() noexcept)
+cdef extern from "core/system.h":
+    int sm_at_fork(void (*before)() noexcept, void (*in_parent)() noexcept, void (*in_child)() noexcept)
 
 cdef extern from "core/atomics.h" nogil:
     uint64_t sm_load_u64(const uint64_t*)
@@ -156,7 +154,7 @@ cdef struct Waiter:
     bint closed
     bint for_ever
     bint granted
-    pthread_cond_t wake
+    sm_cond wake
 
 # A writer's way past the key locks of its shard.
 cdef struct Pass:
@@ -173,7 +171,7 @@ cdef struct Limbo:
     void* items[126]
 
 cdef struct Shard:
-    pthread_mutex_t mutex
+    sm_mutex mutex
     Block** published       # where readers find the table's block
     uint8_t* seen           # the map's: a second thread has used it
     Limbo* limbo            # NULL: nothing in it

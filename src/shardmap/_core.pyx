@@ -8,7 +8,7 @@
 """The core of shardmap: shards, tables, snapshots.
 
     MapCore            N shards
-      Shard            a cache-line-aligned slot: pthread mutex, pointer to its table
+      Shard            a cache-line-aligned slot: mutex, pointer to its table
         Table          what the garbage collector sees; owns the block's keys and values
           Block        the open-addressing table in memory
     SnapshotCore       one reference and one share of each of a map's tables

@@ -7,9 +7,9 @@
 #define SHARDMAP_ATOMICREF_H
 
 #include <Python.h>
-#include <time.h>
 
 #include "core/atomics.h"
+#include "core/system.h"
 
 static inline PyObject *sm_load_pointer(PyObject **slot) { return __atomic_load_n(slot, __ATOMIC_ACQUIRE); }
 static inline void sm_store_pointer(PyObject **slot, PyObject *op) { __atomic_store_n(slot, op, __ATOMIC_RELEASE); }
@@ -17,7 +17,7 @@ static inline void sm_store_pointer(PyObject **slot, PyObject *op) { __atomic_st
 #ifdef Py_GIL_DISABLED
 
 #define SM_BYTE_SPINS 64
-#define SM_LONGEST_NAP 1000000 /* ns */
+#define SM_LONGEST_NAP 1000 /* microseconds */
 
 static inline int sm_byte_try(uint8_t *lock)
 {
@@ -27,8 +27,8 @@ static inline int sm_byte_try(uint8_t *lock)
 /* The owner was taken off its processor: sleeps, detached, a little longer each time. */
 static void sm_byte_wait(uint8_t *lock)
 {
-    struct timespec nap = {0, 1000};
     int turn, i, pauses = 1;
+    long nap = 1;
     for (;;) {
         for (turn = 0; turn < SM_BYTE_SPINS; turn++) {
             if (sm_byte_try(lock))
@@ -39,10 +39,10 @@ static void sm_byte_wait(uint8_t *lock)
                 pauses *= 2;
         }
         PyThreadState *state = PyEval_SaveThread();
-        nanosleep(&nap, NULL);
+        sm_nap(nap);
         PyEval_RestoreThread(state);
-        if (nap.tv_nsec < SM_LONGEST_NAP)
-            nap.tv_nsec *= 2;
+        if (nap < SM_LONGEST_NAP)
+            nap *= 2;
     }
 }
 

@@ -220,7 +220,7 @@ cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
     while begin < self.size:
         end = turn_end(self, begin)
         shard = <Shard*>(shards + self.shard[self.order[begin]] * stride_for(sizeof(Shard)))
-        pthread_mutex_lock(&shard.mutex)
+        sm_mutex_lock(&shard.mutex)
         block = (<Table>shard.table).block
         prefetch_first(self, block, begin, end)
         for at in range(begin, end):
@@ -229,7 +229,7 @@ cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
             self.epoch[i] = shard.epoch
             if self.state[i] != UNHASHED:
                 self.state[i] = probe(block, self.keys[i], self.place[i], &word, &self.entry[i])
-        pthread_mutex_unlock(&shard.mutex)
+        sm_mutex_unlock(&shard.mutex)
         begin = end
 
 

@@ -134,7 +134,7 @@ cdef uint64_t try_lock_shards(MapCore m, Bulk self, uint32_t begin, uint32_t end
         wanted |= <uint64_t>1 << self.shard[i]
     for i in range(m.shard_count):
         if wanted >> i & 1:
-            if pthread_mutex_trylock(&shard_at(m, i).mutex) != 0:
+            if not sm_mutex_try(&shard_at(m, i).mutex):
                 break
             held |= <uint64_t>1 << i
     if held != wanted:
@@ -318,13 +318,13 @@ cdef void grow_without_gil(Shard* shard) noexcept:
         return
     unlock(shard)
     thread = PyEval_SaveThread()
-    pthread_mutex_lock(&shard.mutex)
+    sm_mutex_lock(&shard.mutex)
     epoch = shard.epoch
     version = shard.size_word
     old = (<Table>shard.table).block
     if old.live >= LARGE_GROWTH:
         new = rebuilt(old, grown(old.live))
-    pthread_mutex_unlock(&shard.mutex)
+    sm_mutex_unlock(&shard.mutex)
     PyEval_RestoreThread(thread)
     if new == NULL:
         return

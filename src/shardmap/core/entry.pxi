@@ -6,8 +6,8 @@ cdef object NO_DEFAULT = object()       # pop() was given none
 
 
 @final
-class _Missing:
-    """The type of MISSING."""
+class MissingType:
+    """The type of MISSING, for annotations: `int | MissingType`."""
 
     __slots__ = ()
     __module__ = "shardmap"
@@ -22,7 +22,7 @@ class _Missing:
         return False
 
 
-MISSING = _Missing()
+MISSING = MissingType()
 """No value: what compound operations give to and take from functions where there is no entry."""
 
 

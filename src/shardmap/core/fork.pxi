@@ -3,43 +3,44 @@
 # The thread that forks is attached; so no other thread is attached and in the middle of a change (GIL,
 # or the world stopped around os.fork), and every table is whole. But a detached thread may own a mutex
 # for the moment between waiting for it and letting it go, and in the child that thread is gone. So all
-# mutexes of all live maps are made anew there, and the key locks of threads that are gone are dropped. pthread_atfork is run for forks from C as well.
+# mutexes of all live maps are made anew there, and the key locks of threads that are gone are dropped. It is done for
+# forks from C as well (pthread_atfork).
 
-cdef pthread_mutex_t live_maps_mutex
+cdef sm_mutex live_maps_mutex
 cdef PyObject* newest_map = NULL        # borrowed: a map leaves the list as it dies
 
 
 cdef void enlist(MapCore m) noexcept:
     global newest_map
-    pthread_mutex_lock(&live_maps_mutex)
+    sm_mutex_lock(&live_maps_mutex)
     m.newer = NULL
     m.older = newest_map
     if newest_map != NULL:
         (<MapCore>newest_map).newer = <PyObject*>m
     newest_map = <PyObject*>m
-    pthread_mutex_unlock(&live_maps_mutex)
+    sm_mutex_unlock(&live_maps_mutex)
 
 
 cdef void delist(MapCore m) noexcept:
     global newest_map
-    pthread_mutex_lock(&live_maps_mutex)
+    sm_mutex_lock(&live_maps_mutex)
     if m.newer != NULL:
         (<MapCore>m.newer).older = m.older
     else:
         newest_map = m.older
     if m.older != NULL:
         (<MapCore>m.older).newer = m.newer
-    pthread_mutex_unlock(&live_maps_mutex)
+    sm_mutex_unlock(&live_maps_mutex)
 
 
 # These run inside fork(): no Python, no reference counting.
 
 cdef void before_fork() noexcept:
-    pthread_mutex_lock(&live_maps_mutex)
+    sm_mutex_lock(&live_maps_mutex)
 
 
 cdef void after_fork_in_parent() noexcept:
-    pthread_mutex_unlock(&live_maps_mutex)
+    sm_mutex_unlock(&live_maps_mutex)
 
 
 cdef void after_fork_in_child() noexcept:
@@ -50,16 +51,16 @@ cdef void after_fork_in_child() noexcept:
     while m != NULL:
         for i in range((<MapCore>m).shard_count):
             shard = <Shard*>((<MapCore>m).shards + i * stride_for(sizeof(Shard)))
-            pthread_mutex_init(&shard.mutex, NULL)
+            sm_mutex_init(&shard.mutex)
             drop_lost_key_locks(shard)
         m = (<MapCore>m).older
-    pthread_mutex_init(&live_maps_mutex, NULL)
-    pthread_mutex_init(&waiters_mutex, NULL)
+    sm_mutex_init(&live_maps_mutex)
+    sm_mutex_init(&waiters_mutex)
     newest_waiter = NULL
     sm_forget_readers()
     main_thread = PyThread_get_thread_ident()
 
 
-pthread_mutex_init(&live_maps_mutex, NULL)
-if pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0:
+sm_mutex_init(&live_maps_mutex)
+if sm_at_fork(before_fork, after_fork_in_parent, after_fork_in_child) != 0:
     raise MemoryError()

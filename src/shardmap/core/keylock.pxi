@@ -10,15 +10,13 @@
 # "I wait for a lock whose holder waits for a lock whose holder ..."; if it ends at itself, the wait would
 # be for ever, and is a RuntimeError instead.
 
-cdef extern from "core/waiting.h" nogil:
-    void sm_cond_init(pthread_cond_t*)
+cdef extern from "core/system.h" nogil:
+    void sm_cond_init(sm_cond*)
+    void sm_cond_destroy(sm_cond*)
+    void sm_cond_signal(sm_cond*)
+    void sm_cond_wait(sm_cond*, sm_mutex*)
+    void sm_cond_wait_until(sm_cond*, sm_mutex*, double)
     double sm_now()
-    void sm_cond_wait_until(pthread_cond_t*, pthread_mutex_t*, double)
-
-cdef extern from "pthread.h" nogil:
-    int pthread_cond_wait(pthread_cond_t*, pthread_mutex_t*)
-    int pthread_cond_signal(pthread_cond_t*)
-    int pthread_cond_destroy(pthread_cond_t*)
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident() noexcept nogil
@@ -38,9 +36,9 @@ cdef str DEADLOCK_MESSAGE = "deadlock: the key is locked by a thread that waits 
 
 cdef double SIGNALS_EVERY = 0.05        # seconds: how often the main thread looks for Ctrl-C while it waits
 
-cdef pthread_mutex_t waiters_mutex      # the last one taken, for moments only, also by detached threads
+cdef sm_mutex waiters_mutex      # the last one taken, for moments only, also by detached threads
 cdef Waiter* newest_waiter = NULL
-pthread_mutex_init(&waiters_mutex, NULL)
+sm_mutex_init(&waiters_mutex)
 
 import threading
 
@@ -184,7 +182,7 @@ cdef void release_key_lock(Shard* shard, KeyLock* held) noexcept:
         held.closed = waiter.closed
         held.written = False
         waiter.granted = True
-        pthread_cond_signal(&waiter.wake)   # still under the mutex: without it the waiter could be gone
+        sm_cond_signal(&waiter.wake)   # still under the mutex: without it the waiter could be gone
         unlock(shard)
         return
     link = &shard.key_locks
@@ -226,23 +224,23 @@ cdef Wait wait_for(Shard* shard, KeyLock* wanted, double timeout, bint closed) e
     main = waiter.thread == main_thread
     while True:
         state = PyEval_SaveThread()
-        pthread_mutex_lock(&shard.mutex)
+        sm_mutex_lock(&shard.mutex)
         until = end
         if main and (end < 0 or end > sm_now() + SIGNALS_EVERY):
             until = sm_now() + SIGNALS_EVERY
         while not waiter.granted and (until < 0 or sm_now() < until):
             if until < 0:
-                pthread_cond_wait(&waiter.wake, &shard.mutex)
+                sm_cond_wait(&waiter.wake, &shard.mutex)
             else:
                 sm_cond_wait_until(&waiter.wake, &shard.mutex, until)
         granted = waiter.granted
         over = not granted and end >= 0 and sm_now() >= end
         if over:
             leave_queue(&waiter)
-        pthread_mutex_unlock(&shard.mutex)
+        sm_mutex_unlock(&shard.mutex)
         PyEval_RestoreThread(state)
         if granted or over:
-            pthread_cond_destroy(&waiter.wake)
+            sm_cond_destroy(&waiter.wake)
             return GRANTED if granted else TIMED_OUT
         try:
             PyErr_CheckSignals()
@@ -252,7 +250,7 @@ cdef Wait wait_for(Shard* shard, KeyLock* wanted, double timeout, bint closed) e
             if not granted:
                 leave_queue(&waiter)
             unlock(shard)
-            pthread_cond_destroy(&waiter.wake)
+            sm_cond_destroy(&waiter.wake)
             if granted:
                 release_key_lock(shard, wanted)
             raise
@@ -285,7 +283,7 @@ cdef bint register_waiter(Waiter* waiter) noexcept nogil:
     cdef unsigned long holder = waiter.lock.owner
     cdef Waiter* each
     cdef bint circle = False
-    pthread_mutex_lock(&waiters_mutex)
+    sm_mutex_lock(&waiters_mutex)
     if waiter.for_ever:
         while not circle:
             each = newest_waiter
@@ -301,20 +299,20 @@ cdef bint register_waiter(Waiter* waiter) noexcept nogil:
         if newest_waiter != NULL:
             newest_waiter.newer = waiter
         newest_waiter = waiter
-    pthread_mutex_unlock(&waiters_mutex)
+    sm_mutex_unlock(&waiters_mutex)
     return not circle
 
 
 cdef void forget_waiter(Waiter* waiter) noexcept nogil:
     global newest_waiter
-    pthread_mutex_lock(&waiters_mutex)
+    sm_mutex_lock(&waiters_mutex)
     if waiter.newer != NULL:
         waiter.newer.older = waiter.older
     else:
         newest_waiter = waiter.older
     if waiter.older != NULL:
         waiter.older.newer = waiter.newer
-    pthread_mutex_unlock(&waiters_mutex)
+    sm_mutex_unlock(&waiters_mutex)
 
 
 cdef void drop_lost_key_locks(Shard* shard) noexcept:

@@ -1,32 +1,10 @@
 # Table memory. Raw malloc: it is called under a shard's mutex, where nothing of Python may run (PyMem_*
 # calls back into tracemalloc, which takes the GIL). Tests make any chosen allocation fail.
 
-#
-# Large tables ask for huge pages where the system gives them to who asks (Linux: "madvise", as numpy does for its
-# arrays): a look-up at a random place of a large table else costs a walk through page tables for each of its lines,
-# and filling one a page fault for every 4 KiB.
 
-from libc.stdlib cimport free, malloc
-
-cdef extern from *:
-    """
-    #include <stdlib.h>
-    #include <sys/mman.h>
-    #define SM_HUGE_PAGE ((size_t)2 << 20)      /* x86-64, and arm64 with small pages of 4 KiB */
-    static void *sm_allocate(size_t size, size_t alignment)
-    {
-        void *memory = NULL;
-        int large = size >= 2 * SM_HUGE_PAGE;
-        if (posix_memalign(&memory, large ? SM_HUGE_PAGE : alignment, size) != 0)
-            return NULL;
-    #if defined(MADV_HUGEPAGE)
-        if (large)
-            (void)madvise(memory, size & ~(SM_HUGE_PAGE - 1), MADV_HUGEPAGE);   /* refused: as well without */
-    #endif
-        return memory;
-    }
-    """
-    void* sm_allocate(size_t size, size_t alignment) noexcept nogil
+cdef extern from "core/system.h" nogil:
+    void* sm_allocate(size_t size, size_t alignment) noexcept
+    void free "sm_release"(void*) noexcept
 
 cdef int64_t allocations_until_failure = 0      # 0: none is to fail
 

@@ -6,24 +6,23 @@
 
 #ifdef SHARDMAP_PAUSES
 
-#include <sched.h>
 #include <stdint.h>
-#include <time.h>
+
+#include "system.h"
 
 static __thread uint32_t sm_step_seed = 0;
 
 static void sm_step(void)
 {
-    static const struct timespec while_others_run = {0, 30000};
     if (sm_step_seed == 0)
         sm_step_seed = (uint32_t)(uintptr_t)&sm_step_seed | 1;
     sm_step_seed ^= sm_step_seed << 13; /* Marsaglia, Xorshift RNGs, 2003 */
     sm_step_seed ^= sm_step_seed >> 17;
     sm_step_seed ^= sm_step_seed << 5;
     if (sm_step_seed % 256 == 0)
-        nanosleep(&while_others_run, NULL);
+        sm_nap(30);
     else if (sm_step_seed % 32 == 0)
-        sched_yield();
+        sm_yield();
 }
 static const int sm_has_pauses = 1;
 

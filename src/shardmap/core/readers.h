@@ -22,12 +22,11 @@
 #define SHARDMAP_READERS_H
 
 #include <Python.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "system.h"
 
 #if !defined(Py_GIL_DISABLED) || PY_VERSION_HEX >= 0x030E0000
 #define SM_READS_UNLOCKED 1
@@ -72,7 +71,7 @@ static sm_reader *sm_readers = NULL;
 #define SM_TLS_MODEL
 #endif
 static __thread sm_reader *sm_this_reader SM_TLS_MODEL = NULL;
-static pthread_key_t sm_reader_key;
+static sm_thread_key sm_reader_key;
 
 static void sm_give_reader_back(void *reader)
 {
@@ -100,7 +99,7 @@ static __attribute__((noinline)) sm_reader *sm_new_reader(void)
         while (!__atomic_compare_exchange_n(&sm_readers, &r->next, r, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
             ;
     }
-    if (pthread_setspecific(sm_reader_key, r) != 0) {
+    if (sm_thread_key_set(sm_reader_key, r) != 0) {
         __atomic_store_n(&r->taken, 0, __ATOMIC_RELEASE);
         return NULL;
     }
@@ -134,7 +133,6 @@ static inline void sm_stop_reading(sm_reader *me)
  * be called while reading, nor under a mutex. */
 static __attribute__((noinline)) void sm_wait_for_readers(void)
 {
-    static const struct timespec moment = {0, 50000}, long_enough = {0, 50000000};
     sm_reader *r;
     uint64_t turns;
     int round;
@@ -144,7 +142,7 @@ static __attribute__((noinline)) void sm_wait_for_readers(void)
         /* Somebody has forbidden it since (seccomp). From now on every reader has its own barrier; those who
          * did not know yet have theirs from the scheduler by then. */
         __atomic_store_n(&sm_asymmetric, 0, __ATOMIC_SEQ_CST);
-        nanosleep(&long_enough, NULL);
+        sm_nap(50000);
     }
     for (r = __atomic_load_n(&sm_readers, __ATOMIC_SEQ_CST); r != NULL; r = r->next) {
         turns = __atomic_load_n(&r->turns, __ATOMIC_ACQUIRE);
@@ -154,9 +152,9 @@ static __attribute__((noinline)) void sm_wait_for_readers(void)
             if (round < 100)
                 ;
             else if (round < 1000)
-                sched_yield();
+                sm_yield();
             else
-                nanosleep(&moment, NULL);   /* a thread of higher priority must not keep the reader waiting */
+                sm_nap(50);   /* a thread of higher priority must not keep the reader waiting */
         }
     }
 }
@@ -193,7 +191,7 @@ static void sm_readers_init(void)
     const char *wanted = getenv("SHARDMAP_READS");
     sm_reads_unlocked = SM_READS_UNLOCKED && !(wanted != NULL && strcmp(wanted, "locked") == 0);
 #if SM_READERS_MEET_WRITERS
-    if (sm_reads_unlocked && pthread_key_create(&sm_reader_key, sm_give_reader_back) != 0)
+    if (sm_reads_unlocked && sm_thread_key_create(&sm_reader_key, sm_give_reader_back) != 0)
         sm_reads_unlocked = 0;
     sm_asymmetric = sm_reads_unlocked && !(wanted != NULL && strcmp(wanted, "fenced") == 0)
         && sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) == 0;

@@ -25,18 +25,18 @@ cdef inline Shard* shard_at(MapCore m, uint32_t i) noexcept:
 
 cdef inline void lock(Shard* shard) noexcept:
     sm_step()
-    if pthread_mutex_trylock(&shard.mutex) != 0:
+    if not sm_mutex_try(&shard.mutex):
         lock_contended(shard)
 
 
 cdef inline bint try_lock(Shard* shard) noexcept:
     sm_step()
-    return pthread_mutex_trylock(&shard.mutex) == 0
+    return sm_mutex_try(&shard.mutex)
 
 
 cdef inline void unlock(Shard* shard) noexcept:
     sm_step()
-    pthread_mutex_unlock(&shard.mutex)
+    sm_mutex_unlock(&shard.mutex)
 
 
 cdef void lock_contended(Shard* shard) noexcept:
@@ -50,7 +50,7 @@ cdef bint spin(Shard* shard) noexcept nogil:
     for turn in range(SPINS):
         for i in range(pauses):
             sm_pause()
-        if pthread_mutex_trylock(&shard.mutex) == 0:
+        if sm_mutex_try(&shard.mutex):
             return True
         if pauses < 16:
             pauses *= 2
@@ -60,8 +60,8 @@ cdef bint spin(Shard* shard) noexcept nogil:
 cdef void wait_detached(Shard* shard) noexcept:
     """Returns when the mutex was free for a moment. Attaching may not return: a daemon thread at exit."""
     cdef PyThreadState* state = PyEval_SaveThread()
-    pthread_mutex_lock(&shard.mutex)
-    pthread_mutex_unlock(&shard.mutex)
+    sm_mutex_lock(&shard.mutex)
+    sm_mutex_unlock(&shard.mutex)
     PyEval_RestoreThread(state)
 
 
@@ -71,7 +71,7 @@ cdef void lock_all(MapCore m) noexcept:
     cdef Shard* shard
     while i < m.shard_count:
         shard = shard_at(m, i)
-        if pthread_mutex_trylock(&shard.mutex) == 0:
+        if sm_mutex_try(&shard.mutex):
             i += 1
         elif spin(shard):
             shard.contended += 1
@@ -135,7 +135,7 @@ cdef int make_shards(MapCore m, uint32_t bits) except -1:
     m.blocks = <Block**>(memory + bytes)
     for i in range(count):
         shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
-        pthread_mutex_init(&shard.mutex, NULL)
+        sm_mutex_init(&shard.mutex)
         shard.table = NOTHING
         shard.seen = &m.seen
         shard.published = &m.blocks[i]
@@ -157,5 +157,5 @@ cdef void drop_shards(MapCore m) noexcept:
         table_release(shard.table)
         if shard.limbo != NULL:
             empty_limbo(shard.limbo)
-        pthread_mutex_destroy(&shard.mutex)
+        sm_mutex_destroy(&shard.mutex)
     free(memory)

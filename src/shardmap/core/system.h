@@ -1,0 +1,117 @@
+/* What is asked of the operating system: mutexes, conditions, naps, thread ends, forks, aligned memory.
+ * The one file to write for a system without POSIX threads; setup.py says so where there is none yet. */
+#ifndef SHARDMAP_SYSTEM_H
+#define SHARDMAP_SYSTEM_H
+
+#if defined(_WIN32)
+#error "shardmap needs POSIX threads: there is no version for Windows yet"
+#endif
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+/* --- Mutexes. Nothing here fails: they are plain ones, used right. --- */
+
+typedef pthread_mutex_t sm_mutex;
+
+static inline void sm_mutex_init(sm_mutex *mutex) { pthread_mutex_init(mutex, NULL); }
+static inline void sm_mutex_destroy(sm_mutex *mutex) { pthread_mutex_destroy(mutex); }
+static inline int sm_mutex_try(sm_mutex *mutex) { return pthread_mutex_trylock(mutex) == 0; }
+static inline void sm_mutex_lock(sm_mutex *mutex) { pthread_mutex_lock(mutex); }
+static inline void sm_mutex_unlock(sm_mutex *mutex) { pthread_mutex_unlock(mutex); }
+
+/* --- Conditions, with a monotonic clock where the system has one for them --- */
+
+typedef pthread_cond_t sm_cond;
+
+#if defined(__APPLE__)
+#define SM_WAIT_CLOCK CLOCK_REALTIME /* no pthread_condattr_setclock */
+#else
+#define SM_WAIT_CLOCK CLOCK_MONOTONIC
+#endif
+
+static void sm_cond_init(sm_cond *cond)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+#if !defined(__APPLE__)
+    pthread_condattr_setclock(&attributes, SM_WAIT_CLOCK);
+#endif
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static inline void sm_cond_destroy(sm_cond *cond) { pthread_cond_destroy(cond); }
+static inline void sm_cond_signal(sm_cond *cond) { pthread_cond_signal(cond); }
+static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex) { pthread_cond_wait(cond, mutex); }
+
+/* The clock of sm_cond_wait_until(), in seconds. */
+static double sm_now(void)
+{
+    struct timespec now;
+    clock_gettime(SM_WAIT_CLOCK, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Waits until woken, or until the clock says `until`. */
+static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
+{
+    struct timespec end;
+    end.tv_sec = (time_t)until;
+    end.tv_nsec = (long)((until - (double)end.tv_sec) * 1e9);
+    pthread_cond_timedwait(cond, mutex, &end);
+}
+
+/* --- Letting others run --- */
+
+static inline void sm_yield(void) { sched_yield(); }
+
+static inline void sm_nap(long microseconds) /* under a second */
+{
+    struct timespec time = {0, microseconds * 1000};
+    nanosleep(&time, NULL);
+}
+
+/* --- Thread ends and forks. 0, or an error. --- */
+
+typedef pthread_key_t sm_thread_key;
+
+/* Has `at_end` called at the end of each thread that has set a value, with that value. */
+static inline int sm_thread_key_create(sm_thread_key *key, void (*at_end)(void *))
+{
+    return pthread_key_create(key, at_end);
+}
+
+static inline int sm_thread_key_set(sm_thread_key key, void *value) { return pthread_setspecific(key, value); }
+
+static inline int sm_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    return pthread_atfork(before, in_parent, in_child);
+}
+
+/* --- Memory --- */
+
+#define SM_HUGE_PAGE ((size_t)2 << 20) /* x86-64, and arm64 with small pages of 4 KiB */
+
+/* Large pieces ask for huge pages where the system gives them to who asks (Linux: "madvise"; numpy does so, too): a
+ * look-up at a random place of a large table else costs a walk through page tables for each of its lines, and filling
+ * one a page fault for every 4 KiB. */
+static void *sm_allocate(size_t size, size_t alignment)
+{
+    void *memory = NULL;
+    int large = size >= 2 * SM_HUGE_PAGE;
+    if (posix_memalign(&memory, large ? SM_HUGE_PAGE : alignment, size) != 0)
+        return NULL;
+#if defined(MADV_HUGEPAGE)
+    if (large)
+        (void)madvise(memory, size & ~(SM_HUGE_PAGE - 1), MADV_HUGEPAGE); /* refused: as well without */
+#endif
+    return memory;
+}
+
+static inline void sm_release(void *memory) { free(memory); }
+
+#endif
