@@ -11,9 +11,6 @@
 #include "core/atomics.h"
 #include "core/system.h"
 
-static inline PyObject *sm_load_pointer(PyObject **slot) { return __atomic_load_n(slot, __ATOMIC_ACQUIRE); }
-static inline void sm_store_pointer(PyObject **slot, PyObject *op) { __atomic_store_n(slot, op, __ATOMIC_RELEASE); }
-
 #ifdef Py_GIL_DISABLED
 
 #define SM_BYTE_SPINS 64
@@ -70,9 +67,9 @@ static inline void sm_byte_unlock(uint8_t *lock) { (void)lock; }
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 static inline PyObject *sm_try_get_ref(PyObject **slot)
 {
-    PyObject *op = sm_load_pointer(slot);
+    PyObject *op = sm_load_ptr((void **)slot);
     if (PyUnstable_TryIncRef(op)) {
-        if (__builtin_expect(sm_load_pointer(slot) == op, 1))
+        if (__builtin_expect(sm_load_ptr((void **)slot) == op, 1))
             return op;
         Py_DECREF(op);
     }

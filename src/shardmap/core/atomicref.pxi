@@ -6,8 +6,6 @@
 cdef extern from "core/atomicref.h":
     void sm_byte_lock(uint8_t*) noexcept
     void sm_byte_unlock(uint8_t*) noexcept
-    PyObject* sm_load_pointer(PyObject**) noexcept
-    void sm_store_pointer(PyObject**, PyObject*) noexcept
     PyObject* sm_try_get_ref(PyObject**) noexcept
     void sm_prepare_ref(PyObject*) noexcept
 
@@ -38,7 +36,7 @@ cdef inline PyObject* ref_swap(AtomicRef self, PyObject* new) noexcept:
     incref(new)
     sm_byte_lock(&self.lock)
     old = self.value
-    sm_store_pointer(&self.value, new)
+    sm_store_ptr(<void**>&self.value, new)
     self.writer = me
     sm_byte_unlock(&self.lock)
     return old
@@ -53,7 +51,7 @@ cdef inline PyObject* ref_compare_and_swap(AtomicRef self, PyObject* current, Py
     sm_byte_lock(&self.lock)
     old = self.value
     if old == current:
-        sm_store_pointer(&self.value, new)
+        sm_store_ptr(<void**>&self.value, new)
         self.writer = me
         sm_byte_unlock(&self.lock)
         return old

@@ -162,7 +162,7 @@ cdef class ReaderCore:
         cdef Version newest
         begin_reading(self)
         try:
-            if sm_load_pointer(&self.published.value) == <PyObject*>self.held:
+            if sm_load_ptr(<void**>&self.published.value) == <PyObject*>self.held:
                 return False
             newest = self.published.load()
             if newest is None or newest.number <= self.held.number:
