@@ -68,6 +68,7 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
     """The invariant that the block breaks, or NULL. Under the mutex: runs no Python code, allocates nothing."""
     cdef uint32_t entry, word, content, live = 0, filled = 0, pointing = 0
     cdef uint64_t words = <uint64_t>block.mask + 1
+    cdef uint32_t head, tail
     cdef PyObject* key
     cdef Py_hash_t hashed
     if size != block.live:
@@ -93,11 +94,13 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
         pointing += 1
     if filled != block.filled:
         return b"the count of index words in use is wrong"
-    if block.head > block.used or block.tail > block.used:
+    head = sm_load_u32_relaxed(&block.head)     # hints are written without the mutex, too
+    tail = sm_load_u32_relaxed(&block.tail)
+    if head > block.used or tail > block.used:
         return b"a hint is beyond the entries"
     for entry in range(block.used):
         key = block.entries[entry].key
-        if key != NULL and (entry < block.head or entry >= block.tail):
+        if key != NULL and (entry < head or entry >= tail):
             return b"a hint passes over an entry"
         if (key == NULL) != (block.entries[entry].value == NULL):
             return b"a key without value or a value without key"

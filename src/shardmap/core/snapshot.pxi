@@ -260,7 +260,7 @@ cdef inline PyObject* filled_item(SnapshotIterator self, PyObject* item, PyObjec
         incref(item)
         sm_byte_lock(&self.lock)
         before = self.item
-        self.item = item
+        sm_store_ptr(<void**>&self.item, item)
         sm_byte_unlock(&self.lock)
         if before != NULL:
             decref(before)
