@@ -5,17 +5,16 @@
  * because dict is fast on integers in a row for no other reason than that.
  *
  * Shard, of 2^b: h's low b bits, turned round by b bits that the bits above decide, so that multiples of
- * a power of two are spread, too: the high bits of their 128-bit product with 2^64 / phi, its two halves
- * folded together (Fibonacci hashing, Knuth, TAOCP 3, 6.4; the folding is wyhash's). Of 2^b integers in a
- * row, from a multiple of 2^b on, one goes to each shard.
+ * a power of two are spread, too: the high bits of their product with 2^64 / phi (Fibonacci hashing, Knuth,
+ * TAOCP 3, 6.4). Of 2^b integers in a row, from a multiple of 2^b on, one goes to each shard.
  *
  * Place: 31 bits that start with h >> b, so that those 2^b neighbours have the same place, each in its
- * shard, and the next 2^b the next place: integers in a row never meet. (Two on one place in a dense row
- * would push all that follow from theirs.) The bits above are folded in by
- * steps that can be undone (xor-shift, odd multiplier), so hashes that agree in their upper half have
- * the same 32 bits only when they are equal; of those one is given up, so that it can say beside the others
- * whether the key is plain (core/block.pxi). Others agree with probability 2^-31. A key's __eq__ is called
- * only where shard and 31 bits agree. */
+ * shard, and the next 2^b the next place: integers in a row never meet. (Two on one place in a dense
+ * row would push all that follow from theirs.) The bits above are folded in by steps that can be undone
+ * (xor-shift, odd multiplier), so hashes that agree in their upper half have the same 32 bits only when
+ * they are equal; of those one is given up, so that it can say beside the others whether the key is
+ * plain (core/block.pxi). Others agree with probability 2^-31. A key's __eq__ is called only where
+ * shard and 31 bits agree. */
 #ifndef SHARDMAP_HASHING_H
 #define SHARDMAP_HASHING_H
 
@@ -23,9 +22,8 @@
 
 static inline uint32_t sm_shard_of(uint64_t hash, unsigned shard_bits)
 {
-    unsigned __int128 product = (unsigned __int128)(hash >> shard_bits) * UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
-    uint32_t turned = (uint32_t)((folded >> 1) >> (63 - shard_bits)); /* in two steps: a shift by 64 is undefined */
+    uint64_t product = (hash >> shard_bits) * UINT64_C(0x9E3779B97F4A7C15);
+    uint32_t turned = (uint32_t)((product >> 1) >> (63 - shard_bits)); /* in two steps: a shift by 64 is undefined */
     return turned ^ ((uint32_t)hash & ((UINT32_C(1) << shard_bits) - 1));
 }
 

@@ -4,7 +4,8 @@
 cdef extern from *:
     """
     /* Spreads hashes over any number of owners; over a power of two as a map does with as many shards. Else the
-     * folded hash (core/hashing.h) is taken as a fraction of the whole range, times the number. */
+     * 128-bit product with 2^64 / phi, its halves folded together (wyhash's mixing), is taken as a fraction of the
+     * whole range, times the number. */
     static inline uint32_t sm_owner_of(uint64_t hash, uint32_t owners)
     {
         if ((owners & (owners - 1)) == 0)
