@@ -2,7 +2,8 @@
 
     python bench/bulk.py [--rounds 7] [--size 2000000] [--only get,count,update,set,delete] [--limit-mb 12]
 
-get      get_many of 10,000 keys at a time beside the loop with m[k], one thread and two
+get      get_many of 10,000 keys at a time beside the loop with m[k], one thread and two; and two processes, which share
+         nothing but the machine: what two threads could reach at the most
 count    count() of the words of the standard library's sources beside add() for each, and a Counter for each thread
 update   update() from a dict of 1,000,000 beside dict.update into a dict that is not empty (into an empty one CPython
          copies the table as it is)
@@ -81,9 +82,36 @@ def batches(size: int, count: int, seed: int) -> list[list[str]]:
     return [fresh(choose.sample(range(size), MANY)) for _ in range(count)]
 
 
+class Twin:
+    """A forked process that does `work` when told to."""
+
+    def __init__(self, work: Work) -> None:
+        (read_start, self.start), (self.end, write_end) = os.pipe(), os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self.start)
+            while os.read(read_start, 1):
+                work()
+                os.write(write_end, b"e")
+            os._exit(0)
+        os.close(read_start)
+        self.seconds_beside(work)  # pages that were shared with this process are copied
+
+    def seconds_beside(self, work: Work) -> float:
+        began = time.perf_counter()
+        os.write(self.start, b"s")
+        work()
+        os.read(self.end, 1)
+        return time.perf_counter() - began
+
+    def finish(self) -> None:
+        os.close(self.start)
+        os.waitpid(self.pid, 0)
+
+
 def bench_get(rounds: int, size: int) -> None:
     m = ShardMap((key, number) for number, key in enumerate(fresh(range(size))))
-    count = 20
+    count = 50
     mine = [batches(size, count, seed) for seed in range(2)]
 
     def loop(keys: list[list[str]]) -> None:
@@ -95,8 +123,9 @@ def bench_get(rounds: int, size: int) -> None:
         for batch in keys:
             m.get_many(batch)
 
+    twin = Twin(lambda: many(mine[1]))
     show(
-        f"get_many: {MANY:,} keys at a time of {size:,}; of two threads, both do all",
+        f"get_many: {MANY:,} keys at a time of {size:,}; of two threads or processes, both do all",
         rounds,
         count * MANY,
         {
@@ -104,9 +133,16 @@ def bench_get(rounds: int, size: int) -> None:
             "get_many": lambda: seconds(lambda: many(mine[0])),
             "loop, 2 threads": lambda: seconds(*[lambda keys=keys: loop(keys) for keys in mine]) / 2,
             "get_many, 2 threads": lambda: seconds(*[lambda keys=keys: many(keys) for keys in mine]) / 2,
+            "get_many, 2 processes": lambda: twin.seconds_beside(lambda: many(mine[0])) / 2,
         },
-        ["loop / get_many", "get_many / get_many, 2 threads", "loop / loop, 2 threads"],
+        [
+            "loop / get_many",
+            "get_many / get_many, 2 threads",
+            "get_many / get_many, 2 processes",
+            "loop / loop, 2 threads",
+        ],
     )
+    twin.finish()
 
 
 def bench_set(rounds: int, size: int) -> None:
