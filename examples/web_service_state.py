@@ -157,8 +157,10 @@ class ShardMapState(State):
         return self.cache.compute_if_absent(item, render)
 
     def pages(self, items: Sequence[int], render: Render) -> list[bytes]:
-        found = self.cache.get_many(items)
-        return [page or self.page(item, render) for item, page in zip(items, found, strict=True)]
+        found = self.cache.get_many(items, b"")
+        if not all(found):
+            found = [page or self.page(item, render) for item, page in zip(items, found, strict=True)]
+        return found
 
     def forget_page(self, item: int) -> None:
         self.cache.pop(item, None)  # waits for a computation under way: what that read is out of date
