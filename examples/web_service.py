@@ -120,7 +120,7 @@ class Shop:
                 return Answer(HTTPStatus.OK, state.page(number, self.render))
             case "GET", "catalogue":
                 items = range(number * SHOWN, (number + 1) * SHOWN)
-                state.shown.count(items)
+                state.show(items)
                 return Answer(HTTPStatus.OK, b"[%b]" % b",".join(state.pages(items, self.render)))
             case "POST", "item":
                 version = state.versions.add(number)

@@ -28,6 +28,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -87,7 +88,7 @@ class Service(ABC):
         ends: list[float] = []
         errors: list[BaseException] = []
         barrier = threading.Barrier(len(self.clients), action=lambda: times.append(time.perf_counter()))
-        latencies = array("d")
+        latencies: list[array[float]] = []
 
         def run(client: Client) -> None:
             try:
@@ -97,7 +98,8 @@ class Service(ABC):
                 barrier.wait()
                 client.work(times[0] + seconds)
                 ends.append(time.perf_counter())
-                latencies.extend(client.latencies)
+                latencies.append(client.latencies)
+                client.latencies = array("d")
                 client.leave_shop()
                 client.close()
             except BaseException as error:  # raised again in the main thread
@@ -114,7 +116,8 @@ class Service(ABC):
         self.family.log_out("family", cookie, sum(client.family_cart for client in self.clients))
         self.family.close()
         cpu = (self.report()["cpu_seconds"] - cpu_seconds) / (self.requests() - requests)
-        self.rounds.append(Round(len(latencies) / (max(ends) - times[0]), cpu * 1e6, latencies))
+        together = array("d", chain.from_iterable(latencies))
+        self.rounds.append(Round(len(together) / (max(ends) - times[0]), cpu * 1e6, together))
 
     def check(self) -> Notes:
         """When the last session has expired: are all counters exact?"""

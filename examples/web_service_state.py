@@ -36,7 +36,6 @@ class Counters(Protocol[K]):
     """What is asked of a map of counters; a ShardMap has it."""
 
     def add(self, key: K, /) -> int: ...
-    def count(self, keys: Iterable[K], /) -> None: ...
     def get(self, key: K, default: int, /) -> int: ...
     def items(self) -> Iterable[tuple[K, int]]: ...
 
@@ -77,6 +76,10 @@ class State(ABC):
     def count_request(self, client: str) -> Admission: ...
 
     @abstractmethod
+    def show(self, items: Iterable[int]) -> None:
+        """Counts that each was shown once more."""
+
+    @abstractmethod
     def page(self, item: int, render: Render) -> bytes:
         """From the cache, or computed: once, however many threads ask."""
 
@@ -106,7 +109,7 @@ class ShardMapState(State):
         self.cache: ShardMap[int, bytes] = ShardMap()
         self.window = AtomicRef(Window(0, ShardMap()))
         self.hits = ShardMap()
-        self.shown = ShardMap()
+        self.shown: ShardMap[int, int] = ShardMap()
         self.versions = ShardMap()
         self.renders = ShardMap()
         self.events = ShardMap()
@@ -153,14 +156,17 @@ class ShardMapState(State):
             window = self.window.load()
         return Admission(window.used.add(client), window.number)
 
+    def show(self, items: Iterable[int]) -> None:
+        add = self.shown.add
+        for item in items:
+            add(item)
+
     def page(self, item: int, render: Render) -> bytes:
         return self.cache.compute_if_absent(item, render)
 
     def pages(self, items: Sequence[int], render: Render) -> list[bytes]:
-        found = self.cache.get_many(items, b"")
-        if not all(found):
-            found = [page or self.page(item, render) for item, page in zip(items, found, strict=True)]
-        return found
+        find = self.cache.get
+        return [find(item) or self.page(item, render) for item in items]
 
     def forget_page(self, item: int) -> None:
         self.cache.pop(item, None)  # waits for a computation under way: what that read is out of date
@@ -179,8 +185,8 @@ class LockedCounters(Counters[K]):
             count = self.counts[key] = self.counts.get(key, 0) + 1
         return count
 
-    def count(self, keys: Iterable[K], /) -> None:
-        with self.lock:
+    def count(self, keys: Iterable[K]) -> None:
+        with self.lock:  # once for all of them
             for key in keys:
                 self.counts[key] = self.counts.get(key, 0) + 1
 
@@ -208,7 +214,7 @@ class LockState(State):
         self.used: dict[str, int] = {}
         self.window_lock = threading.Lock()
         self.hits = LockedCounters()
-        self.shown = LockedCounters()
+        self.shown: LockedCounters[int] = LockedCounters()
         self.versions = LockedCounters()
         self.renders = LockedCounters()
         self.events = LockedCounters()
@@ -272,6 +278,9 @@ class LockState(State):
                 self.window, self.used = number, {}
             used = self.used[client] = self.used.get(client, 0) + 1
             return Admission(used, self.window)
+
+    def show(self, items: Iterable[int]) -> None:
+        self.shown.count(items)
 
     def page(self, item: int, render: Render) -> bytes:
         page = self.cache.get(item)
