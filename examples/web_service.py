@@ -179,6 +179,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         for name, value in answer.headers.items():
             self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)
 
@@ -208,8 +210,8 @@ class Server(ThreadingHTTPServer):
             self.free.release()
 
 
-def clean_up(state: State, stopping: threading.Event) -> None:
-    while not stopping.wait(1):
+def clean_up(state: State, seconds: float, stopping: threading.Event) -> None:
+    while not stopping.wait(seconds):
         state.expire_sessions()
 
 
@@ -235,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shop = Shop(state, options.session_seconds, (options.anonymous_limit, options.user_limit))
     stopping = threading.Event()
     with Server(options.port, shop, idle_seconds=options.idle_seconds) as server:
-        cleaner = threading.Thread(target=clean_up, args=(state, stopping))
+        cleaner = threading.Thread(target=clean_up, args=(state, min(options.session_seconds, 1), stopping))
         cleaner.start()
         if options.until_eof:
             threading.Thread(target=stop_at_eof, args=(server,), daemon=True).start()

@@ -38,7 +38,6 @@ from web_service_state import STATES
 
 SERVICE = Path(__file__).with_name("web_service.py")
 KINDS = {"lock": "dicts and locks", "shardmap": "ShardMaps"}
-SESSION_SECONDS = 3.0  # what is left of a session that nobody ends
 WINDOW_SECONDS = 2
 ANONYMOUS_LIMIT = 300  # requests of an address in a window; more are sent, and refused
 USER_LIMIT = 10**9
@@ -119,11 +118,11 @@ class Service(ABC):
         together = array("d", chain.from_iterable(latencies))
         self.rounds.append(Round(len(together) / (max(ends) - times[0]), cpu * 1e6, together))
 
-    def check(self) -> Notes:
+    def check(self, patience: float = 120) -> Notes:
         """When the last session has expired: are all counters exact?"""
         notes = self.notes()
         left = notes.events["opened"] - notes.events["closed"]
-        deadline = time.monotonic() + SESSION_SECONDS + 120
+        deadline = time.monotonic() + patience
         while (report := self.report())["events"].get("expired", 0) < left and time.monotonic() < deadline:
             time.sleep(0.1)
         if wrong := differences(notes, report, ANONYMOUS_LIMIT):
@@ -134,8 +133,8 @@ class Service(ABC):
 
 
 class DirectService(Service):
-    def __init__(self, kind: str, threads: int) -> None:
-        self.shop = Shop(STATES[kind](WINDOW_SECONDS), SESSION_SECONDS, (ANONYMOUS_LIMIT, USER_LIMIT))
+    def __init__(self, kind: str, threads: int, session_seconds: float) -> None:
+        self.shop = Shop(STATES[kind](WINDOW_SECONDS), session_seconds, (ANONYMOUS_LIMIT, USER_LIMIT))
         super().__init__([DirectClient(number, self.shop) for number in range(threads + 1)])
 
     def __exit__(self, *error: object) -> None:
@@ -150,11 +149,11 @@ class DirectService(Service):
 class HTTPService(Service):
     """A process of its own."""
 
-    def __init__(self, kind: str, threads: int) -> None:
+    def __init__(self, kind: str, threads: int, session_seconds: float) -> None:
         options = {
             "state": kind,
             "port": 0,
-            "session-seconds": SESSION_SECONDS,
+            "session-seconds": session_seconds,
             "window-seconds": WINDOW_SECONDS,
             "anonymous-limit": ANONYMOUS_LIMIT,
             "user-limit": USER_LIMIT,
@@ -278,6 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--threads", type=int, default=8, help="clients; default: %(default)s")
     add("--seconds", type=float, default=60, help="of load on each version; default: %(default)s")
     add("--rounds", type=int, default=120, help="of each version, in turns; default: %(default)s")
+    add("--session-seconds", type=float, default=3, help="until one that nobody ends expires; default: %(default)s")
     add("--output", type=Path, default=Path("build/web"), metavar="DIR", help="%(default)s")
     options = parser.parse_args(arguments)
     if options.threads < 1 or options.rounds < 1 or options.seconds <= 0:
@@ -287,7 +287,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     service: type[DirectService] | type[HTTPService] = DirectService if options.direct else HTTPService
     try:
         with ExitStack() as stack:
-            services = {kind: stack.enter_context(service(kind, options.threads)) for kind in KINDS}
+            services = {
+                kind: stack.enter_context(service(kind, options.threads, options.session_seconds)) for kind in KINDS
+            }
             for number in range(options.rounds):
                 for kind in sorted(KINDS, reverse=number % 2 == 1):
                     services[kind].run_round(round_seconds)

@@ -48,4 +48,5 @@ def test_an_example_prints_what_it_shows(name: str) -> None:
 
 def test_no_example_is_left_out() -> None:
     elsewhere = {"seed_program.py", "wordcount.py", "wordcount_chart.py"}
+    elsewhere |= {f"web_service{part}.py" for part in ("", "_state", "_clients", "_load")}
     assert {file.name for file in EXAMPLES.glob("*.py")} == SHOWN.keys() | elsewhere
