@@ -1,11 +1,12 @@
 """Put load on web_service.py, with its state in ShardMaps and in dicts with locks, and compare the two.
 
-    python examples/web_service_load.py [--direct] [--threads N] [--seconds S] [--rounds N] [--output DIR]
+    python examples/web_service_load.py [--direct] [--threads N] [--seconds S] [--rounds N] [--starts N] [--output DIR]
 
 Each version of the service is a process of its own, and so are the clients: threads that keep a connection alive each
-and send one request after the other. The versions take turns in short rounds. Clients note what they are told, and in
-the end every counter of the service must be exactly what was noted; a wrong one, an unexpected answer or anything on
-the service's standard error is exit status 1. With --direct, the clients call the shop without HTTP in between, in one
+and send one request after the other. The versions take turns in short rounds, and are started anew now and then: one
+process may be some per cent faster than another one of the same program. Clients note what they are told, and in the
+end every counter of the service must be exactly what was noted; a wrong one, an unexpected answer or anything on the
+service's standard error is exit status 1. With --direct, the clients call the shop without HTTP in between, in one
 process: most of a request's time is HTTP's, so only this shows what the maps cost. Needs only the standard library and
 shardmap.
 """
@@ -217,18 +218,21 @@ def describe(threads: int, direct: bool) -> dict[str, Any]:
     }
 
 
-def summarize(service: Service, notes: Notes) -> dict[str, Any]:
-    latencies = sorted(latency for each in service.rounds for latency in each.latencies)
-    refused = sum(len(numbers) for (_, _, refused), numbers in notes.used.items() if refused)
+def summarize(parts: Sequence[tuple[Notes, Sequence[Round]]]) -> dict[str, Any]:
+    """Of one version, over all its starts."""
+    notes = [part for part, _ in parts]
+    rounds = [each for _, part in parts for each in part]
+    latencies = sorted(chain.from_iterable(each.latencies for each in rounds))
+    opened = sum(part.events["opened"] for part in notes)
     return {
-        "requests": notes.requests,
-        "refused": refused,
-        "computations": sum(map(len, notes.renders.values())),
-        "changes": notes.versions.total(),
-        "sessions": notes.events["opened"],
-        "sessions_expired": notes.events["opened"] - notes.events["closed"],
-        "requests_per_second": [each.requests_per_second for each in service.rounds],
-        "cpu_microseconds": [each.cpu_microseconds for each in service.rounds],
+        "requests": sum(part.requests for part in notes),
+        "refused": sum(len(used) for part in notes for (_, _, refused), used in part.used.items() if refused),
+        "computations": sum(len(renders) for part in notes for renders in part.renders.values()),
+        "changes": sum(part.versions.total() for part in notes),
+        "sessions": opened,
+        "sessions_expired": opened - sum(part.events["closed"] for part in notes),
+        "requests_per_second": [each.requests_per_second for each in rounds],
+        "cpu_microseconds": [each.cpu_microseconds for each in rounds],
         "latency_milliseconds": {
             name: latencies[min(int(len(latencies) * part), len(latencies) - 1)] * 1e3
             for name, part in {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}.items()
@@ -265,9 +269,24 @@ def table(results: dict[str, Any]) -> str:
     head = (
         f"Python {results['python']}, GIL {gil}, {results['usable_cores']} CPUs; {way}, {results['threads']} client "
         f"threads, {len(kinds[0]['requests_per_second'])} rounds of {results['round_seconds']:.2g} s each; medians of "
-        "the rounds (and quartiles)."
+        f"the rounds (and quartiles), {results['starts']} starts."
     )
     return "\n".join([head, "", *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def run_rounds(numbers: range, options: argparse.Namespace) -> dict[str, tuple[Notes, Sequence[Round]]]:
+    """Start both versions, have them take turns, check them."""
+    service: type[DirectService] | type[HTTPService] = DirectService if options.direct else HTTPService
+    with ExitStack() as stack:
+        services = {
+            kind: stack.enter_context(service(kind, options.threads, options.session_seconds)) for kind in KINDS
+        }
+        for number in numbers:
+            for kind in sorted(KINDS, reverse=number % 2 == 1):
+                services[kind].run_round(options.seconds / options.rounds)
+            speeds = [f"{title} {services[kind].rounds[-1].requests_per_second:,.0f}" for kind, title in KINDS.items()]
+            print(f"round {number + 1} of {options.rounds}, requests/s:", *speeds, file=sys.stderr, flush=True)
+        return {kind: (each.check(), each.rounds) for kind, each in services.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -277,30 +296,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--threads", type=int, default=8, help="clients; default: %(default)s")
     add("--seconds", type=float, default=60, help="of load on each version; default: %(default)s")
     add("--rounds", type=int, default=120, help="of each version, in turns; default: %(default)s")
+    add("--starts", type=int, default=6, help="of each version's process, for as many rounds; default: %(default)s")
     add("--session-seconds", type=float, default=3, help="until one that nobody ends expires; default: %(default)s")
     add("--output", type=Path, default=Path("build/web"), metavar="DIR", help="%(default)s")
     options = parser.parse_args(arguments)
-    if options.threads < 1 or options.rounds < 1 or options.seconds <= 0:
-        parser.error("--threads and --rounds must be at least 1, --seconds more than 0")
+    if min(options.threads, options.starts) < 1 or options.rounds < options.starts or options.seconds <= 0:
+        parser.error("--threads, --starts and --seconds must be more than 0, --rounds not less than --starts")
     results = describe(options.threads, options.direct)
-    results["round_seconds"] = round_seconds = options.seconds / options.rounds
-    service: type[DirectService] | type[HTTPService] = DirectService if options.direct else HTTPService
+    results.update(round_seconds=options.seconds / options.rounds, starts=options.starts)
+    parts: dict[str, list[tuple[Notes, Sequence[Round]]]] = {kind: [] for kind in KINDS}
     try:
-        with ExitStack() as stack:
-            services = {
-                kind: stack.enter_context(service(kind, options.threads, options.session_seconds)) for kind in KINDS
-            }
-            for number in range(options.rounds):
-                for kind in sorted(KINDS, reverse=number % 2 == 1):
-                    services[kind].run_round(round_seconds)
-                speeds = {title: services[kind].rounds[-1].requests_per_second for kind, title in KINDS.items()}
-                told = ", ".join(f"{title} {speed:,.0f} requests/s" for title, speed in speeds.items())
-                print(f"round {number + 1} of {options.rounds}: {told}", file=sys.stderr, flush=True)
-            for kind in KINDS:
-                results[kind] = summarize(services[kind], services[kind].check())
-    except (WrongAnswer, http.client.HTTPException, OSError) as error:
-        print(f"\nfailed: {error!r}" if not isinstance(error, WrongAnswer) else f"\nfailed: {error}", file=sys.stderr)
+        for start in range(options.starts):
+            first, end = (number * options.rounds // options.starts for number in (start, start + 1))
+            for kind, part in run_rounds(range(first, end), options).items():
+                parts[kind].append(part)
+    except WrongAnswer as error:
+        print(f"\nfailed: {error}", file=sys.stderr)
         return 1
+    results.update((kind, summarize(parts[kind])) for kind in KINDS)
     path = options.output / ("direct.json" if options.direct else "http.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -119,15 +119,20 @@ class ShardMapState(State):
         self.events.add("opened")
 
     def find_session(self, name: str) -> Session | None:
-        while (session := self.sessions.get(name)) is not None:
+        session = self.sessions.get(name)
+        while session is not None:
             now = self.clock()
-            if session.expires > now:
-                extended = session.extended(now)
-                if extended is session or self.sessions.compare_and_set(name, session, extended):
-                    return extended
-            elif self.sessions.compare_and_delete(name, session):
-                self.events.add("expired")
-        return None
+            extended = session.extended(now)
+            if extended is session:
+                break
+            if session.expires <= now:
+                if self.sessions.compare_and_delete(name, session):
+                    self.events.add("expired")
+                    return None
+            elif self.sessions.compare_and_set(name, session, extended):
+                return extended
+            session = self.sessions.get(name)  # another thread was first
+        return session
 
     def add_to_cart(self, name: str) -> int | None:
         session = self.sessions.compute_if_present(name, lambda _, old: old._replace(cart=old.cart + 1))

@@ -220,9 +220,10 @@ def test_an_error_in_one_request_does_not_end_the_service(
 
 @pytest.mark.parametrize("way", [["--direct"], []])
 def test_under_load_every_counter_is_exact(tmp_path: Path, way: list[str]) -> None:
-    options = [*way, "--threads=3", "--seconds=0.4", "--rounds=2", "--session-seconds=0.2", f"--output={tmp_path}"]
+    options = [*way, "--threads=3", "--seconds=0.4", "--rounds=2", "--starts=1", "--session-seconds=0.2"]
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-W", "error", str(EXAMPLES / "web_service_load.py"), *options],
+        [sys.executable, "-X", "faulthandler", "-W", "error", str(EXAMPLES / "web_service_load.py")]
+        + [*options, "--output", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=LONG,
@@ -327,7 +328,7 @@ def test_a_wrong_counter_is_exit_status_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(states.STATES, "shardmap", OneHitLost)
-    options = ["--direct", "--threads=2", "--seconds=0.1", "--rounds=1", "--session-seconds=0.1"]
+    options = ["--direct", "--threads=2", "--seconds=0.1", "--rounds=1", "--starts=1", "--session-seconds=0.1"]
     assert load.main([*options, "--output", str(tmp_path)]) == 1
     printed = capsys.readouterr()
     assert "1 counters are wrong" in printed.err and "hits of " in printed.err

@@ -147,7 +147,8 @@ def run_lint(environment: Environment) -> list[str]:
 
 def run_script(environment: Environment, script: str, arguments: Arguments = ()) -> None:
     say(f"{script} on {checked_title(environment)}")
-    status = run([environment.python, "-P", ROOT / script, *arguments])
+    # No -P: a script imports those beside it. The package is not among them.
+    status = run([environment.python, ROOT / script, *arguments])
     if status != 0:
         raise Failure(f"{script} failed (exit status {status})")
 
@@ -209,6 +210,14 @@ def demo(arguments: Arguments) -> int:
     if not chart.is_file():
         raise Failure(f"examples/wordcount_chart.py made no {chart.relative_to(ROOT)}")
     print(f"chart: {chart.relative_to(ROOT)}", flush=True)
+    return 0
+
+
+def web(arguments: Arguments) -> int:
+    """load on the example web service, ShardMaps beside dicts and locks, three minutes (ARGS: to it)"""
+    free = ready_environments()[1]
+    run_script(free, "examples/web_service_load.py", arguments)
+    run_script(free, "examples/web_service_load.py", ["--direct", "--seconds=20", *arguments])
     return 0
 
 
@@ -320,6 +329,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "test": test,
     "lint": lint,
     "demo": demo,
+    "web": web,
     "bench": bench,
     "bench-full": bench_full,
     "stress": stress,
