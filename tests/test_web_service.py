@@ -221,9 +221,9 @@ def test_an_error_in_one_request_does_not_end_the_service(
 @pytest.mark.parametrize("way", [["--direct"], []])
 def test_under_load_every_counter_is_exact(tmp_path: Path, way: list[str]) -> None:
     options = [*way, "--threads=3", "--seconds=0.4", "--rounds=2", "--starts=1", "--session-seconds=0.2"]
+    options.append(f"--output={tmp_path}")
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-W", "error", str(EXAMPLES / "web_service_load.py")]
-        + [*options, "--output", str(tmp_path)],
+        [sys.executable, "-X", "faulthandler", "-W", "error", str(EXAMPLES / "web_service_load.py"), *options],
         capture_output=True,
         text=True,
         timeout=LONG,
