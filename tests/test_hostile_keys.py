@@ -395,3 +395,33 @@ def test_a_value_whose_del_uses_the_map_may_die_in_any_operation(make_map: Make)
         work()
         assert died[-1] == name
         assert m.pop(f"after {name}") == name
+
+
+@pytest.mark.parametrize("name", ["get", "in", "set", "setdefault", "add", "get_many", "set_many", "count", "pop"])
+def test_an_equal_key_that_comes_into_a_place_already_passed_is_found(make_map: Make, name: str) -> None:
+    """While B is compared, A, which stands before it, goes, and an equal of the key takes A's place in the index."""
+    a, b, equal, key = HashKey("a", 7), HashKey("b", 7), HashKey("key", 7), HashKey("key", 7)
+    m = make_map([(a, 1), (b, 1)])
+
+    def change() -> None:
+        b.on_eq = None
+        del m[a]
+        m[equal] = 10
+
+    b.on_eq = change
+    uses: dict[str, Callable[[], Any]] = {
+        "get": lambda: m.get(key) == 10,
+        "in": lambda: key in m,
+        "set": lambda: m.__setitem__(key, 11),
+        "setdefault": lambda: m.setdefault(key, 11) == 10,
+        "add": lambda: m.add(key) == 11,
+        "get_many": lambda: m.get_many([key]) == [10],
+        "set_many": lambda: m.set_many([key], [11]),
+        "count": lambda: m.count([key]),
+        "pop": lambda: m.pop(key) == 10,
+    }
+    assert uses[name]() in (True, None)
+    assert b.on_eq is None
+    left = {"get": 10, "in": 10, "setdefault": 10, "get_many": 10, "pop": None}.get(name, 11)
+    assert list(m.items()) == [(b, 1)] + [(equal, left)] * (left is not None)
+    m._check()

@@ -6,7 +6,7 @@ import sys
 
 from harness.process import run_python
 from harness.threads import LONG
-from shardmap import ShardMap
+from shardmap import ShardMap, _core
 
 RSS = """
 import gc, resource, sys
@@ -147,3 +147,18 @@ def test_a_map_that_shrank_gives_memory_back(shards: int) -> None:
         del m[n]
     m._check()
     assert sys.getsizeof(m) < full / (8 if shards < 64 else 2)  # small tables are left as they are
+
+
+def test_keys_that_come_and_go_stay_near(shards: int) -> None:
+    """Integers in a row fill whole lines of the index; one that goes and comes again must find room there."""
+    m = ShardMap.with_capacity(shards=shards)
+    m.update((n, n) for n in range(2000))
+    before = _core._longest_way(m)
+    for _ in range(50):
+        for n in range(40):
+            del m[n]
+            m[n] = n
+        m.delete_many(range(100, 140))
+        m.set_many(range(100, 140), range(100, 140))
+    m._check()
+    assert _core._longest_way(m) <= max(before, 4)

@@ -127,6 +127,7 @@ cdef struct Block:
     uint32_t used           # entries appended, the removed ones among them included
     uint32_t live           # entries that are there
     uint32_t filled         # index words that are not EMPTY
+    uint32_t reuses         # insertions that took the index word of a removed entry
     # Hints, written even where the block is shared: entries before `head`, and from `tail` on, are gone.
     uint32_t head
     uint32_t tail

@@ -14,8 +14,9 @@
 # Probing goes round within one cache line of the index first (16 words), then jumps to another line by
 # CPython's recurrence (line * 5 + perturb + 1, Objects/dictobject.c), which reaches every line.
 #
-# A removed word is never used again before the index is rebuilt. That is what makes it right to go on
-# probing after the mutex was let go for a comparison: a key that was inserted meanwhile is further on.
+# An insertion takes the first removed word that it passed, as dict's does: else a key that is removed and
+# inserted again would be further away each time, far where integers in a row fill all lines. Who lets the mutex
+# go in the middle of probing starts over if that has happened meanwhile (`reuses`): the key may be before it now.
 # Rebuilding is due when the entries' array is full, and pays for itself as in dict.
 #
 # Threads may read index, entries and places without the mutex (core/reading.pxi): what they read is stored
@@ -33,6 +34,7 @@ cdef enum:
     SMALLEST_INDEX = 8
     LARGEST_INDEX_BITS = 31
     PLACE = 0x7FFFFFFF      # of a word of places
+    NO_WORD = 0xFFFFFFFF    # no number of an index word
     SMALL_INDEX = 4096      # up to here the entries' array is made for the whole index
 
 cdef extern from *:
@@ -97,6 +99,7 @@ cdef Block* block_new(uint64_t wanted) noexcept nogil:
     block.used = 0
     block.live = 0
     block.filled = 0
+    block.reuses = 0
     block.head = 0
     block.tail = 0
     memset(block.index, 0, words * sizeof(uint32_t))
@@ -174,8 +177,9 @@ cdef inline bint is_full(Block* block) noexcept nogil:
 
 cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain, PyObject* key, PyObject* value,
                         uint64_t stamp) noexcept nogil:
-    """Adds an entry of which it owns the references from now on, at an empty index word."""
+    """Adds an entry of which it owns the references from now on, at an index word that is empty or of a removed one."""
     cdef uint32_t entry = block.used
+    cdef bint fresh = block.index[word] == EMPTY
     if entry != 0 and block.stamps[entry - 1] >= stamp:
         stamp = block.stamps[entry - 1] + 1
     # Who only prefetches has not looked at the index word, and may be reading.
@@ -189,7 +193,10 @@ cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain,
     block.used = entry + 1
     block.tail = entry + 1
     block.live += 1
-    block.filled += 1
+    if fresh:
+        block.filled += 1
+    else:
+        block.reuses += 1
 
 
 cdef inline void take_out(Block* block, uint32_t word, uint32_t entry) noexcept nogil:

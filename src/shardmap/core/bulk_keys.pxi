@@ -230,16 +230,19 @@ cdef inline Probe probe(Block* block, PyObject* key, uint32_t place, uint32_t* f
                         uint32_t* found_entry) noexcept nogil:
     """find_locked() without what could run Python code. In a block that does not change meanwhile."""
     cdef uint32_t mask = block.mask, around = round_of(block), perturb = place
-    cdef uint32_t word = place & mask, content, entry, step
+    cdef uint32_t word = place & mask, content, entry, step, removed = NO_WORD
     cdef PyObject* stored
     cdef int outcome
     while True:
         for step in range(around + 1):
             content = block.index[word]
             if content == EMPTY:
-                found_word[0] = word
+                found_word[0] = word if removed == NO_WORD else removed
                 return NOT_THERE
-            if may_be(content, place, mask):
+            if content == REMOVED:
+                if removed == NO_WORD:
+                    removed = word
+            elif may_be(content, place, mask):
                 entry = (content & mask) - FIRST_ENTRY
                 stored = block.entries[entry].key
                 outcome = stored == key

@@ -131,6 +131,9 @@ cdef inline Probe read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint 
     cdef PyObject* found = NULL
     cdef uint32_t entry = 0
     cdef Read seen = look_up(block, self.place[i], self.keys[i], &entry, &found)
+    cdef bint looked_beyond = seen == SEEN_BEYOND
+    if looked_beyond:
+        seen = look_up_beyond(shard_at(m, self.shard[i]), block, self.place[i], self.keys[i], &entry, &found)
     if seen == SEEN_PRESENT and values:
         if not is_number(found):
             if not sm_try_incref(found):
@@ -139,7 +142,7 @@ cdef inline Probe read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint 
             if sm_load_ptr(<void**>&block.entries[entry].value) != found:
                 seen = LOOK_AGAIN
         self.values[i] = found
-    elif seen == SEEN_ABSENT and not was_absent(shard_at(m, self.shard[i]), block, entry):
+    elif seen == SEEN_ABSENT and not looked_beyond and not was_absent(shard_at(m, self.shard[i]), block, entry):
         seen = LOOK_AGAIN
     return THERE if seen == SEEN_PRESENT else NOT_THERE if seen == SEEN_ABSENT else ASK
 

@@ -111,7 +111,7 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
         live += 1
         if is_plain_entry(block, entry) != sm_is_plain_key(key):
             return b"the mark of plain keys is wrong"
-        if not reachable(block, entry):
+        if way_to(block, entry) == 0:
             return b"probing does not reach an entry"
         if is_exact_str(key):
             hashed = sm_str_hash(key)
@@ -123,20 +123,33 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
     return NULL
 
 
-cdef bint reachable(Block* block, uint32_t entry) noexcept nogil:
-    """Whether probing for an entry's place meets its index word before an empty one."""
+cdef uint32_t way_to(Block* block, uint32_t entry) noexcept nogil:
+    """How many index words probing for an entry's place meets until its own, which counts; 0: an empty one is before."""
     cdef uint32_t mask = block.mask, around = round_of(block), place = place_of_entry(block, entry), perturb = place
-    cdef uint32_t word = place & mask, step
+    cdef uint32_t word = place & mask, step, met = 0
     cdef uint64_t rounds
     for rounds in range(64 + <uint64_t>mask // LINE):
         for step in range(around + 1):
             if block.index[word] == EMPTY:
-                return False
+                return 0
+            met += 1
             if block.index[word] == word_for(block, entry):
-                return True
+                return met
             word = (word & ~around) | ((word + 1) & around)
         word = next_line(word, &perturb, mask)
-    return False
+    return 0
+
+
+def _longest_way(MapCore m not None, /):
+    """For tests: the most index words that finding a key of the map takes. While nobody changes it."""
+    cdef uint32_t i, entry, longest = 0
+    cdef Block* block
+    for i in range(m.shard_count):
+        block = block_of(shard_at(m, i).table)
+        for entry in range(block.used):
+            if block.entries[entry].key != NULL:
+                longest = max(longest, way_to(block, entry))
+    return longest
 
 
 def _check(MapCore m not None, /):

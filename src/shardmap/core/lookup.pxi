@@ -2,9 +2,10 @@
 #
 # The same object is equal; two objects of one plain type are compared in C. Anything else may run any
 # code, so it is compared with the mutex let go. Then, if the shard's epoch is what it was, the block is
-# the same and every entry is still itself or gone: an entry number is used once in an epoch, and removed
-# index words are not used again. So "not equal" means go on from here, and "equal" holds if the entry
-# is still there. Else start over. As in dict, an exception from __eq__ goes to the caller, nothing changed.
+# the same and every entry is still itself or gone: an entry number is used once in an epoch. "Equal" holds if
+# the entry is still there. "Not equal" means go on from here, unless an insertion has taken the index word of a
+# removed entry meanwhile: it may be one that was passed. Else start over. As in dict, an exception from __eq__
+# goes to the caller, nothing changed.
 
 cdef enum Comparison:
     RAISED = -1
@@ -62,7 +63,7 @@ cdef inline Found find(PyObject* key, Position* at) except FAILED:
 cdef Found find_locked(PyObject* key, Position* at) except FAILED:
     """The same for a mutex that is held; or, without a shard, in a block that cannot change."""
     cdef Block* block
-    cdef uint32_t mask, around, perturb, word, content, entry, step
+    cdef uint32_t mask, around, perturb, word, content, entry, step, removed
     cdef uint32_t place = at.place
     cdef Comparison outcome
     cdef int answer
@@ -74,14 +75,18 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
         around = round_of(block)
         perturb = place
         word = place & mask
+        removed = NO_WORD
         outcome = DIFFERENT
         while outcome != START_OVER:
             for step in range(around + 1):
                 content = block.index[word]
                 if content == EMPTY:
-                    at.word = word
+                    at.word = word if removed == NO_WORD else removed
                     return ABSENT
-                if may_be(content, place, mask):
+                if content == REMOVED:
+                    if removed == NO_WORD:
+                        removed = word
+                elif may_be(content, place, mask):
                     entry = (content & mask) - FIRST_ENTRY
                     outcome = EQUAL
                     if block.entries[entry].key != key:
@@ -114,10 +119,12 @@ cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) ex
     cdef Shard* shard = at.shard
     cdef PyObject* stored = at.block.entries[entry].key
     cdef uint64_t epoch
+    cdef uint32_t reuses
     cdef bint equal
     if shard == NULL:
         return EQUAL if equal_objects(stored, key) else DIFFERENT
     epoch = shard.epoch
+    reuses = at.block.reuses
     incref(stored)
     leave(at)
     try:
@@ -128,6 +135,6 @@ cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) ex
     if shard.epoch != epoch:
         return START_OVER
     if not equal:
-        return DIFFERENT
+        return DIFFERENT if at.block.reuses == reuses else START_OVER
     # In one epoch an entry holds one key, then none: there at all is the same key.
     return EQUAL if at.block.entries[entry].key != NULL else START_OVER

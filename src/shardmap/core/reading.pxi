@@ -4,11 +4,14 @@
 # believes what it saw only if that block is still published when it has seen it. Blocks are not freed, so not
 # used again, while it looks; so the block was the shard's own all that time.
 #
-# - Absent: the index word at which probing ended was empty when it was read. The words before it were in use
-#   when they were read, and stay so (a removed word is not used again), so the key would have gone into this
-#   very word, or was further up and is gone. At that moment there was no entry.
-#   (And no insertion into the shard had begun: else it might have its stamp already, and come in front of what is
-#   inserted after this look-up.)
+# - Absent: the index word at which probing ended was empty when it was read, so the key was in none further on.
+#   Had it been in one entry all the time, that entry's word would have been met: entries do not move in a block.
+#   So at some moment since the look-up began there was no entry.
+#   Nor had an insertion of the key begun before: it might have its stamp already, and come in front of what is
+#   inserted after this look-up. It would go into this very word, which is empty yet while nothing is being
+#   inserted (was_absent); or into the word of a removed entry before it. If that was a removed one's when it was
+#   passed, the look-up is made again, with the version of the shard the same before and after; if it was in
+#   use when it was passed, then its entry was removed, and the insertion began, after that.
 # - Present: the entry holds the key (it is used once, so it never holds another), and held this value when it
 #   was read the second time. In between the reader took a reference to it; so the value is alive, and is the
 #   one that the entry held at the second reading, whatever went on before.
@@ -34,6 +37,7 @@ cdef enum Read:
     SEEN_ABSENT = 0         # ABSENT
     SEEN_PRESENT = 1        # PRESENT
     LOOK_AGAIN = 2          # something came between, or it needs Python code: look again with the mutex
+    SEEN_BEYOND = 3         # absent as far as was seen, but on the way there were words of removed entries
 
 cdef enum:
     LARGE = 16384           # bytes: what is larger does not stay in limbo
@@ -56,7 +60,9 @@ cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value
     if not sm_load_u64(&m.sweep) & 1:
         block = <Block*>sm_load_ptr(<void**>at.slot)
         answer = look_up(block, at.place, key, &entry, &found)
-        if answer == SEEN_ABSENT and not was_absent(at.shard, block, entry):
+        if answer == SEEN_BEYOND:
+            answer = look_up_beyond(at.shard, block, at.place, key, &entry, &found)
+        elif answer == SEEN_ABSENT and not was_absent(at.shard, block, entry):
             answer = LOOK_AGAIN
         if answer == SEEN_PRESENT and value != NULL and not is_number(found):
             if not sm_try_incref(found):
@@ -80,10 +86,11 @@ cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value
 
 cdef inline Read look_up(Block* block, uint32_t place, PyObject* key, uint32_t* at, PyObject** found) noexcept:
     """The entry that holds the key, and the value in it, which is not the caller's; or the empty index word where
-    probing ended, for was_absent(). While reading."""
+    probing ended, for was_absent(); or that it takes look_up_beyond(). While reading."""
     cdef uint32_t mask = block.mask, around = round_of(block), perturb = place, word = place & mask
     cdef uint32_t content, entry, step
     cdef PyObject* stored
+    cdef bint beyond = False
     sm_step()
     while True:
         for step in range(around + 1):
@@ -91,8 +98,10 @@ cdef inline Read look_up(Block* block, uint32_t place, PyObject* key, uint32_t* 
             sm_step()
             if content == EMPTY:
                 at[0] = word
-                return SEEN_ABSENT
-            if may_be(content, place, mask):
+                return SEEN_BEYOND if beyond else SEEN_ABSENT
+            if content == REMOVED:
+                beyond = True
+            elif may_be(content, place, mask):
                 entry = (content & mask) - FIRST_ENTRY
                 stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
                 sm_step()
@@ -120,6 +129,19 @@ cdef inline bint was_absent(Shard* shard, Block* block, uint32_t word) noexcept:
     if not SM_READERS_MEET_WRITERS:
         return True
     return (sm_load_u64(&shard.size_word) >> 32 & 1) == 0 and sm_load_u32(&block.index[word]) == EMPTY
+
+
+cdef Read look_up_beyond(Shard* shard, Block* block, uint32_t place, PyObject* key, uint32_t* at,
+                         PyObject** found) noexcept:
+    """look_up() once more, in a shard into which nothing is inserted and from which nothing is removed meanwhile."""
+    cdef uint64_t version = sm_load_u64(&shard.size_word) >> 32
+    cdef Read answer
+    if SM_READERS_MEET_WRITERS and version & 1:
+        return LOOK_AGAIN
+    answer = look_up(block, place, key, at, found)
+    if answer == SEEN_ABSENT or answer == SEEN_BEYOND:
+        return SEEN_ABSENT if sm_load_u64(&shard.size_word) >> 32 == version else LOOK_AGAIN
+    return answer
 
 
 # --- Writers ---
