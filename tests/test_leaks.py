@@ -325,3 +325,32 @@ def test_a_table_that_the_collector_empties_again_and_again_is_freed_whole() -> 
         once()
         gc.collect()
     assert resident() - before < 20 * 2**20
+
+
+def test_a_snapshot_that_finalizers_read_often_is_collected() -> None:
+    """What the collector has among its garbage must not begin to defer its reference count there."""
+    reads = 5000  # more than it takes for a snapshot that another thread uses
+
+    class Reader:
+        snapshot: Any = None
+        done = 0
+
+        def __del__(self) -> None:
+            for key in range(reads):
+                self.snapshot.get(key)
+            Reader.done += 1
+
+    def cycle() -> None:
+        m = ShardMap.with_capacity(shards=1)
+        m["reader"] = reader = Reader()
+        reader.snapshot = m.snapshot()
+
+    def tables() -> int:
+        gc.collect()
+        return sum(type(o) is _core.Table for o in gc.get_objects())
+
+    before = tables()
+    for _ in range(3):
+        cycle()
+    assert tables() <= before
+    assert Reader.done == 3
