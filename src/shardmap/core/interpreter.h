@@ -10,20 +10,25 @@
 /* Every use of an object by a thread that does not own it is an atomic on its reference count, one hot
  * line for a map that many threads use. Deferred reference counting (3.14 and later) ends that, but an
  * object in that mode is freed by the garbage collector only. So: off at birth, on at the first use by
- * a second thread. `seen` makes it once; losing a race here only asks twice.
- *
- * Not while the collector has it among its garbage, where finalizers may still use it and no thread owns
- * it: 3.15 takes the count of a deferred object there for one that overflows, and makes the object immortal. */
+ * a second thread. `seen` makes it once; losing a race here only asks twice. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 #define SM_GC_BITS_UNREACHABLE 4 /* _PyGC_BITS_UNREACHABLE of pycore_gc.h */
+
+/* Not while the collector has it among its garbage, where finalizers may still use it and no thread owns it: what
+ * begins to defer there is never freed (3.15 takes its count for one that overflows, and makes it immortal). */
+static inline void sm_defer(PyObject *op)
+{
+    if (!(__atomic_load_n(&op->ob_gc_bits, __ATOMIC_RELAXED) & SM_GC_BITS_UNREACHABLE))
+        PyUnstable_Object_EnableDeferredRefcount(op);
+}
+
 static inline void sm_note_use(PyObject *op, uint8_t *seen)
 {
     /* Acquire: who finds it set by another thread has not read the map before that one's barrier either. */
     if (__builtin_expect(!__atomic_load_n(seen, __ATOMIC_ACQUIRE), 0) && !_Py_IsOwnedByCurrentThread(op)) {
         __atomic_store_n(seen, 1, __ATOMIC_SEQ_CST);
         __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before this thread's first read: see defers() */
-        if (!(__atomic_load_n(&op->ob_gc_bits, __ATOMIC_RELAXED) & SM_GC_BITS_UNREACHABLE))
-            PyUnstable_Object_EnableDeferredRefcount(op);
+        sm_defer(op);
     }
 }
 #else

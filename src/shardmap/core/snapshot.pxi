@@ -20,7 +20,7 @@ cdef extern from *:
         if (__builtin_expect(count < SM_OFTEN, 0) && !_Py_IsOwnedByCurrentThread(op)) {
             __atomic_store_n(uses, count + 1, __ATOMIC_RELAXED);
             if (count + 1 == SM_OFTEN)
-                PyUnstable_Object_EnableDeferredRefcount(op);
+                sm_defer(op);
         }
     }
     #else
