@@ -402,3 +402,15 @@ def test_keys_that_others_lock_are_waited_for_and_one_s_own_are_not(make_map: Ma
     with pytest.raises(RuntimeError, match="cannot change that key"):
         m.compute("a", lambda key, value: m.count("ab"))
     assert "a" not in m
+
+
+@pytest.mark.parametrize("size", [10, 511, 512, 3000])
+def test_hashes_that_write_come_before_the_batch_is_looked_up(make_map: MakeMap, size: int) -> None:
+    for at in (0, size // 2, size - 1):
+        m = make_map()
+        keys: list[Any] = [str(n) for n in range(size)]
+        keys[at] = HashKey("x", on_hash=lambda m=m, size=size: m.update((str(n), n) for n in range(size)))
+        found = [n if n != at else None for n in range(size)]
+        assert m.get_many(keys) == found
+        m.clear()
+        assert m.contains_many(keys) == [n is not None for n in found]

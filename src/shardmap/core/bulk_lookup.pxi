@@ -19,7 +19,6 @@ cdef extern from "Python.h":
 
 cdef enum:
     WORTH_DETACHING = 512       # keys: below, letting the GIL go costs more than it brings
-    UNHASHED = 3                # a state beside those of Probe: to be hashed by Python
 
 
 cdef list map_get_many(MapCore m, keys, default):
@@ -71,26 +70,26 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     """Takes the next keys and finds them: THERE or NOT_THERE in `state`, and a reference to the value in `values`
     if asked for. False if there were no keys."""
     cdef uint32_t i
+    cdef bint detached = False
     cdef PyThreadState* thread
     drop_keys(self)
     self.size = take(self, source, &self.source, self.keys, self.room)
     for i in range(self.size):
         self.values[i] = NULL
-    if HAS_GIL and self.size >= WORTH_DETACHING:
+    if HAS_GIL and self.size >= WORTH_DETACHING and sm_has_plain_hash(self.keys[0]):
         thread = PyEval_SaveThread()
-        hash_detached(self, m.shard_bits)
-        group(self, 0)
-        look_up_detached(self, m.shards, values)
+        detached = hash_detached(self, m.shard_bits)
+        if detached:
+            group(self, 0)
+            look_up_detached(self, m.shards, values)
         PyEval_RestoreThread(thread)
-        if not self.all_plain:
-            hash_the_others(self, m.shard_bits)
-        if values:
-            take_values(m, self)
-    else:
+    if not detached:
         hash_keys(self, m)
         group(self, 0)
         if look_up_unlocked(m, self, values):
             look_up_locked(m, self, values)
+    elif values:
+        take_values(m, self)
     for i in range(self.size):
         if self.state[i] == ASK:
             look_up_one(m, self, i, values)
@@ -192,28 +191,14 @@ cdef inline void hold_for_readers(PyObject* raw) noexcept:
         incref(raw)
 
 
-cdef void hash_detached(Bulk self, uint32_t shard_bits) noexcept nogil:
+cdef bint hash_detached(Bulk self, uint32_t shard_bits) noexcept nogil:
+    """False if there is a key that takes Python to hash: its code may change what keys before and after it find."""
     cdef uint32_t i
-    self.all_plain = True
     for i in range(self.size):
-        self.state[i] = NOT_THERE
-        if sm_has_plain_hash(self.keys[i]):
-            put_hash(self, i, sm_plain_hash(self.keys[i]), shard_bits)
-        else:
-            self.all_plain = False
-            self.state[i] = UNHASHED
-            put_hash(self, i, 0, shard_bits)
-
-
-cdef int hash_the_others(Bulk self, uint32_t shard_bits) except -1:
-    """Attached again: the keys that could not be hashed detached, which are then looked up one by one."""
-    cdef uint32_t i = 0
-    while i < self.size:
-        if self.state[i] == UNHASHED:
-            self.state[i] = ASK
-            hash_odd_key(self, i, shard_bits)
-        i += 1
-    return 0
+        if not sm_has_plain_hash(self.keys[i]):
+            return False
+        put_hash(self, i, sm_plain_hash(self.keys[i]), shard_bits)
+    return True
 
 
 cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
@@ -229,9 +214,8 @@ cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
         for at in range(begin, end):
             prefetch_ahead(self, block, at, end, values)
             i = self.order[at]
+            self.state[i] = probe(block, self.keys[i], self.place[i], &word, &self.entry[i])
             self.epoch[i] = shard.epoch
-            if self.state[i] != UNHASHED:
-                self.state[i] = probe(block, self.keys[i], self.place[i], &word, &self.entry[i])
         sm_mutex_unlock(&shard.mutex)
         begin = end
 

@@ -6,7 +6,9 @@
  *
  * Shard, of 2^b: h's low b bits, turned round by b bits that the bits above decide, so that multiples of
  * a power of two are spread, too: the high bits of their product with 2^64 / phi (Fibonacci hashing, Knuth,
- * TAOCP 3, 6.4). Of 2^b integers in a row, from a multiple of 2^b on, one goes to each shard.
+ * TAOCP 3, 6.4). Multiples of any number go round in even steps in both, and for some, 29 for one, the two
+ * would cancel, but for the shift by 3. Of 2^b integers in a row, from a multiple of 2^b on, one goes to each
+ * shard.
  *
  * Place: 31 bits that start with h >> b, so that those 2^b neighbours have the same place, each in its
  * shard, and the next 2^b the next place: integers in a row never meet. (Two on one place in a dense
@@ -22,7 +24,8 @@
 
 static inline uint32_t sm_shard_of(uint64_t hash, unsigned shard_bits)
 {
-    uint64_t product = (hash >> shard_bits) * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t above = hash >> shard_bits;
+    uint64_t product = (above ^ above >> 3) * UINT64_C(0x9E3779B97F4A7C15);
     uint32_t turned = (uint32_t)((product >> 1) >> (63 - shard_bits)); /* in two steps: a shift by 64 is undefined */
     return turned ^ ((uint32_t)hash & ((UINT32_C(1) << shard_bits) - 1));
 }
