@@ -85,7 +85,7 @@ cdef Block* block_new(uint64_t wanted) noexcept nogil:
         return NULL
     # The head is whole cache lines, so the index behind it starts one.
     bytes = head_bytes() + words * sizeof(uint32_t) + capacity * (sizeof(Entry) + sizeof(uint64_t) + sizeof(uint32_t))
-    memory = <char*>allocate(bytes, 64)
+    memory = <char*>allocate_table(bytes)
     if memory == NULL:
         return NULL
     block = <Block*>memory
@@ -104,6 +104,10 @@ cdef Block* block_new(uint64_t wanted) noexcept nogil:
     block.tail = 0
     memset(block.index, 0, words * sizeof(uint32_t))
     return block
+
+
+cdef inline void block_free(Block* block) noexcept nogil:
+    sm_release_table(block, block.bytes)
 
 
 # --- Places ---
@@ -275,4 +279,4 @@ cdef void block_dispose(Block* block) noexcept:
         if key != NULL:
             decref(key)
             let_go(value)
-    free(block)
+    block_free(block)

@@ -342,4 +342,4 @@ cdef void grow_without_gil(Shard* shard) noexcept:
         shard.epoch += 1
         new = old
     unlock(shard)
-    free(new)
+    block_free(new)

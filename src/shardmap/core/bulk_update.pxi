@@ -23,16 +23,18 @@ cdef int store_dict(MapCore m, source) except -1:
     into the map."""
     cdef Py_ssize_t size, count, done = 0
     cdef PyObject** keys = NULL
+    cdef size_t bytes
     cdef Bulk self = None
     while True:
         size = PyDict_Size(source)
-        keys = <PyObject**>allocate(2 * max(size, 1) * sizeof(PyObject*), 64)
+        bytes = 2 * max(size, 1) * sizeof(PyObject*)
+        keys = <PyObject**>allocate_table(bytes)
         if keys == NULL:
             raise MemoryError()
         count = hold_entries(source, keys, keys + size, size)
         if count >= 0:
             break
-        free(keys)
+        sm_release_table(keys, bytes)
     try:
         self = new_bulk(m, count, BATCH)
         sm_note_use(<PyObject*>m, &m.seen)
@@ -54,7 +56,7 @@ cdef int store_dict(MapCore m, source) except -1:
             for done in range(count):
                 decref(keys[done])
                 decref(keys[size + done])
-        free(keys)
+        sm_release_table(keys, bytes)
     return 0
 
 

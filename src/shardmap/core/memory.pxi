@@ -5,14 +5,23 @@
 cdef extern from "core/system.h" nogil:
     void* sm_allocate(size_t size, size_t alignment) noexcept
     void free "sm_release"(void*) noexcept
+    void* sm_allocate_table(size_t size) noexcept
+    void sm_release_table(void*, size_t size) noexcept
 
 cdef int64_t allocations_until_failure = 0      # 0: none is to fail
 
+cdef inline bint is_to_fail() noexcept nogil:
+    return (sm_load_i64_relaxed(&allocations_until_failure) != 0
+            and sm_sub_i64_relaxed(&allocations_until_failure, 1) == 0)
+
+
 cdef inline void* allocate(size_t size, size_t alignment) noexcept nogil:
-    if sm_load_i64_relaxed(&allocations_until_failure) != 0:
-        if sm_sub_i64_relaxed(&allocations_until_failure, 1) == 0:
-            return NULL
-    return sm_allocate(size, alignment)
+    return NULL if is_to_fail() else sm_allocate(size, alignment)
+
+
+cdef inline void* allocate_table(size_t size) noexcept nogil:
+    """For sm_release_table(), with the same size."""
+    return NULL if is_to_fail() else sm_allocate_table(size)
 
 
 def _fail_allocation(int64_t nth, /):

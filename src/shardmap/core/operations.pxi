@@ -83,7 +83,7 @@ cdef bint make_room(Position* at, uint64_t wanted, Block** old) noexcept:
 cdef inline void retire(Block* block) noexcept:
     """Frees a block whose entries live on in another."""
     if block != NULL and block != &no_entries:
-        free(block)
+        block_free(block)
 
 
 cdef bint insert_found_absent(Position* at, PyObject* key, PyObject* value) noexcept:

@@ -217,7 +217,7 @@ cdef void empty_limbo(Limbo* limbo) noexcept:
     cdef uint32_t i
     for i in range(limbo.count):
         if <uintptr_t>limbo.items[i] & 1:
-            free(<void*>(<uintptr_t>limbo.items[i] & ~<uintptr_t>1))
+            block_free(<Block*>(<uintptr_t>limbo.items[i] & ~<uintptr_t>1))
         else:
             decref(<PyObject*>limbo.items[i])
     free(limbo)

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -94,24 +95,49 @@ static inline int sm_at_fork(void (*before)(void), void (*in_parent)(void), void
 
 /* --- Memory --- */
 
-#define SM_HUGE_PAGE ((size_t)2 << 20) /* x86-64, and arm64 with small pages of 4 KiB */
-
-/* Large pieces ask for huge pages where the system gives them to who asks (Linux: "madvise"; numpy does so, too): a
- * look-up at a random place of a large table else costs a walk through page tables for each of its lines, and filling
- * one a page fault for every 4 KiB. */
 static void *sm_allocate(size_t size, size_t alignment)
 {
     void *memory = NULL;
-    int large = size >= 2 * SM_HUGE_PAGE;
-    if (posix_memalign(&memory, large ? SM_HUGE_PAGE : alignment, size) != 0)
-        return NULL;
-#if defined(MADV_HUGEPAGE)
-    if (large)
-        (void)madvise(memory, size & ~(SM_HUGE_PAGE - 1), MADV_HUGEPAGE); /* refused: as well without */
-#endif
-    return memory;
+    return posix_memalign(&memory, alignment, size) == 0 ? memory : NULL;
 }
 
 static inline void sm_release(void *memory) { free(memory); }
+
+#define SM_HUGE_PAGE ((size_t)2 << 20)                              /* x86-64, and arm64 with pages of 4 KiB */
+#define SM_LARGE (2 * SM_HUGE_PAGE)
+#define SM_MAPPED(size) (((size) + 65535) & ~(size_t)65535)         /* whole pages, whatever their size */
+
+/* For tables, on whole cache lines. Large ones are mapped, so that their memory goes back to the system at once, and ask
+ * for huge pages where the system gives them to who asks (Linux: "madvise"; numpy does so, too): a look-up at a random
+ * place of a large table else costs a walk through page tables for each of its lines, and filling one a page fault for
+ * every 4 KiB. */
+static void *sm_allocate_table(size_t size)
+{
+    char *memory, *aligned;
+    size_t mapped = SM_MAPPED(size) + SM_HUGE_PAGE;
+    if (size < SM_LARGE)
+        return sm_allocate(size, 64);
+    memory = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    aligned = (char *)(((uintptr_t)memory + SM_HUGE_PAGE - 1) & ~(uintptr_t)(SM_HUGE_PAGE - 1));
+    if (aligned != memory)
+        munmap(memory, (size_t)(aligned - memory));
+    mapped -= (size_t)(aligned - memory);
+    if (mapped != SM_MAPPED(size))
+        munmap(aligned + SM_MAPPED(size), mapped - SM_MAPPED(size));
+#if defined(MADV_HUGEPAGE)
+    (void)madvise(aligned, SM_MAPPED(size), MADV_HUGEPAGE); /* refused: as well without */
+#endif
+    return aligned;
+}
+
+static inline void sm_release_table(void *memory, size_t size)
+{
+    if (size < SM_LARGE)
+        free(memory);
+    else
+        munmap(memory, SM_MAPPED(size));
+}
 
 #endif

@@ -34,7 +34,7 @@ cdef class Table:
             block_dispose(block)
         while emptied != NULL:
             block = emptied.emptied_before
-            free(emptied)
+            block_free(emptied)
             emptied = block
 
 
