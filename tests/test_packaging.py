@@ -62,7 +62,10 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the unpacked sdist, so that nothing of the checkout can leak in."""
     folder = tmp_path_factory.mktemp("wheel")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall(folder, filter="data")
+        else:  # CPython before 3.11.4
+            archive.extractall(folder)
     (source,) = folder.iterdir()
     dist = folder / "dist"
     # Not optimized: all tests run with what `make test` built; here the time would be lost.

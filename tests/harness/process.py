@@ -28,6 +28,8 @@ def run_python(
     prelude = (
         f"import faulthandler, sys; faulthandler.dump_traceback_later({timeout * 0.8}, exit=True)\n"
         f"sys.path.append({TESTS!r})\n"
+        # In the background of a shell script it is ignored, and would stay so.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     )
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-W", "error", "-c", prelude + textwrap.dedent(source)],
