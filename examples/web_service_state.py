@@ -62,8 +62,14 @@ class State(ABC):
     def add_to_cart(self, name: str) -> int | None:
         """How much is in the cart now; None without a session."""
 
+    def close_session(self, name: str) -> Session | None:
+        session = self.remove_session(name)
+        if session is not None:
+            self.events.add("closed")
+        return session
+
     @abstractmethod
-    def close_session(self, name: str) -> Session | None: ...
+    def remove_session(self, name: str) -> Session | None: ...
 
     @abstractmethod
     def expire_sessions(self) -> None:
@@ -138,11 +144,8 @@ class ShardMapState(State):
         session = self.sessions.compute_if_present(name, lambda _, old: old._replace(cart=old.cart + 1))
         return session.cart if session else None
 
-    def close_session(self, name: str) -> Session | None:
-        session = self.sessions.pop(name, None)
-        if session is not None:
-            self.events.add("closed")
-        return session
+    def remove_session(self, name: str) -> Session | None:
+        return self.sessions.pop(name, None)
 
     def expire_sessions(self) -> None:
         now = self.clock()
@@ -253,12 +256,9 @@ class LockState(State):
             self.sessions[name] = session._replace(cart=session.cart + 1)
         return session.cart + 1
 
-    def close_session(self, name: str) -> Session | None:
+    def remove_session(self, name: str) -> Session | None:
         with self.sessions_lock:
-            session = self.sessions.pop(name, None)
-        if session is not None:
-            self.events.add("closed")
-        return session
+            return self.sessions.pop(name, None)
 
     def expire_sessions(self) -> None:
         now = self.clock()
