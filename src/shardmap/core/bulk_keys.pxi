@@ -231,7 +231,6 @@ cdef inline Probe probe(Block* block, PyObject* key, uint32_t place, uint32_t* f
     """find_locked() without what could run Python code. In a block that does not change meanwhile."""
     cdef uint32_t mask = block.mask, around = round_of(block), perturb = place
     cdef uint32_t word = place & mask, content, entry, step, removed = NO_WORD
-    cdef PyObject* stored
     cdef int outcome
     while True:
         for step in range(around + 1):
@@ -244,10 +243,7 @@ cdef inline Probe probe(Block* block, PyObject* key, uint32_t place, uint32_t* f
                     removed = word
             elif may_be(content, place, mask):
                 entry = (content & mask) - FIRST_ENTRY
-                stored = block.entries[entry].key
-                outcome = stored == key
-                if not outcome:
-                    outcome = compare_stored(block, content, place, key)
+                outcome = compare_stored(block, content, place, key)
                 if outcome != 0:
                     found_word[0] = word
                     found_entry[0] = entry

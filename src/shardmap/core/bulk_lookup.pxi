@@ -127,22 +127,7 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
 
 cdef inline Probe read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint values) noexcept:
     """To be believed if the block is still the shard's afterwards. Where it says ASK there may be a value to let go."""
-    cdef PyObject* found = NULL
-    cdef uint32_t entry = 0
-    cdef Read seen = look_up(block, self.place[i], self.keys[i], &entry, &found)
-    cdef bint looked_beyond = seen == SEEN_BEYOND
-    if looked_beyond:
-        seen = look_up_beyond(shard_at(m, self.shard[i]), block, self.place[i], self.keys[i], &entry, &found)
-    if seen == SEEN_PRESENT and values:
-        if not is_number(found):
-            if not sm_try_incref(found):
-                return ASK
-            sm_step()
-            if sm_load_ptr(<void**>&block.entries[entry].value) != found:
-                seen = LOOK_AGAIN
-        self.values[i] = found
-    elif seen == SEEN_ABSENT and not looked_beyond and not was_absent(shard_at(m, self.shard[i]), block, entry):
-        seen = LOOK_AGAIN
+    cdef Read seen = read_block(shard_at(m, self.shard[i]), block, self.place[i], self.keys[i], values, &self.values[i])
     return THERE if seen == SEEN_PRESENT else NOT_THERE if seen == SEEN_ABSENT else ASK
 
 

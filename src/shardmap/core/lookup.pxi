@@ -48,9 +48,12 @@ cdef inline int compare_stored(Block* block, uint32_t content, uint32_t place, P
     """Compares with the key of the entry that an index word points to, under the mutex. 1: equal, 0: not; -1: only
     Python can tell."""
     cdef uint32_t entry = (content & block.mask) - FIRST_ENTRY
+    cdef PyObject* stored = block.entries[entry].key
     cdef int answer = -1
+    if stored == key:
+        return 1
     if is_plain_word(content):
-        answer = sm_compare(block.entries[entry].key, key)
+        answer = sm_compare(stored, key)
     return answer if answer >= 0 or place_of_entry(block, entry) == place else 0
 
 
@@ -88,13 +91,8 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
                         removed = word
                 elif may_be(content, place, mask):
                     entry = (content & mask) - FIRST_ENTRY
-                    outcome = EQUAL
-                    if block.entries[entry].key != key:
-                        answer = compare_stored(block, content, place, key)
-                        if answer < 0:
-                            outcome = compare_unlocked(at, entry, key)
-                        elif answer == 0:
-                            outcome = DIFFERENT
+                    answer = compare_stored(block, content, place, key)
+                    outcome = compare_unlocked(at, entry, key) if answer < 0 else EQUAL if answer else DIFFERENT
                     if outcome != DIFFERENT:
                         if outcome == EQUAL:
                             at.word = word

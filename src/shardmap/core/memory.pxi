@@ -1,7 +1,6 @@
 # Table memory. Raw malloc: it is called under a shard's mutex, where nothing of Python may run (PyMem_*
 # calls back into tracemalloc, which takes the GIL). Tests make any chosen allocation fail.
 
-
 cdef extern from "core/system.h" nogil:
     void* sm_allocate(size_t size, size_t alignment) noexcept
     void free "sm_release"(void*) noexcept

@@ -50,8 +50,6 @@ cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value
     cdef Block* block
     cdef Read answer = LOOK_AGAIN
     cdef PyObject* found = NULL
-    cdef PyObject* dropped = NULL
-    cdef uint32_t entry = 0
     if not sm_reads_unlocked:
         return LOOK_AGAIN
     me = sm_start_reading()
@@ -59,28 +57,38 @@ cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value
         return LOOK_AGAIN
     if not sm_load_u64(&m.sweep) & 1:
         block = <Block*>sm_load_ptr(<void**>at.slot)
-        answer = look_up(block, at.place, key, &entry, &found)
-        if answer == SEEN_BEYOND:
-            answer = look_up_beyond(at.shard, block, at.place, key, &entry, &found)
-        elif answer == SEEN_ABSENT and not was_absent(at.shard, block, entry):
-            answer = LOOK_AGAIN
-        if answer == SEEN_PRESENT and value != NULL and not is_number(found):
-            if not sm_try_incref(found):
-                answer = LOOK_AGAIN
-            else:
-                sm_step()
-                if sm_load_ptr(<void**>&block.entries[entry].value) != found:
-                    answer = LOOK_AGAIN
-                    dropped = found
+        answer = read_block(at.shard, block, at.place, key, value != NULL, &found)
         if sm_load_ptr(<void**>at.slot) != block:
-            if answer == SEEN_PRESENT and value != NULL and not is_number(found):
-                dropped = found
             answer = LOOK_AGAIN
     sm_stop_reading(me)
-    if dropped != NULL:
-        decref(dropped)         # may be the last by now, and run any code
-    if answer == SEEN_PRESENT and value != NULL:
+    if answer == LOOK_AGAIN:
+        let_go_if(found)        # may be the last reference by now, and run any code
+    elif found != NULL:
         value[0] = found
+    return answer
+
+
+cdef inline Read read_block(Shard* shard, Block* block, uint32_t place, PyObject* key, bint take,
+                            PyObject** value) noexcept:
+    """The answer is to be believed if the block is still the shard's afterwards. `take`: puts a reference to the value
+    into `value`, which is NULL before; perhaps also where the answer is LOOK_AGAIN. While reading."""
+    cdef PyObject* found = NULL
+    cdef uint32_t entry = 0
+    cdef Read answer = look_up(block, place, key, &entry, &found)
+    if answer == SEEN_BEYOND:
+        answer = look_up_beyond(shard, block, place, key, &entry, &found)
+    elif answer == SEEN_ABSENT and not was_absent(shard, block, entry):
+        answer = LOOK_AGAIN
+    if answer == SEEN_PRESENT and take:
+        if is_number(found):
+            value[0] = found
+        elif sm_try_incref(found):
+            value[0] = found
+            sm_step()
+            if sm_load_ptr(<void**>&block.entries[entry].value) != found:
+                answer = LOOK_AGAIN
+        else:
+            answer = LOOK_AGAIN
     return answer
 
 
