@@ -69,7 +69,9 @@ def test_merge(make_map: MakeMap) -> None:
     assert m.merge("k", 2, lambda old, new: (old, new)) == (1, 2) == m["k"]
     assert m.merge("new", 2, never) == 2 == m["new"]
     assert m.merge("k", 3, lambda old, new: MISSING) is MISSING and "k" not in m
-    assert m.merge("k", MISSING, never) is MISSING and "k" not in m
+    with pytest.raises(ValueError, match="MISSING"):
+        m.merge("k", MISSING, never)
+    assert "k" not in m
 
 
 def test_replace_and_exchange(make_map: MakeMap) -> None:

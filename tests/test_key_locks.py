@@ -92,17 +92,23 @@ def test_an_entry_out_of_its_block_is_an_error(make_map: MakeMap) -> None:
             assert same is entry and entry.value == 1
 
 
-def test_an_entry_is_of_no_use_to_other_threads(make_map: MakeMap) -> None:
+def test_a_held_entry_may_be_used_and_left_in_other_threads(make_map: MakeMap) -> None:
     m = make_map(k=1)
-    with m.lock("k") as entry:
+    entry = m.lock("k")
+    entry.__enter__()
 
-        def misuse() -> None:
-            for use in (lambda: entry.value, lambda: entry.set(2), entry.delete, entry.__exit__, entry.__enter__):
-                with pytest.raises(RuntimeError):
-                    use()
+    def use() -> None:
+        assert entry.value == 1 and entry.get() == 1 and entry.exists
+        entry.set(2)
+        with pytest.raises(RuntimeError, match="held already"):
+            entry.__enter__()
 
-        run_threads(misuse)
-        assert entry.value == 1
+    run_threads(use)
+    assert entry.value == 2
+    run_threads(entry.__exit__)
+    with pytest.raises(RuntimeError, match="not held"):
+        entry.__exit__()
+    assert_free(m, "k")
 
 
 def test_two_threads_may_share_an_entry_that_neither_holds(make_map: MakeMap) -> None:
@@ -181,7 +187,7 @@ def test_a_time_out_is_a_timeout_error(make_map: MakeMap) -> None:
     with m.lock("k"):
 
         def ask() -> None:
-            for timeout in (0, -1, 0.01, True and 0.01):
+            for timeout in (0, 0.01, True and 0.01):
                 with pytest.raises(TimeoutError, match="'k'"), m.lock("k", timeout=timeout):
                     pass
                 with pytest.raises(TimeoutError), m.lock_many(["a", "k"], timeout):
@@ -191,7 +197,7 @@ def test_a_time_out_is_a_timeout_error(make_map: MakeMap) -> None:
     assert_free(m, "a", "k")
 
 
-@pytest.mark.parametrize("timeout", [None, LONG, 1e9, 1e30, math.inf, 10**400])
+@pytest.mark.parametrize("timeout", [None, LONG, 1e9, 1e30, math.inf, 10**400, -1, -1.0])
 def test_a_lock_within_the_time_is_got(make_map: MakeMap, timeout: Any) -> None:
     m = make_map()
     with m.lock("k", timeout):
@@ -208,10 +214,11 @@ def test_a_lock_within_the_time_is_got(make_map: MakeMap, timeout: Any) -> None:
         entry.__enter__()
 
 
-@pytest.mark.parametrize(("timeout", "error"), [(math.nan, ValueError), ("1", TypeError)])
+@pytest.mark.parametrize(("timeout", "error"), [(math.nan, ValueError), ("1", TypeError), (-2, ValueError), (-0.5, ValueError), (-math.inf, ValueError)])
 def test_what_is_no_time_is_an_error(make_map: MakeMap, timeout: Any, error: type[Exception]) -> None:
-    with pytest.raises(error), make_map().lock("k", timeout):
-        pass
+    for ask in (lambda: make_map().lock("k", timeout), lambda: make_map().lock_many("k", timeout)):
+        with pytest.raises(error):
+            ask()
 
 
 def test_who_timed_out_leaves_the_queue_whole(make_map: MakeMap) -> None:

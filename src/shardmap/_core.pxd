@@ -133,36 +133,59 @@ cdef struct Block:
     uint32_t tail
     Block* emptied_before   # in a table's list
 
+# Who runs (core/context.pxi).
+cdef struct Context:
+    uint64_t thread         # token
+    uint64_t id             # token of the task, or of the thread's scope
+    bint is_task
+    bint in_loop            # an event loop runs in this thread
+    PyObject* scope         # a Scope, owned; NULL in a loop
+
+# Who asks for a key's lock.
+cdef struct Caller:
+    Context context
+    bint is_known
+    uint64_t left           # a scope of this thread that was left
+    uint64_t same           # one that was not
+
 cdef struct Waiter
 
 cdef struct KeyLock:
     KeyLock* next
     PyObject* key           # owned; NULL: the guard of a place (lock_many)
     uint32_t place
-    bint closed             # the holder's function runs: the holder itself may not write from within
+    bint is_compute         # held to compute a value, not for a block
+    bint computing          # the function runs: the holder itself may not write from within
     bint written            # the holder came by to write the key
-    uint64_t serial
-    unsigned long owner     # thread; 0: lost in a fork
+    uint64_t serial         # identifies the key; a lock that is handed on keeps it
+    uint64_t grant          # identifies who holds it; 0: lost in a fork
+    Context owner
     Waiter* first
     Waiter* last
 
 cdef struct Waiter:
     Waiter* next            # in the lock's queue
-    Waiter* newer           # in the list of all who wait
+    Waiter* newer           # in the list of all that wait
     Waiter* older
-    KeyLock* lock
-    unsigned long thread
-    bint closed
+    KeyLock* lock           # NULL: it is no more (only while away)
+    Context owner
+    bint computing
     bint for_ever
     bint granted
+    bint is_away            # other code runs in the thread that waits: passed over
+    uint64_t grant
+    uint64_t searched_by    # the search for deadlocks that came by last,
+    Waiter* next_to_follow  # and whom it looks at next
+    PyObject* request       # of a task (core/keyrequest.pxi); NULL: a thread waits
     sm_cond wake
 
 # A writer's way past the key locks of its shard.
-cdef struct Pass:
+cdef struct KeyLockCheck:
     uint64_t cleared        # locks up to this serial are of other keys
     uint64_t matched        # the lock of this serial is of an equal key
     KeyLock* held           # taken on the way; handed on at the end
-    KeyLock* granted        # the caller's own, which it may write under although it is closed
+    uint64_t granted        # the caller's own, which it may write under although it computes; 0: none
+    Caller caller
 
 # What was removed while threads may have been looking at it without the mutex (core/readers.h): plain keys, and
 # blocks (lowest bit set). Let go together when it is full.
@@ -190,6 +213,12 @@ cdef enum Removed:
     UNSEEN = 1              # while one thread only used the map: nobody to wait for, unless that has changed
     SEEN = 2                # wait for those who read
 
+# An entry that a key was found in, for as long as the shard's epoch is the same.
+cdef struct FoundEntry:
+    bint is_valid
+    uint64_t epoch
+    uint32_t entry
+
 # Where a look-up ended: the entry, or the empty index word where the key would go.
 cdef struct Position:
     Shard* shard
@@ -198,6 +227,7 @@ cdef struct Position:
     uint32_t place
     uint32_t word
     uint32_t entry
+    PyObject* equal         # a stored key that was found equal, borrowed: not compared again; or NULL
     PyObject* left          # a table to let go twice once the mutex is let go, or NULL
     Limbo* full             # to be emptied then, or NULL
     Removed removed
@@ -240,11 +270,22 @@ cdef class KeyEntry:
     cdef object __weakref__
     cdef MapCore source
     cdef object key
-    cdef object timeout
+    cdef object timeout         # as given, for messages
+    cdef double seconds         # NO_DEADLINE: for ever
+    cdef Py_hash_t hashed
     cdef Shard* shard
     cdef KeyLock* lock          # held, or NULL
+    cdef uint64_t grant         # by which it is held
     cdef PyObject* held_map     # a reference of our own while the lock is held
     cdef bint guard             # of the key's place, not of the key
+
+cdef class LockedMany:
+    cdef object __weakref__
+    cdef dict entries           # in the order asked
+    cdef list order             # in the order of locking, guards among them
+    cdef object timeout
+    cdef double seconds
+    cdef bint held
 
 # How far a batch operation has come with an iterable.
 cdef struct Source:

@@ -24,11 +24,17 @@ include "core/shard.pxi"
 include "core/fork.pxi"
 include "core/lookup.pxi"
 include "core/reading.pxi"
+include "core/sentinel.pxi"
+include "core/context.pxi"
 include "core/keylock.pxi"
+include "core/keywait.pxi"
 include "core/operations.pxi"
+include "core/whole_map.pxi"
+include "core/compound.pxi"
 include "core/merge.pxi"
 include "core/snapshot.pxi"
-include "core/entry.pxi"
+include "core/keyentry.pxi"
+include "core/keyrequest.pxi"
 include "core/bulk_keys.pxi"
 include "core/bulk_lookup.pxi"
 include "core/bulk_store.pxi"
@@ -77,3 +83,5 @@ sm_no_sequence(<PyTypeObject*>SnapshotCore)
 sm_no_sequence(<PyTypeObject*>ReaderCore)
 sm_set_name(<PyTypeObject*>AtomicRef, b"shardmap.AtomicRef")
 sm_set_name(<PyTypeObject*>Partition, b"shardmap.Partition")
+sm_set_name(<PyTypeObject*>KeyEntry, b"shardmap.KeyEntry")
+sm_set_name(<PyTypeObject*>LockedMany, b"shardmap.LockedMany")

@@ -1,51 +1,53 @@
-"""Several keys locked at once."""
+"""Waiting for keys' locks in an event loop: the coroutines behind `async with m.lock(key)` and m.lock_many(keys)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
-from itertools import groupby
 from typing import Any
 
 from shardmap import _core
-from shardmap._core import KeyEntry, MapCore
+from shardmap._core import KeyEntry, LockedMany
 
 
-class LockedMany:
-    """What ShardMap.lock_many returns: a context manager."""
+async def _enter(entry: KeyEntry[Any, Any], seconds: float | None, asked: float | None) -> KeyEntry[Any, Any]:
+    """Takes the entry's lock for the running task: TimeoutError after `seconds`."""
+    import asyncio  # Not at the top: who has no event loop need not wait for it.
 
-    __slots__ = ("_keys", "_source", "_stack", "_timeout")
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    request = _core._request(entry, loop, future, seconds is None)
+    if request is None:
+        return entry
+    timer = None
+    try:
+        if seconds is not None:
+            timer = loop.call_later(seconds, _core.set_done, future)
+        await future
+        if not request.claim(entry):
+            raise TimeoutError(f"no lock of {entry.key!r} within {asked} s")
+        return entry
+    finally:
+        request.withdraw()  # Does nothing if it was claimed.
+        if timer is not None:
+            timer.cancel()
 
-    def __init__(self, source: MapCore[Any, Any], keys: Iterable[Any], timeout: float | None) -> None:
-        self._source = source
-        self._keys = list(dict.fromkeys(keys))
-        self._timeout = timeout
-        self._stack: ExitStack | None = None
 
-    def __enter__(self) -> dict[Any, KeyEntry]:
-        if self._stack is not None:
-            raise RuntimeError("these locks are held already")
-        end = None if self._timeout is None else time.monotonic() + self._timeout
+async def _enter_many(
+    many: LockedMany[Any, Any], entries: list[KeyEntry[Any, Any]], seconds: float | None, asked: float | None
+) -> dict[Any, KeyEntry[Any, Any]]:
+    given = many._begin()
+    end = None if seconds is None else time.monotonic() + seconds
+    try:
+        for entry in entries:
+            await _enter(entry, None if end is None else end - time.monotonic(), asked)
+    except BaseException:
+        many._end()
+        raise
+    return given
 
-        def left() -> float | None:
-            return None if end is None else max(0.0, end - time.monotonic())
 
-        ordered = sorted((_core._order(self._source, key), number) for number, key in enumerate(self._keys))
-        entries: dict[Any, KeyEntry] = {}
-        with ExitStack() as stack:
-            for _, group in groupby(ordered, key=lambda each: each[0]):
-                same_place = [self._keys[number] for _, number in group]
-                if len(same_place) > 1:
-                    # Keys of one hash have no order of their own: whoever wants several of them takes turns.
-                    stack.enter_context(_core._guard(self._source, same_place[0], left()))
-                for key in same_place:
-                    entries[key] = stack.enter_context(self._source._lock(key, left()))
-            self._stack = stack.pop_all()
-        return {key: entries[key] for key in self._keys}
+async def _exit(held: KeyEntry[Any, Any] | LockedMany[Any, Any]) -> None:
+    held.__exit__(None, None, None)
 
-    def __exit__(self, *error: Any) -> None:
-        stack, self._stack = self._stack, None
-        if stack is None:
-            raise RuntimeError("these locks are not held")
-        stack.close()
+
+_core._set_async(_enter, _enter_many, _exit)

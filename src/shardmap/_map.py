@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, MutableMapping
 from concurrent.futures import Executor
 from typing import Any, Self
 
-from shardmap import _core
-from shardmap._core import MISSING, KeyEntry, MapCore, Partition
+from shardmap import _core, _locks  # noqa: F401  (_locks gives the core its coroutines)
+from shardmap._core import MISSING, MapCore, Partition
 from shardmap._cpus import usable_cpus
-from shardmap._locks import LockedMany
 from shardmap._map_reduce import map_reduce
 from shardmap._mapping import MappingSurface
 from shardmap._partitions import Shards, partitions
@@ -134,23 +133,6 @@ class ShardMap(MappingSurface, MapCore):
         either function reaches the caller, and parts that have not begun are not worked on. No lock is held.
         functools.reduce(reduce_function, itertools.starmap(map_function, m.items()), initial)."""
         return map_reduce(self, map_function, reduce_function, executor, initial)
-
-    def lock(self, key: Any, timeout: float | None = None) -> KeyEntry:
-        """`with m.lock(key) as entry:` holds one entry for as long as the block takes, whether or not it exists:
-        entry.value, get(default), set(value), delete(), exists. Other threads that write the key (or compute it,
-        or lock it) wait, first come first served; readers do not, and other keys are not delayed. The thread
-        that holds it may also write the key through the map.
-
-        TimeoutError after `timeout` seconds; RuntimeError if this thread holds the lock already, or if waiting
-        would be a deadlock. While the block lasts, `clear` and `popitem` of this entry by others wait too.
-        """
-        return self._lock(key, timeout)
-
-    def lock_many(self, keys: Iterable[Any], timeout: float | None = None) -> LockedMany:
-        """`with m.lock_many(keys) as entries:` holds several entries at once; entries is a dict from each key to its
-        entry (see lock). They are taken in one order for the whole map, so threads that ask for the same keys
-        in any order do not deadlock. `timeout` is for all of them together."""
-        return LockedMany(self, keys, timeout)
 
     def shard_index(self, key: Any) -> int:
         """The number of the shard that `key` belongs to, in the map or not: from 0 to len(m.shards) - 1, the same for

@@ -160,20 +160,25 @@ cdef int hash_keys(Bulk self, MapCore m) except -1:
 cdef int hash_odd_key(Bulk self, uint32_t i, uint32_t shard_bits) except -1:
     """One whose hash may be Python code. If it raises, the batch ends here."""
     cdef Py_hash_t hashed = 0
-    cdef uint32_t end = self.size
     try:
         hash_of(self.keys[i], &hashed)
     except BaseException as error:
         self.error = error
-        self.source.ended = True
-        self.size = i
-        while i < end:
-            decref(self.keys[i])
-            let_go_if(self.values[i])
-            i += 1
+        end_batch_at(self, i)
         return 0
     put_hash(self, i, hashed, shard_bits)
     return 0
+
+
+cdef void end_batch_at(Bulk self, uint32_t i) noexcept:
+    """Lets the keys from number `i` on go, and takes no further ones."""
+    cdef uint32_t end = self.size
+    self.source.ended = True
+    self.size = i
+    while i < end:
+        decref(self.keys[i])
+        let_go_if(self.values[i])
+        i += 1
 
 
 cdef inline void put_hash(Bulk self, uint32_t i, Py_hash_t hash, uint32_t shard_bits) noexcept nogil:

@@ -52,10 +52,11 @@ cdef int remove_batch(MapCore m, Bulk self, bint wanted) except -1:
 
 
 cdef int remove_one(MapCore m, Bulk self, uint32_t i) except -1:
+    cdef WriteRequest request = request_to_write(NULL)
     cdef Position at
+    request.old = &self.values[i]
     aim_at(m, self, i, &at)
-    lock(at.shard)
-    if write_locked(&at, self.keys[i], NULL, ALWAYS, NULL, &self.values[i], NULL) == PRESENT:
+    if write_aimed(&at, self.keys[i], &request) == PRESENT:
         self.state[i] = REMOVED_NOW
     else:
         self.state[i] = WAS_ABSENT

@@ -30,6 +30,8 @@ cdef int map_set_many(MapCore m, keys, values) except -1:
     cdef Py_ssize_t size = size_if_known(keys), others = size_if_known(values)
     if size >= 0 and others >= 0 and size != others:
         raise ValueError(f"{size} keys but {others} values")
+    if holds_missing(values):
+        refuse_missing()
     self = new_bulk(m, size if size >= 0 else others, BATCH)
     sm_note_use(<PyObject*>m, &m.seen)
     while not self.source.ended and take_pairs(self, m, key_source, value_source):
@@ -37,6 +39,20 @@ cdef int map_set_many(MapCore m, keys, values) except -1:
     drop_keys(self)
     raise_error_of(self)
     return 0
+
+
+cdef bint holds_missing(values) noexcept:
+    """Whether a list or a tuple holds MISSING; of other iterables nothing is known before."""
+    cdef Py_ssize_t i
+    cdef bint holds = False
+    if PyList_CheckExact(values):
+        with cython.critical_section(values):
+            for i in range(list_size(<PyObject*>values)):
+                holds |= list_item(<PyObject*>values, i) == <PyObject*>MISSING
+    elif PyTuple_CheckExact(values):
+        for i in range(tuple_size(<PyObject*>values)):
+            holds |= tuple_item(<PyObject*>values, i) == <PyObject*>MISSING
+    return holds
 
 
 cdef Py_ssize_t size_if_known(iterable) except -2:
@@ -67,8 +83,23 @@ cdef bint take_pairs(Bulk self, MapCore m, keys, values) except -1:
         if take_other(self, values, &extra, 1) != 0:
             decref(extra)
             self.error = ValueError("more values than keys")
+    end_before_missing(self)
     hash_keys(self, m)
     return self.size != 0
+
+
+cdef int end_before_missing(Bulk self) except -1:
+    """Where a value is MISSING the batch ends with an error, as where an element raises."""
+    cdef uint32_t i
+    for i in range(self.size):
+        if self.values[i] == <PyObject*>MISSING:
+            end_batch_at(self, i)
+            try:
+                refuse_missing()
+            except ValueError as error:
+                self.error = error
+            break
+    return 0
 
 
 cdef uint32_t take_other(Bulk self, values, PyObject** into, uint32_t count) except? 0:
@@ -93,12 +124,10 @@ cdef int store_batch(MapCore m, Bulk self) except -1:
 
 
 cdef int store_one(MapCore m, Bulk self, uint32_t i) except -1:
+    cdef WriteRequest request = request_to_write(self.values[i])
     cdef Position at
-    cdef Found found
     aim_at(m, self, i, &at)
-    lock(at.shard)
-    found = write_locked(&at, self.keys[i], self.values[i], ALWAYS, NULL, NULL, NULL)
-    return found == PRESENT
+    return write_aimed(&at, self.keys[i], &request) == PRESENT
 
 
 # --- In runs ---

@@ -74,7 +74,9 @@ cdef PyObject* call_setdefault(PyObject* self, PyObject** arguments, Py_ssize_t 
         check_count(b"setdefault", count, 2)
     if count == 2:
         default = arguments[1]
-    if map_write(<MapCore>self, arguments[0], default, IF_ABSENT, NULL, &value, NULL) == PRESENT:
+    if default == <PyObject*>MISSING:
+        refuse_missing()
+    if map_exchange(<MapCore>self, arguments[0], default, IF_ABSENT, &value) == PRESENT:
         return value
     return new_reference(default)
 
@@ -83,7 +85,7 @@ cdef PyObject* call_pop(PyObject* self, PyObject** arguments, Py_ssize_t count) 
     cdef PyObject* value = NULL
     if count != 1 and count != 2:
         check_count(b"pop", count, 2)
-    if map_write(<MapCore>self, arguments[0], NULL, ALWAYS, NULL, &value, NULL) == PRESENT:
+    if map_remove(<MapCore>self, arguments[0], &value) == PRESENT:
         return value
     if count == 1:
         raise KeyError(<object>arguments[0])

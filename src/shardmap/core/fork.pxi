@@ -35,6 +35,38 @@ cdef void delist(MapCore m) noexcept:
 
 # These run inside fork(): no Python, no reference counting.
 
+cdef void drop_lost_key_locks(Shard* shard) noexcept nogil:
+    """In a forked child: the locks of threads that are gone. Frees nothing: nothing may be let go inside fork(), and a
+    KeyEntry may still point to its lock. Who waits is gone, too, but for waits of the forking thread itself, which
+    is in the middle of them if code that runs there forks; of tasks that wait nothing comes any more, since an event loop
+    does not go on in a child."""
+    cdef KeyLock** link = &shard.key_locks
+    cdef KeyLock* each
+    while link[0] != NULL:
+        each = link[0]
+        if each.owner.thread == sm_thread_token():
+            keep_own_waiters(each, True)
+            link = &each.next
+        else:
+            keep_own_waiters(each, False)
+            link[0] = each.next
+            each.grant = 0
+
+
+cdef void keep_own_waiters(KeyLock* self, bint lives) noexcept nogil:
+    """Leaves this thread's waits in the queue. If the lock does not live, they look for it again."""
+    cdef Waiter* each = self.first
+    cdef Waiter* next
+    self.first = self.last = NULL
+    while each != NULL:
+        next = each.next
+        if each.request == NULL and each.owner.thread == sm_thread_token() and lives:
+            join_queue(each)
+        elif each.request != NULL or each.owner.thread == sm_thread_token():
+            each.lock = NULL
+        each = next
+
+
 cdef void before_fork() noexcept:
     sm_mutex_lock(&live_maps_mutex)
 

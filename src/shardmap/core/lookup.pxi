@@ -26,6 +26,7 @@ cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
 
 
 cdef inline void start_position(Position* at) noexcept:
+    at.equal = NULL
     at.left = NULL
     at.full = NULL
     at.removed = NOTHING_REMOVED
@@ -34,14 +35,17 @@ cdef inline void start_position(Position* at) noexcept:
 cdef inline int aim(MapCore m, PyObject* key, Position* at) except -1:
     """Hashes the key: which shard, which place."""
     cdef Py_hash_t hashed = 0
-    cdef uint32_t number
     hash_of(key, &hashed)
-    number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
+    aim_hashed(m, hashed, at)
+    return 0
+
+
+cdef inline void aim_hashed(MapCore m, Py_hash_t hashed, Position* at) noexcept:
+    cdef uint32_t number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
     at.shard = shard_at(m, number)
     at.slot = &m.blocks[number]
     at.place = sm_place_of(<uint64_t>hashed, m.shard_bits)
     start_position(at)
-    return 0
 
 
 cdef inline int compare_stored(Block* block, uint32_t content, uint32_t place, PyObject* key) noexcept nogil:
@@ -92,7 +96,10 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
                 elif may_be(content, place, mask):
                     entry = (content & mask) - FIRST_ENTRY
                     answer = compare_stored(block, content, place, key)
-                    outcome = compare_unlocked(at, entry, key) if answer < 0 else EQUAL if answer else DIFFERENT
+                    if answer < 0:
+                        outcome = compare_unlocked(at, entry, key)
+                    else:
+                        outcome = EQUAL if answer else DIFFERENT
                     if outcome != DIFFERENT:
                         if outcome == EQUAL:
                             at.word = word
@@ -121,6 +128,8 @@ cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) ex
     cdef bint equal
     if shard == NULL:
         return EQUAL if equal_objects(stored, key) else DIFFERENT
+    if stored == at.equal:
+        return EQUAL
     epoch = shard.epoch
     reuses = at.block.reuses
     incref(stored)
@@ -136,3 +145,27 @@ cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) ex
         return DIFFERENT if at.block.reuses == reuses else START_OVER
     # In one epoch an entry holds one key, then none: there at all is the same key.
     return EQUAL if at.block.entries[entry].key != NULL else START_OVER
+
+
+cdef inline Found find_again_locked(PyObject* key, Position* at, FoundEntry* before) except FAILED:
+    """find_locked() that remembers where it found the key. A key is compared once: not again as long as positions in the
+    block mean the same."""
+    cdef Found found
+    if before.is_valid and before.epoch == at.shard.epoch:
+        at.block = block_of(at.shard.table)
+        if before.entry < at.block.used and at.block.entries[before.entry].key != NULL:
+            at.entry = before.entry
+            at.word = word_of_entry(at.block, at.entry)
+            return PRESENT
+    found = find_locked(key, at)
+    before.is_valid = found == PRESENT
+    if found == PRESENT:
+        remember_entry(at, before)
+    return found
+
+
+cdef inline void remember_entry(Position* at, FoundEntry* found) noexcept:
+    """Under the mutex, where a look-up has found the key."""
+    found.is_valid = True
+    found.epoch = at.shard.epoch
+    found.entry = at.entry

@@ -51,7 +51,7 @@ cdef class MapCore:
 
     def __delitem__(self, key):
         """Removes the entry; KeyError without one. Linearizable. dict.__delitem__."""
-        if map_write(self, <PyObject*>key, NULL, ALWAYS, NULL, NULL, NULL) == ABSENT:
+        if map_remove(self, <PyObject*>key, NULL) == ABSENT:
             raise KeyError(key)
 
     def __iter__(self):
@@ -81,11 +81,10 @@ cdef class MapCore:
         shard's lock for a moment: O(shards). Linearizable. dict.popitem."""
         cdef PyObject* key = NULL
         cdef PyObject* value = NULL
-        cdef tuple item = PyTuple_New(2)    # made first: once the entry is out nothing can fail
+        cdef tuple item = new_untracked_pair()      # made first: once the entry is out nothing can fail
         if map_popitem(self, &key, &value) == ABSENT:
             raise KeyError("popitem(): dictionary is empty")
-        set_item(<PyObject*>item, 0, key)
-        set_item(<PyObject*>item, 1, value)
+        fill_pair(item, key, value)
         return item
 
     def clear(self):
@@ -100,9 +99,7 @@ cdef class MapCore:
 
     # --- Compound operations: what would be several steps of a dict, as one ---
     #
-    # Two ways, and each method says which. Functions run under the key's lock (keylock.pxi): exactly once, while
-    # others that write the key wait. Comparisons (compare_and_set, update_max) and `+` run without any lock on
-    # the value seen, and the new value goes in only if the entry still holds that very value; else again.
+    # In compound.pxi.
 
     def add(self, key, delta=1, default=0, /):
         """Adds `delta` to the number stored for `key` (to `default` without one) and returns the sum. Linearizable,
@@ -169,7 +166,7 @@ cdef class MapCore:
     def exchange(self, key, value, /):
         """Inserts or overwrites, and returns the value before, or MISSING. Linearizable. Map.put of Java."""
         cdef PyObject* old = NULL
-        if map_write(self, <PyObject*>key, <PyObject*>value, ALWAYS, NULL, &old, NULL) == PRESENT:
+        if map_exchange(self, <PyObject*>key, storable(<PyObject*>value), ALWAYS, &old) == PRESENT:
             return steal(old)
         return MISSING
 
@@ -177,13 +174,14 @@ cdef class MapCore:
         """Overwrites if there is an entry, and returns the value before; else does nothing and returns MISSING.
         Linearizable. Map.replace of Java."""
         cdef PyObject* old = NULL
-        if map_write(self, <PyObject*>key, <PyObject*>value, IF_PRESENT, NULL, &old, NULL) == PRESENT:
+        if map_exchange(self, <PyObject*>key, storable(<PyObject*>value), IF_PRESENT, &old) == PRESENT:
             return steal(old)
         return MISSING
 
     def compare_and_set(self, key, expected, new, /):
         """Stores `new` if the entry's value is `expected`: the same object, or equal to it (`==`, as `in` a list does).
-        MISSING as `expected`: if there is no entry; as `new`: removes it. Returns whether it was done. Linearizable.
+        MISSING as `expected`: if there is no entry; as `new`: removes it. Returns whether it was done. Where `==` gives
+        neither true nor false (arrays), only the same object counts; what it raises reaches the caller. Linearizable.
         `==` runs outside of any lock, and again if the entry changed meanwhile. ConcurrentMap.replace(k, old, new)."""
         return compare_and_write(self, key, expected, NULL if new is MISSING else <PyObject*>new)
 
@@ -198,97 +196,102 @@ cdef class MapCore:
         """Stores function(key, value), with MISSING for the value if there is no entry, and returns it. If it returns
         MISSING there is no entry afterwards. The function runs exactly once, under the key's lock: other threads
         that write the key wait, those that read it see the value from before. If it raises, nothing is changed.
-        RuntimeError if it writes this key itself, or waits for a thread that waits for this key. Linearizable.
+        RuntimeError if it writes this key itself, or waits for a thread that waits for this key.
+
+        clear() does not wait for the function: if it comes while the function runs, the caller gets the result and
+        it is not stored, as if it had been stored just before clear() removed it. Linearizable.
         ConcurrentHashMap.compute."""
         cdef PyObject* value = NULL
-        cdef Position at
-        cdef KeyLock* held = take_to_compute(self, <PyObject*>key, &at)
+        cdef Computation work
+        cdef Found found = start_computing(self, <PyObject*>key, &work, &value)
         try:
-            if map_get_object(self, <PyObject*>key, &value) == PRESENT:
-                result = function(key, steal(value))
-            else:
-                result = function(key, MISSING)
-            write_computed(self, key, result, held)
+            result = function(key, steal(value) if found == PRESENT else MISSING)
+            write_computed(&work, key, result)
             return result
         finally:
-            release_key_lock(at.shard, held)
+            end_computing(&work)
 
     def compute_if_absent(self, key, function, /):
         """The value of `key`; without one, stores function(key) and returns it (MISSING: stores nothing). However many
         threads ask at once, the function runs exactly once for each insertion: the others wait for this key only,
         and get its value. If it raises, nothing is inserted, the caller gets the exception, and one of those who
-        wait tries next. Otherwise as compute. ConcurrentHashMap.computeIfAbsent."""
+        wait tries next: with a function that takes 0.2 s and fails, the last of ten waits 2 s. Otherwise as compute.
+        ConcurrentHashMap.computeIfAbsent."""
         cdef PyObject* value = NULL
-        cdef Position at
-        cdef KeyLock* held
+        cdef Computation work
         if map_get_object(self, <PyObject*>key, &value) == PRESENT:
             return steal(value)
-        held = take_to_compute(self, <PyObject*>key, &at)
+        found = start_computing(self, <PyObject*>key, &work, &value)
         try:
-            if map_get_object(self, <PyObject*>key, &value) == PRESENT:
+            if found == PRESENT:
                 return steal(value)
             result = function(key)
-            write_computed(self, key, result, held)
+            write_computed(&work, key, result)
             return result
         finally:
-            release_key_lock(at.shard, held)
+            end_computing(&work)
 
     def compute_if_present(self, key, function, /):
         """Stores function(key, value) if there is an entry, and returns it (MISSING: removes the entry); returns MISSING
         if there is none. Otherwise as compute. ConcurrentHashMap.computeIfPresent."""
         cdef PyObject* value = NULL
-        cdef Position at
-        cdef KeyLock* held
+        cdef Computation work
         if map_contains(self, <PyObject*>key) == ABSENT:
             return MISSING
-        held = take_to_compute(self, <PyObject*>key, &at)
+        found = start_computing(self, <PyObject*>key, &work, &value)
         try:
-            if map_get_object(self, <PyObject*>key, &value) == ABSENT:
+            if found == ABSENT:
                 return MISSING
             result = function(key, steal(value))
-            write_computed(self, key, result, held)
+            write_computed(&work, key, result)
             return result
         finally:
-            release_key_lock(at.shard, held)
+            end_computing(&work)
 
     def merge(self, key, value, function, /):
         """Stores `value` if there is no entry, else function(old, value) (MISSING: removes the entry); returns what the
-        map then holds. Otherwise as compute. ConcurrentHashMap.merge."""
+        map then holds. ValueError if `value` is MISSING. Otherwise as compute. ConcurrentHashMap.merge."""
         cdef PyObject* old = NULL
-        cdef Position at
-        cdef KeyLock* held = take_to_compute(self, <PyObject*>key, &at)
+        cdef Computation work
+        storable(<PyObject*>value)
+        found = start_computing(self, <PyObject*>key, &work, &old)
         try:
-            result = value
-            if map_get_object(self, <PyObject*>key, &old) == PRESENT:
-                result = function(steal(old), value)
-            write_computed(self, key, result, held)
+            result = function(steal(old), value) if found == PRESENT else value
+            write_computed(&work, key, result)
             return result
         finally:
-            release_key_lock(at.shard, held)
+            end_computing(&work)
 
     def retain(self, predicate, /):
         """Removes every entry for which predicate(key, value) is false, and returns how many. Each removal is
         linearizable: only the value that was asked about is removed; if another thread stored a new one, it is
-        asked about again. The function runs outside of any lock. HashMap::retain of Rust."""
-        cdef PyObject* value
-        cdef Py_ssize_t removed = 0
-        for key in new_iterator(snapshot_of(self), KEYS, False):
-            while True:
-                value = NULL
-                if map_get(self, <PyObject*>key, &value) == ABSENT:
-                    break
-                try:
-                    if predicate(key, boxed_copy(value)):
-                        break
-                    if map_write(self, <PyObject*>key, NULL, IF_SAME, value, NULL, NULL) == PRESENT:
-                        removed += 1
-                        break
-                finally:
-                    let_go(value)
-        return removed
+        asked about again. A value that was being computed when this was called (compute and its like) is waited
+        for, and asked about as well. The function runs outside of any lock. HashMap::retain of Rust."""
+        return map_retain(self, predicate)
 
-    def _lock(self, key, timeout=None, /):
-        return key_entry(self, key, timeout)
+    # --- One entry, or several, for longer ---
+
+    def lock(self, key, timeout=None):
+        """`with m.lock(key) as entry:` holds one entry for as long as the block takes, whether or not it exists:
+        entry.value, get(default), set(value), delete(), exists. Others that write the key (or compute it, or lock it)
+        wait, first come first served; readers do not, and other keys are not delayed. `async with` waits without
+        blocking the event loop.
+
+        The lock belongs to the entry, which may be used, and left, in any thread. Plain writes to the key through the
+        map pass if they come from the same asyncio task, or outside of tasks from the same thread; from another
+        task of the same thread they are a RuntimeError, since waiting would block both.
+
+        TimeoutError after `timeout` seconds (None or -1: never; other negative numbers: ValueError). RuntimeError if
+        this task or thread holds the lock already, or if waiting would be a deadlock. While the block lasts, `clear`
+        and `popitem` of this entry by others wait too."""
+        return new_entry(self, key, timeout)
+
+    def lock_many(self, keys, timeout=None):
+        """`with m.lock_many(keys) as entries:` holds several entries at once; entries is a dict from each key to its
+        entry (see lock), in the order asked. They are taken in one order for the whole map, so threads that ask for the
+        same keys in any order do not deadlock. `timeout` is for all of them together. If a wait is interrupted, or
+        anything raises, none of them stays locked. `async with` waits without blocking the event loop."""
+        return LockedMany.__new__(LockedMany, self, keys, timeout)
 
     def _iterate(self, int what, bint backward=False, /):
         """Iterates over keys (0), values (1) or items (2) of one point in time."""

@@ -1,5 +1,4 @@
-# The operations on one key, and those on all shards at once. Each is linearizable: it takes effect at one
-# point while it holds the mutex, or all mutexes.
+# The operations on one key. Each is linearizable: it takes effect at one point while it holds the mutex.
 #
 # Old keys and values are collected under the mutex and let go after it.
 
@@ -148,6 +147,11 @@ cdef bint is_boxed(Position* at, PyObject* raw, PyObject** box) except -1:
 
 # --- One key: reading ---
 
+cdef inline void let_go_if(PyObject* raw) noexcept:
+    if raw != NULL:
+        let_go(raw)
+
+
 cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAILED:
     """PRESENT: `value` is a reference of the caller's to the value as it stands in the entry (core/value.pxi)."""
     cdef Position at
@@ -160,8 +164,28 @@ cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAI
     return get_locked(&at, key, value)
 
 
+cdef Found map_get_found(MapCore m, Position* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
+    """The same with the key aimed at; remembers the entry if the key was compared by Python code."""
+    cdef Read seen
+    where.is_valid = False
+    sm_note_use(<PyObject*>m, &m.seen)
+    seen = read_unlocked(m, at, key, value)
+    if seen != LOOK_AGAIN:
+        return <Found>seen
+    lock(at.shard)
+    return get_held(at, key, value, where)
+
+
 cdef Found get_locked(Position* at, PyObject* key, PyObject** value) except FAILED:
-    cdef Found found = find(key, at)
+    cdef FoundEntry where
+    where.is_valid = False
+    lock(at.shard)
+    return get_held(at, key, value, &where)
+
+
+cdef Found get_held(Position* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
+    """With the mutex held; lets it go."""
+    cdef Found found = find_again_locked(key, at, where)
     if found == PRESENT:
         value[0] = at.block.entries[at.entry].value
         if not is_number(value[0]):
@@ -204,35 +228,77 @@ cdef enum Write:
     IF_PRESENT = 2          # overwrite only
     IF_SAME = 3             # only where the entry holds `expected` itself; NULL: only where there is no entry
 
+cdef struct WriteRequest:
+    PyObject* value         # NULL: remove
+    Write when
+    PyObject* expected      # for IF_SAME
+    PyObject** old          # where to put a reference to the value before, as an object, or NULL; for IF_ABSENT, to
+                            # the one that is there
+    uint64_t grant          # of the key's lock that the caller holds; 0: none
+    FoundEntry found        # where the key was found by the caller
+    uint64_t* sweep         # NULL; or the map's, and nothing is written if it is not
+    uint64_t same_sweep     # this one any more
 
-cdef Found map_write(MapCore m, PyObject* key, PyObject* value, Write when, PyObject* expected,
-                     PyObject** old, KeyLock* granted) except FAILED:
-    """Writes `value` as `when` says; a value of NULL removes. The answer tells whether there was an entry; for
-    IF_SAME, whether it was done. `old`, if not NULL: a reference to the value that was there, as an object
-    (for IF_ABSENT, to the one that is there)."""
+
+cdef inline WriteRequest request_to_write(PyObject* value) noexcept:
+    cdef WriteRequest request
+    request.value = value
+    request.when = ALWAYS
+    request.expected = NULL
+    request.old = NULL
+    request.grant = 0
+    request.found.is_valid = False
+    request.sweep = NULL
+    return request
+
+
+cdef Found map_write(MapCore m, PyObject* key, WriteRequest* request) except FAILED:
+    """Writes as the request says. The answer tells whether there was an entry; for IF_SAME, whether it was done."""
     cdef Position at
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
+    return write_aimed(&at, key, request)
+
+
+cdef Found map_exchange(MapCore m, PyObject* key, PyObject* value, Write when, PyObject** old) except FAILED:
+    cdef WriteRequest request = request_to_write(value)
+    request.when = when
+    request.old = old
+    return map_write(m, key, &request)
+
+
+cdef Found map_remove(MapCore m, PyObject* key, PyObject** old) except FAILED:
+    return map_exchange(m, key, NULL, ALWAYS, old)
+
+
+cdef inline Found write_aimed(Position* at, PyObject* key, WriteRequest* request) except FAILED:
+    """The same with the key aimed at."""
     lock(at.shard)
-    return write_locked(&at, key, value, when, expected, old, granted)
+    return write_locked(at, key, request)
 
 
-cdef Found write_locked(Position* at, PyObject* key, PyObject* value, Write when, PyObject* expected,
-                        PyObject** old, KeyLock* granted) except FAILED:
-    """The same with the key aimed at and the mutex held; lets it go."""
-    cdef Pass way
+cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) except FAILED:
+    """The same with the mutex held; lets it go."""
+    cdef KeyLockCheck check
+    cdef Write when = request.when
+    cdef PyObject* value = request.value
+    cdef PyObject** old = request.old
     cdef Found found
     cdef PyObject* box = NULL
     cdef PyObject* old_key = NULL
     cdef PyObject* old_value
+    cdef PyObject* equal = NULL
     cdef Block* old_block
     cdef bint wanted
-    start_pass(&way, granted)
+    start_check(&check, request.grant)
     try:
         while True:
-            found = find_locked(key, at)
-            if at.shard.key_locks != NULL and not may_pass(at, key, &way):
+            found = find_again_locked(key, at, &request.found)
+            if at.shard.key_locks != NULL and check_key_lock(at, key, &check) == START_AGAIN:
                 continue
+            if request.sweep != NULL and request.sweep[0] != request.same_sweep:
+                leave(at)
+                return ABSENT
             wanted = True
             old_value = NULL
             if found == PRESENT:
@@ -243,7 +309,7 @@ cdef Found write_locked(Position* at, PyObject* key, PyObject* value, Write when
                         hold(old_value)
                     wanted = False
                 elif when == IF_SAME:
-                    wanted = old_value == expected
+                    wanted = old_value == request.expected
                     if not wanted:
                         found = ABSENT
                 elif old_value == value and old == NULL:
@@ -251,8 +317,8 @@ cdef Found write_locked(Position* at, PyObject* key, PyObject* value, Write when
             elif when == IF_PRESENT or value == NULL and when == ALWAYS:
                 wanted = False
             elif when == IF_SAME:
-                wanted = expected == NULL and value != NULL
-                if expected == NULL:
+                wanted = request.expected == NULL and value != NULL
+                if request.expected == NULL:
                     found = PRESENT
             if not wanted:
                 leave(at)
@@ -260,6 +326,8 @@ cdef Found write_locked(Position* at, PyObject* key, PyObject* value, Write when
                     old[0] = boxed(old_value)
                 return found
             if is_shared(at.shard.table):
+                if old_value != NULL and equal == NULL and not is_plain_entry(at.block, at.entry):
+                    at.equal = equal = new_reference(at.block.entries[at.entry].key)
                 make_writable(at)
                 continue
             if old_value == NULL:
@@ -286,26 +354,51 @@ cdef Found write_locked(Position* at, PyObject* key, PyObject* value, Write when
                 old[0] = old_value
             return found
     finally:
-        if box != NULL:
-            decref(box)
-        if way.held != NULL:
-            release_key_lock(at.shard, way.held)
+        let_go_if(equal)
+        let_go_if(box)
+        end_check(at.shard, &check)
 
 
 cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
-    """map_write(ALWAYS) with the usual cases, in a table of one's own, in front."""
+    """Inserts or overwrites: map_write() with the usual cases, in a table of one's own, in front."""
     cdef Position at
+    cdef WriteRequest request
+    cdef Found found
     cdef PyObject* old = NULL
+    if value == <PyObject*>MISSING:
+        refuse_missing()
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
     if overwrite_found(&at, key, value, &old):
         let_go_if(old)
         return PRESENT
-    if find(key, &at) == ABSENT and at.shard.key_locks == NULL and not is_shared(at.shard.table):
-        if not insert_found_absent(&at, key, value):
-            deny_memory()
-        return ABSENT
-    return write_locked(&at, key, value, ALWAYS, NULL, NULL, NULL)
+    found = find(key, &at)
+    if at.shard.key_locks == NULL and not is_shared(at.shard.table):
+        if found == ABSENT:
+            if not insert_found_absent(&at, key, value):
+                deny_memory()
+            return ABSENT
+        old = at.block.entries[at.entry].value
+        hold(value)
+        put_value(at.block, at.entry, value)
+        leave(&at)
+        let_go(old)
+        return PRESENT
+    request = request_to_write(value)
+    if found == PRESENT:
+        remember_entry(&at, &request.found)
+    return write_locked(&at, key, &request)
+
+
+cdef int refuse_missing() except -1:
+    raise ValueError("MISSING stands for no value: it cannot be stored")
+
+
+cdef inline PyObject* storable(PyObject* value) except NULL:
+    """The value; ValueError if it is MISSING."""
+    if value == <PyObject*>MISSING:
+        refuse_missing()
+    return value
 
 
 cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
@@ -319,7 +412,8 @@ cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, 
 
 cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
     """The same with the key aimed at."""
-    cdef Pass way
+    cdef KeyLockCheck check
+    cdef FoundEntry where
     cdef Found found
     cdef int64_t number = 0, more = 0, first = 0
     cdef bint whole = as_number(delta, &more), floating = is_exact_float(delta)
@@ -329,12 +423,13 @@ cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* defa
     cdef double sum
     if not whole and not floating:
         return False
-    start_pass(&way, NULL)
+    start_check(&check, 0)
+    where.is_valid = False
     lock(at.shard)
     try:
         while True:
-            found = find_locked(key, at)
-            if at.shard.key_locks != NULL and not may_pass(at, key, &way):
+            found = find_again_locked(key, at, &where)
+            if at.shard.key_locks != NULL and check_key_lock(at, key, &check) == START_AGAIN:
                 continue
             old = at.block.entries[at.entry].value if found == PRESENT else default
             new = NULL
@@ -369,219 +464,5 @@ cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* defa
         total[0] = boxed(new)
         return True
     finally:
-        if fresh != NULL:
-            decref(fresh)
-        if way.held != NULL:
-            release_key_lock(at.shard, way.held)
-
-
-# --- All shards ---
-#
-# An entry whose key another thread has locked is not popped or cleared before that lock is let go: the key's
-# lock is taken first, in the queue, like any writer's.
-
-cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILED:
-    """Removes the entry inserted last; the references are the caller's. Takes all mutexes."""
-    cdef Position at
-    cdef Shard* chosen
-    cdef Block* old_block
-    sm_note_use(<PyObject*>m, &m.seen)
-    start_position(&at)
-    while True:
-        lock_all(m)
-        chosen = find_last(m, &at)
-        if chosen == NULL:
-            unlock_all(m)
-            return ABSENT
-        if is_shared(chosen.table) or chosen.key_locks != NULL or is_number(at.block.entries[at.entry].value):
-            # Not to be done with all mutexes held. Meanwhile another entry may become the last.
-            unlock_all(m)
-            if popitem_slowly(m, key, value):
-                return PRESENT
-            continue
-        old_block = remove_found(&at, key, value)
-        unlock_all(m)
-        leave_behind(&at)
-        retire(old_block)
-        return PRESENT
-
-
-cdef Shard* find_last(MapCore m, Position* at) noexcept:
-    """Aims at the entry inserted last. With all mutexes."""
-    cdef uint32_t i, end
-    cdef uint64_t latest = 0
-    cdef Shard* shard
-    cdef Block* block
-    cdef Shard* chosen = NULL
-    for i in range(m.shard_count):
-        shard = shard_at(m, i)
-        block = block_of(shard.table)
-        end = end_of_entries(block)
-        if end != 0 and (chosen == NULL or block.stamps[end - 1] >= latest):
-            chosen = at.shard = shard
-            latest = block.stamps[end - 1]
-            at.block = block
-            at.entry = end - 1
-    if chosen != NULL:
-        at.word = word_of_entry(at.block, at.entry)
-        at.place = place_of_entry(at.block, at.entry)
-    return chosen
-
-
-cdef void unlock_others(MapCore m, Shard* kept) noexcept:
-    cdef uint32_t i
-    for i in range(m.shard_count):
-        if shard_at(m, i) != kept:
-            unlock(shard_at(m, i))
-
-
-cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
-    """Tries to pop the entry that is the last, step by step; False if something came between."""
-    cdef Position at
-    cdef Pass way
-    cdef PyObject* last = NULL
-    cdef PyObject* box = NULL
-    cdef Block* old_block
-    cdef Shard* chosen
-    start_position(&at)
-    start_pass(&way, NULL)
-    lock_all(m)
-    chosen = find_last(m, &at)
-    if chosen == NULL:
-        unlock_all(m)
-        return False
-    last = at.block.entries[at.entry].key
-    incref(last)
-    unlock_others(m, chosen)
-    try:
-        # With the one mutex: a table of the shard's own, an int for a number, the key's lock if it has one.
-        while chosen.key_locks != NULL and not may_pass(&at, last, &way):
-            pass
-        if is_shared(chosen.table):
-            make_writable(&at)
-        leave(&at)
-        while True:
-            lock_all(m)
-            if find_last(m, &at) != chosen or at.block.entries[at.entry].key != last or is_shared(chosen.table) or (
-                    chosen.key_locks != NULL and locked_by_another(&at, last, &way)):
-                unlock_all(m)
-                return False
-            if is_number(at.block.entries[at.entry].value) and not has_box(at.block.entries[at.entry].value, box):
-                value[0] = at.block.entries[at.entry].value
-                unlock_all(m)
-                if box != NULL:
-                    decref(box)
-                    box = NULL
-                box = boxed(value[0])
-                continue
-            break
-        old_block = remove_found(&at, key, value)
-        unlock_all(m)
-        leave_behind(&at)
-        retire(old_block)
-        if is_number(value[0]):
-            value[0] = box
-            box = NULL
-        return True
-    finally:
-        decref(last)
-        if box != NULL:
-            decref(box)
-        if way.held != NULL:
-            release_key_lock(chosen, way.held)      # not at.shard: the last entry may be another by now
-
-
-cdef Py_ssize_t map_len(MapCore m) noexcept:
-    """Entries at one point in time. Without locks if two collections of all shards' sizes agree (with their
-    versions: the double collect of Afek et al., Atomic snapshots of shared memory, 1993), else with all."""
-    cdef int attempt
-    cdef uint32_t i
-    cdef uint64_t sweep, first, second, word, odd
-    cdef Py_ssize_t total = 0
-    for attempt in range(3):
-        sweep = sm_load_u64(&m.sweep)
-        if sweep & 1:
-            break
-        total = 0
-        first = second = odd = 0
-        for i in range(m.shard_count):
-            word = sm_load_u64(&shard_at(m, i).size_word)
-            total += <uint32_t>word
-            first += word >> 32
-            odd |= word >> 32
-        for i in range(m.shard_count):
-            second += sm_load_u64(&shard_at(m, i).size_word) >> 32
-        if not odd & 1 and first == second and sm_load_u64(&m.sweep) == sweep:
-            return total
-    lock_all(m)
-    total = 0
-    for i in range(m.shard_count):
-        total += block_of(shard_at(m, i).table).live
-    unlock_all(m)
-    return total
-
-
-cdef int map_clear(MapCore m) except -1:
-    """Takes all tables away at one point in time, then lets their entries go. First gets hold of all key locks of
-    other threads: what they compute from is then not taken away under them."""
-    cdef PyObject** tables = <PyObject**>allocate(m.shard_count * 2 * sizeof(PyObject*), sizeof(void*))
-    cdef Limbo** limbos = <Limbo**>(tables + m.shard_count)
-    cdef uint32_t i
-    cdef Shard* shard
-    cdef HeldLock* held = NULL
-    if tables == NULL:
-        raise MemoryError()
-    sm_note_use(<PyObject*>m, &m.seen)
-    try:
-        while True:
-            lock_all(m)
-            for i in range(m.shard_count):
-                if shard_at(m, i).key_locks != NULL and foreign_lock(shard_at(m, i)) != NULL:
-                    break
-            else:
-                break
-            shard = shard_at(m, i)
-            unlock_others(m, shard)
-            take_foreign_lock(shard, &held)
-        sm_store_u64(&m.sweep, m.sweep + 1)
-        sm_fence_release()
-        for i in range(m.shard_count):
-            shard = shard_at(m, i)
-            tables[i] = shard.table
-            shard.table = NOTHING
-            publish(shard)
-            limbos[i] = shard.limbo
-            shard.limbo = NULL
-            shard.epoch += 1
-            note_size(shard, &no_entries)
-        sm_store_u64(&m.sweep, m.sweep + 1)
-        unlock_all(m)
-        if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
-            sm_fence_after_unlock()
-            if sm_load_u8(&m.seen):
-                sm_wait_for_readers()
-        release_all_held(&held)
-        for i in range(m.shard_count):
-            if limbos[i] != NULL:
-                empty_limbo(limbos[i])
-            table_release(tables[i])
-    finally:
-        release_all_held(&held)
-        free(tables)
-    return 0
-
-
-cdef PyObject** map_share_tables(MapCore m, Py_ssize_t* live) except NULL:
-    """One reference and share of every table, all at one point in time: a snapshot. O(shards)."""
-    cdef PyObject** tables = <PyObject**>allocate(m.shard_count * sizeof(PyObject*), sizeof(void*))
-    cdef uint32_t i
-    if tables == NULL:
-        raise MemoryError()
-    live[0] = 0
-    lock_all(m)
-    for i in range(m.shard_count):
-        tables[i] = shard_at(m, i).table
-        table_share(tables[i])
-        live[0] += block_of(tables[i]).live
-    unlock_all(m)
-    return tables
+        let_go_if(fresh)
+        end_check(at.shard, &check)

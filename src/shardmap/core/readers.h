@@ -65,11 +65,6 @@ typedef struct sm_reader {
 } __attribute__((aligned(128))) sm_reader;
 
 static sm_reader *sm_readers = NULL;
-#if defined(__GLIBC__)
-#define SM_TLS_MODEL __attribute__((tls_model("initial-exec")))
-#else /* musl loads no module with such variables at run time */
-#define SM_TLS_MODEL
-#endif
 static __thread sm_reader *sm_this_reader SM_TLS_MODEL = NULL;
 static sm_thread_key sm_reader_key;
 

@@ -7,6 +7,8 @@ from cpython.tuple cimport PyTuple_New
 cdef extern from "Python.h":
     void set_item "PyTuple_SET_ITEM"(PyObject* tuple, Py_ssize_t, PyObject*) noexcept
     PyObject* new_tuple "PyTuple_New"(Py_ssize_t) except NULL
+    void PyObject_GC_UnTrack(PyObject*) noexcept
+    void PyObject_GC_Track(PyObject*) noexcept
 
 cdef extern from *:
     """
@@ -28,6 +30,21 @@ cdef extern from *:
     #endif
     """
     void sm_note_frequent_use(PyObject*, uint32_t*) noexcept
+
+cdef tuple new_untracked_pair():
+    """A tuple of two that is to be filled. It is out of the collector's sight as long as it has no items: others find what
+    the collector sees by gc.get_objects(), while we wait for a lock."""
+    cdef tuple pair = PyTuple_New(2)
+    PyObject_GC_UnTrack(<PyObject*>pair)
+    return pair
+
+
+cdef inline void fill_pair(tuple pair, PyObject* key, PyObject* value) noexcept:
+    """Takes over the references."""
+    set_item(<PyObject*>pair, 0, key)
+    set_item(<PyObject*>pair, 1, value)
+    PyObject_GC_Track(<PyObject*>pair)
+
 
 cdef enum:
     KEYS = 0

@@ -76,6 +76,14 @@ static inline void sm_nap(long microseconds) /* under a second */
     nanosleep(&time, NULL);
 }
 
+/* --- Variables of each thread: static __thread type name SM_TLS_MODEL --- */
+
+#if defined(__GLIBC__)
+#define SM_TLS_MODEL __attribute__((tls_model("initial-exec")))
+#else /* musl loads no module with such variables at run time */
+#define SM_TLS_MODEL
+#endif
+
 /* --- Thread ends and forks. 0, or an error. --- */
 
 typedef pthread_key_t sm_thread_key;

@@ -1,0 +1,26 @@
+# MISSING: no value.
+
+from typing import final
+
+cdef object NO_DEFAULT = object()       # pop() was given none
+
+
+@final
+class MissingType:
+    """The type of MISSING, for annotations: `int | MissingType`."""
+
+    __slots__ = ()
+    __module__ = "shardmap"
+
+    def __repr__(self):
+        return "MISSING"
+
+    def __reduce__(self):
+        return "MISSING"
+
+    def __bool__(self):
+        return False
+
+
+MISSING = MissingType()
+"""No value: what compound operations give to and take from functions where there is no entry."""

@@ -1,0 +1,22 @@
+/* Tokens: numbers that are never used twice. Threads have one each, since the system gives the ident of a thread that
+ * has ended to another one. A thread keeps its token in a forked child. */
+#ifndef SHARDMAP_TOKEN_H
+#define SHARDMAP_TOKEN_H
+
+#include <stdint.h>
+
+#include "system.h"
+
+static uint64_t sm_newest_token = 0;
+static __thread uint64_t sm_token_of_this_thread SM_TLS_MODEL = 0;
+
+static inline uint64_t sm_new_token(void) { return __atomic_add_fetch(&sm_newest_token, 1, __ATOMIC_RELAXED); }
+
+static inline uint64_t sm_thread_token(void)
+{
+    if (__builtin_expect(sm_token_of_this_thread == 0, 0))
+        sm_token_of_this_thread = sm_new_token();
+    return sm_token_of_this_thread;
+}
+
+#endif
