@@ -1,6 +1,6 @@
 """The map that Python threads share: a concurrent drop-in dict, made for free-threaded CPython."""
 
-from shardmap._core import MISSING, AtomicRef, MissingType, Partition
+from shardmap._core import MISSING, AtomicRef, KeyEntry, LockedMany, MissingType, Partition
 from shardmap._eventual import EventualMap, EventualReader
 from shardmap._map import ShardMap
 from shardmap._partitions import Shards, ShardView
@@ -15,7 +15,9 @@ __all__ = [
     "EventualMap",
     "EventualReader",
     "ItemsView",
+    "KeyEntry",
     "KeysView",
+    "LockedMany",
     "MissingType",
     "Partition",
     "ShardMap",

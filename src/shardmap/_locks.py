@@ -21,7 +21,7 @@ async def _enter(entry: KeyEntry[Any, Any], seconds: float | None, asked: float 
     timer = None
     try:
         if seconds is not None:
-            timer = loop.call_later(seconds, _core.set_done, future)
+            timer = loop.call_later(seconds, _core._set_done, future)
         await future
         if not request.claim(entry):
             raise TimeoutError(f"no lock of {entry.key!r} within {asked} s")

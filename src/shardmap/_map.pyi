@@ -4,8 +4,7 @@ from typing import Any, Self, TypeVar, overload
 
 from _typeshed import SupportsKeysAndGetItem
 
-from shardmap._core import KeyEntry, MapCore, Partition
-from shardmap._locks import LockedMany
+from shardmap._core import MapCore, Partition
 from shardmap._mapping import MappingSurface
 from shardmap._partitions import Shards
 from shardmap._snapshot import Snapshot
@@ -77,8 +76,6 @@ class ShardMap(MappingSurface[_KT, _VT], MapCore[_KT, _VT]):
         executor: Executor | None = None,
         initial: _T = ...,
     ) -> _T: ...
-    def lock(self, key: _KT, timeout: float | None = None) -> KeyEntry[_KT, _VT]: ...
-    def lock_many(self, keys: Iterable[_KT], timeout: float | None = None) -> LockedMany[_KT, _VT]: ...
     def shard_index(self, key: _KT) -> int: ...
     @property
     def shards(self) -> Shards[_KT, _VT]: ...

@@ -81,9 +81,12 @@ cdef class AtomicRef:
 
     __class_getitem__ = classmethod(GenericAlias)
 
-    def __cinit__(self, value, /):
-        incref(<PyObject*>value)
-        self.value = <PyObject*>value
+    def __cinit__(self, *arguments, **keywords):
+        if keywords:
+            raise TypeError("AtomicRef() takes no keyword arguments")
+        if len(arguments) != 1:
+            raise TypeError(f"AtomicRef() takes exactly one argument ({len(arguments)} given)")
+        self.value = new_reference(<PyObject*>arguments[0])
 
     def __dealloc__(self):
         cdef PyObject* value = self.value

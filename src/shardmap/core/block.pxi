@@ -106,7 +106,8 @@ cdef Block* block_new(uint64_t wanted) noexcept nogil:
     return block
 
 
-cdef inline void block_free(Block* block) noexcept nogil:
+cdef inline void block_free(Block* block) noexcept:
+    untrace_memory(block)
     sm_release_table(block, block.bytes)
 
 

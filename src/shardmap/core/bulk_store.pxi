@@ -366,6 +366,7 @@ cdef void grow_without_gil(Shard* shard) noexcept:
                 if old.entries[entry].key != NULL:
                     new.entries[to] = old.entries[entry]
                     to += 1
+        trace_memory(new, new.bytes)
         (<Table>shard.table).block = new
         publish(shard)
         shard.epoch += 1

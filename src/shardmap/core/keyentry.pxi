@@ -270,7 +270,8 @@ cdef list in_locking_order(MapCore source, dict entries):
         aim_entry(entry, &at)
         number = (<char*>at.shard - source.shards) // <Py_ssize_t>stride_for(sizeof(Shard))
         by_place.setdefault((number, at.place), []).append(entry)
-    for _, same_place in sorted(by_place.items(), key=place_of_item):
+    for where in sorted(by_place):
+        same_place = by_place[where]
         if len(same_place) > 1:
             entry = same_place[0]
             guard = KeyEntry.__new__(KeyEntry)
@@ -282,6 +283,3 @@ cdef list in_locking_order(MapCore source, dict entries):
         order.extend(same_place)
     return order
 
-
-def place_of_item(item):
-    return item[0]

@@ -123,7 +123,7 @@ cdef void wake_request(PyObject* granted) noexcept:
     cdef int attempt
     for attempt in range(ATTEMPTS):
         try:
-            self.loop.call_soon_threadsafe(set_done, self.future)
+            self.loop.call_soon_threadsafe(_set_done, self.future)
             return
         except RuntimeError as error:
             if self.loop.is_closed():
@@ -138,7 +138,7 @@ cdef void wake_request(PyObject* granted) noexcept:
         release_key_lock(self.shard, left)
 
 
-def set_done(future):
+def _set_done(future, /):
     if not future.done():
         future.set_result(None)
 

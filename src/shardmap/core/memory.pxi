@@ -23,6 +23,30 @@ cdef inline void* allocate_table(size_t size) noexcept nogil:
     return NULL if is_to_fail() else sm_allocate_table(size)
 
 
+# --- tracemalloc ---
+#
+# A block is reported by the thread that is about to publish it, attached, and so perhaps under a shard's mutex: what
+# tracemalloc does then runs no Python code and waits for no more than a lock of its own, whose holders wait for nothing.
+
+cdef extern from "Python.h":
+    int PyTraceMalloc_Track(unsigned int domain, uintptr_t, size_t) noexcept
+    int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t) noexcept
+
+cdef enum:
+    TRACE_DOMAIN = 0x5348       # by which tracemalloc knows our memory
+
+_TRACE_DOMAIN = TRACE_DOMAIN
+
+
+cdef inline void trace_memory(void* memory, size_t size) noexcept:
+    PyTraceMalloc_Track(TRACE_DOMAIN, <uintptr_t>memory, size)
+
+
+cdef inline void untrace_memory(void* memory) noexcept:
+    """Before it is freed, attached."""
+    PyTraceMalloc_Untrack(TRACE_DOMAIN, <uintptr_t>memory)
+
+
 def _fail_allocation(int64_t nth, /):
     """For tests: let the nth allocation of table memory from now on fail (1 is the next; 0: none)."""
     sm_store_i64_relaxed(&allocations_until_failure, nth)

@@ -69,6 +69,7 @@ cdef bint make_room(Position* at, uint64_t wanted, Block** old) noexcept:
     cdef Block* new = rebuilt(at.block, wanted)
     if new == NULL:
         return False
+    trace_memory(new, new.bytes)
     old[0] = at.block
     (<Table>at.shard.table).block = new
     publish(at.shard)

@@ -131,6 +131,7 @@ cdef int make_shards(MapCore m, uint32_t bits) except -1:
     cdef Shard* shard
     if memory == NULL:
         raise MemoryError()
+    trace_memory(memory, bytes + count * sizeof(Block*))
     memset(memory, 0, bytes)
     m.blocks = <Block**>(memory + bytes)
     for i in range(count):
@@ -158,4 +159,5 @@ cdef void drop_shards(MapCore m) noexcept:
         if shard.limbo != NULL:
             empty_limbo(shard.limbo)
         sm_mutex_destroy(&shard.mutex)
+    untrace_memory(memory)
     free(memory)

@@ -83,6 +83,7 @@ cdef PyObject* table_new(uint64_t wanted) except NULL:
     cdef Block* block = block_new(wanted)
     if block == NULL:
         raise MemoryError()
+    trace_memory(block, block.bytes)
     table.block = block
     incref(<PyObject*>table)
     return <PyObject*>table
@@ -96,6 +97,7 @@ cdef PyObject* table_copy(PyObject* original) except NULL:
     cdef uint32_t entry
     if block == NULL:
         raise MemoryError()
+    trace_memory(block, block.bytes)
     for entry in range(block.used):
         incref(block.entries[entry].key)
         hold(block.entries[entry].value)

@@ -1,0 +1,482 @@
+"""`async with m.lock(key)`: waiting in an event loop, and what tasks of one thread may do to each other's keys."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from harness.keys import HashKey
+from harness.locks import assert_free, assert_waits, thread
+from harness.threads import LONG, run_alike
+from shardmap import KeyEntry, ShardMap
+
+MakeMap = Callable[..., ShardMap]
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(main, LONG))
+
+
+async def others() -> None:
+    """Lets everything run that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_tasks_take_turns_in_the_order_they_came(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+    order = []
+
+    async def work(number: int) -> None:
+        async with m.lock("k") as entry:
+            order.append(number)
+            before = entry.value
+            await asyncio.sleep(0)
+            entry.value = before + 1
+            m["k"] = m["k"]  # a plain write of the task that holds it
+
+    async def main() -> None:
+        await asyncio.gather(*[work(number) for number in range(50)])
+
+    run(main())
+    assert m["k"] == 50 and order == list(range(50))
+    assert_free(m, "k")
+
+
+def test_loops_in_several_threads_and_threads_without_one_share_a_lock(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+
+    async def work() -> None:
+        async with m.lock("k") as entry:
+            before = entry.value
+            await asyncio.sleep(0)
+            entry.value = before + 1
+
+    async def main() -> None:
+        await asyncio.gather(*[work() for _ in range(20)])
+
+    def threads(number: int) -> None:
+        if number < 2:
+            run(main())
+        else:
+            for _ in range(20):
+                with m.lock("k") as entry:
+                    entry.value += 1
+                m.add("k")
+
+    run_alike(4, threads)
+    assert m["k"] == 2 * 20 + 2 * 40
+    assert_free(m, "k")
+
+
+def test_the_loop_goes_on_while_a_task_waits_for_a_thread(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+    held, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with m.lock("k") as entry:
+            held.set()
+            leave.wait(LONG)
+            entry.value = 10
+
+    async def ask() -> int:
+        async with m.lock("k") as entry:
+            return entry.value
+
+    async def main() -> None:
+        asking = asyncio.create_task(ask())
+        await others()
+        assert not asking.done()
+        leave.set()
+        assert await asking == 10
+
+    with thread(hold):
+        held.wait(LONG)
+        run(main())
+    assert_free(m, "k")
+
+
+def test_threads_wait_for_a_task(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+
+    async def main() -> None:
+        async with m.lock("k") as entry:
+            with thread(lambda: m.add("k")) as adding:
+                assert_waits(adding)
+                entry.value = 5
+                entry.__exit__()
+            entry.__enter__()
+
+    run(main())
+    assert m["k"] == 6
+    assert_free(m, "k")
+
+
+# --- Other tasks of the same thread ---
+
+WRITES: dict[str, Callable[[ShardMap], Any]] = {
+    "set": lambda m: m.__setitem__("k", 2),
+    "del": lambda m: m.__delitem__("k"),
+    "add": lambda m: m.add("k", 2),
+    "setdefault": lambda m: m.setdefault("k", 2),
+    "popitem": lambda m: m.popitem(),
+    "clear": lambda m: m.clear(),
+    "update": lambda m: m.update(k=2),
+    "set_many": lambda m: m.set_many(["k"], [2]),
+    "delete_many": lambda m: m.delete_many(["k"]),
+    "count": lambda m: m.count(["k"]),
+    "compute": lambda m: m.compute("k", lambda key, value: 2),
+    "lock": lambda m: m.lock("k").__enter__(),
+    "lock with a time-out": lambda m: m.lock("k", timeout=LONG).__enter__(),
+    "lock_many": lambda m: m.lock_many(["k"]).__enter__(),
+    "retain": lambda m: m.retain(lambda key, value: False),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize("by", ["task", "callback", "handed over"])
+def test_what_would_slip_through_or_block_the_loop_is_an_error(write: Callable[[ShardMap], Any], by: str) -> None:
+    m = ShardMap(k=1)
+    errors: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            write(m)
+        except RuntimeError as error:
+            errors.append(error)
+
+    async def task() -> None:
+        attempt()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with m.lock("k"):
+            if by == "callback":
+                loop.call_soon(attempt)
+                await others()
+            else:
+                await loop.create_task(task())
+
+    run(main()) if by != "handed over" else handed_over(m, main())
+    assert len(errors) == 1 and "of this thread" in str(errors[0]) and "'k'" in str(errors[0])
+    assert_free(m, "k")
+
+
+def handed_over(m: ShardMap, main: Coroutine[Any, Any, None]) -> None:
+    """The task's lock was waited for, and handed on by a thread."""
+    entry = m.lock("k")
+    held = threading.Event()
+
+    def hold() -> None:
+        with entry:
+            held.set()
+            threading.Event().wait(0.02)
+
+    with thread(hold):
+        held.wait(LONG)
+        run(main)
+
+
+def test_a_task_may_use_all_other_keys_and_read_this_one(make_map: MakeMap) -> None:
+    m = make_map(k=1, other=1)
+
+    async def use() -> None:
+        assert m["k"] == 1 and m.add("other") == 2 and len(m) == 2 and dict(m.items()) == {"k": 1, "other": 2}
+        async with m.lock("other"), m.lock_many(["more", "still more"]):
+            pass
+
+    async def main() -> None:
+        async with m.lock("k"):
+            await asyncio.create_task(use())
+
+    run(main())
+
+
+def test_the_entry_may_be_used_by_other_tasks_and_threads(make_map: MakeMap) -> None:
+    m = make_map(k=1)
+
+    async def change(entry: KeyEntry) -> None:
+        entry.value += 1
+
+    async def main() -> None:
+        async with m.lock("k") as entry:
+            await asyncio.create_task(change(entry))
+            await asyncio.to_thread(entry.set, entry.value + 10)
+            assert entry.value == 12
+
+    run(main())
+    assert m["k"] == 12
+
+
+def test_code_that_runs_a_loop_within_its_block_gets_errors_and_no_endless_wait(make_map: MakeMap) -> None:
+    m = make_map(k=1)
+
+    async def ask() -> None:
+        with pytest.raises(RuntimeError, match="deadlock"):
+            async with m.lock("k"):
+                pass
+        with pytest.raises(RuntimeError, match="of this thread"):
+            m["k"] = 2
+        with pytest.raises(TimeoutError):
+            async with m.lock("k", timeout=0.01):
+                pass
+
+    with m.lock("k"):
+        run(ask())
+    assert_free(m, "k")
+
+
+# --- How a wait ends ---
+
+
+def test_a_cancelled_task_leaves_the_queue_whole(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+    got = []
+
+    async def ask(name: str) -> None:
+        async with m.lock("k"):
+            got.append(name)
+
+    async def main() -> None:
+        async with m.lock("k"):
+            tasks = {name: asyncio.create_task(ask(name)) for name in "abcd"}
+            await others()
+            for name in "ac":
+                tasks[name].cancel()
+            await others()
+            assert tasks["a"].cancelled() and tasks["c"].cancelled()
+        await tasks["b"]
+        await tasks["d"]
+
+    run(main())
+    assert got == ["b", "d"]
+    assert_free(m, "k")
+
+
+def test_a_task_that_is_cancelled_after_it_was_granted_the_lock_hands_it_on(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+    got = []
+
+    async def ask(name: str) -> None:
+        async with m.lock("k"):
+            got.append(name)
+
+    async def main() -> None:
+        async with m.lock("k") as entry:
+            first, second = asyncio.create_task(ask("first")), asyncio.create_task(ask("second"))
+            await others()
+            entry.__exit__()  # granted to the first, which has not run yet
+            first.cancel()
+            await second
+            entry.__enter__()
+        assert first.cancelled()
+
+    run(main())
+    assert got == ["second"]
+    assert_free(m, "k")
+
+
+@pytest.mark.parametrize("timeout", [0, 0.02])
+def test_a_time_out(make_map: MakeMap, timeout: float) -> None:
+    m = make_map(k=0)
+
+    async def late() -> None:
+        with pytest.raises(TimeoutError, match=f"'k' within {timeout} s"):
+            async with m.lock("k", timeout=timeout):
+                pass
+        with pytest.raises(TimeoutError, match=f"'k' within {timeout} s"):
+            async with m.lock_many(["a", "k"], timeout=timeout):
+                pass
+        async with m.lock_many(["a", "b"], timeout=timeout) as entries:  # free, and so got whatever the time
+            assert list(entries) == ["a", "b"]
+
+    async def main() -> None:
+        async with m.lock("k"):
+            await asyncio.create_task(late())
+
+    run(main())
+    assert_free(m, "a", "k")
+
+
+def test_a_task_that_asks_for_what_it_holds_gets_an_error(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+
+    async def main() -> None:
+        async with m.lock("k") as entry:
+            for ask in (m.lock("k"), m.lock("k", timeout=1), m.lock_many(["a", "k"])):
+                with pytest.raises(RuntimeError, match="held already, by this task"):
+                    async with ask:
+                        pass
+            with pytest.raises(RuntimeError, match="held already"):
+                async with entry:
+                    pass
+
+    run(main())
+    assert_free(m, "a", "k")
+
+
+@pytest.mark.parametrize("beside", ["task", "thread"])
+def test_a_circle_of_waits_is_broken(make_map: MakeMap, beside: str) -> None:
+    m = make_map(a=0, b=0)
+    errors = []
+
+    async def task(mine: str, other: str, both: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        async with m.lock(mine):
+            await both()
+            try:
+                async with m.lock(other):
+                    pass
+            except RuntimeError as error:
+                errors.append(error)
+
+    async def main() -> None:
+        if beside == "task":
+            await asyncio.gather(task("a", "b", others), task("b", "a", others))
+            return
+        held = threading.Event()
+
+        def hold() -> None:
+            with m.lock("b"):
+                held.set()
+                try:
+                    m["a"] = 1
+                except RuntimeError as error:
+                    errors.append(error)
+
+        async def until_held() -> None:
+            with_thread.start()
+            await asyncio.to_thread(held.wait, LONG)
+
+        with_thread = threading.Thread(target=hold, daemon=True)
+        await task("a", "b", until_held)
+        await asyncio.to_thread(with_thread.join, LONG)
+
+    run(main())
+    assert len(errors) == 1 and "deadlock" in str(errors[0])
+    assert_free(m, "a", "b")
+
+
+def test_a_task_that_waits_behind_a_blocked_thread_of_its_own_is_found(make_map: MakeMap) -> None:
+    """A task holds A; another task of its thread blocks for B; B's holder asks for A: a circle over the thread."""
+    m = make_map(a=0, b=0)
+    held, asked = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def hold() -> None:
+        with m.lock("b"):
+            held.set()
+            asked.wait(LONG)
+            try:
+                m["a"] = 1
+            except RuntimeError as error:
+                errors.append(error)
+
+    async def block() -> None:
+        asked.set()
+        try:
+            m["b"] = 1  # blocks the thread
+        except RuntimeError as error:
+            errors.append(error)
+
+    async def main() -> None:
+        async with m.lock("a"):
+            await asyncio.create_task(block())
+
+    with thread(hold):
+        held.wait(LONG)
+        run(main())
+    assert len(errors) == 1 and "deadlock" in str(errors[0])
+    assert_free(m, "a", "b")
+
+
+@pytest.mark.parametrize("how", ["lock", "lock_many"])
+def test_tasks_of_a_loop_that_was_closed_do_not_keep_the_lock(make_map: MakeMap, how: str) -> None:
+    m = make_map(k=0)
+
+    async def ask() -> None:
+        async with m.lock("k") if how == "lock" else m.lock_many(["k"]):
+            raise AssertionError
+
+    with m.lock("k"):
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(ask())
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
+    assert_free(m, "k")
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    del task
+    gc.collect()
+    assert_free(m, "k")
+
+
+def test_a_coroutine_that_is_dropped_while_it_waits_leaves_the_queue(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+
+    async def main() -> None:
+        async def ask() -> None:
+            async with m.lock("k"):
+                raise AssertionError
+
+        async def drop() -> None:
+            coroutine = ask()
+            coroutine.send(None)
+            coroutine.close()
+
+        async with m.lock("k"):
+            await asyncio.create_task(drop())
+        async with m.lock("k"):
+            pass
+
+    run(main())
+    assert_free(m, "k")
+
+
+# --- Several at once ---
+
+
+@pytest.mark.parametrize("keys", [list("abcdef"), [HashKey(i, hashed=i % 2) for i in range(6)]], ids=["str", "hash"])
+def test_tasks_that_lock_the_same_keys_in_any_order_do_not_deadlock(make_map: MakeMap, keys: list[Any]) -> None:
+    m = make_map(dict.fromkeys(keys, 0))
+
+    async def work(number: int) -> None:
+        order = keys[number % len(keys) :] + keys[: number % len(keys)]
+        for chosen in (order, order[::-1], order[:3]):
+            async with m.lock_many(chosen) as entries:
+                assert list(entries) == chosen
+                before = [entry.value for entry in entries.values()]
+                await asyncio.sleep(0)
+                for entry, value in zip(entries.values(), before, strict=True):
+                    entry.value = value + 1
+
+    async def main() -> None:
+        await asyncio.gather(*[work(number) for number in range(12)])
+
+    run(main())
+    assert sum(m.values()) == 12 * (6 + 6 + 3)
+    assert_free(m, *keys)
+
+
+def test_lock_many_that_is_cancelled_leaves_nothing_locked(make_map: MakeMap) -> None:
+    m = make_map()
+
+    async def ask() -> None:
+        async with m.lock_many("abc"):
+            raise AssertionError
+
+    async def main() -> None:
+        async with m.lock("b"):
+            asking = asyncio.create_task(ask())
+            await others()
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert asking.cancelled()
+        async with m.lock_many("abc", timeout=0) as entries:
+            assert list(entries) == ["a", "b", "c"]
+
+    run(main())
+    assert_free(m, *"abc")
