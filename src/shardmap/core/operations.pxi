@@ -63,6 +63,14 @@ cdef int make_writable(Position* at) except -1:
     return 0
 
 
+cdef int make_writable_where_found(Position* at, bint is_present, PyObject** equal) except -1:
+    """make_writable() in the middle of an operation that starts over then. A stored key that only Python can compare is not
+    compared again: the caller lets `equal` go at its end."""
+    if is_present and equal[0] == NULL and not is_plain_entry(at.block, at.entry):
+        at.equal = equal[0] = new_reference(at.block.entries[at.entry].key)
+    return make_writable(at)
+
+
 cdef bint make_room(Position* at, uint64_t wanted, Block** old) noexcept:
     """Replaces the block of a table that only this shard holds. Under the mutex, attached. The caller frees
     `old` later. False, and nothing done, when there is no memory."""
@@ -327,9 +335,7 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
                     old[0] = boxed(old_value)
                 return found
             if is_shared(at.shard.table):
-                if old_value != NULL and equal == NULL and not is_plain_entry(at.block, at.entry):
-                    at.equal = equal = new_reference(at.block.entries[at.entry].key)
-                make_writable(at)
+                make_writable_where_found(at, old_value != NULL, &equal)
                 continue
             if old_value == NULL:
                 if not insert_found_absent(at, key, value):
@@ -420,6 +426,7 @@ cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* defa
     cdef bint whole = as_number(delta, &more), floating = is_exact_float(delta)
     cdef PyObject* old = NULL
     cdef PyObject* new = NULL
+    cdef PyObject* equal = NULL
     cdef PyObject* fresh = NULL         # a float that nobody else knows yet: made before, filled in under the mutex
     cdef double sum
     if not whole and not floating:
@@ -451,7 +458,7 @@ cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* defa
                 leave(at)
                 return False
             if is_shared(at.shard.table):
-                make_writable(at)
+                make_writable_where_found(at, found == PRESENT, &equal)
                 continue
             if found == PRESENT:
                 hold(new)
@@ -465,5 +472,6 @@ cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* defa
         total[0] = boxed(new)
         return True
     finally:
+        let_go_if(equal)
         let_go_if(fresh)
         end_check(at.shard, &check)
