@@ -1,7 +1,8 @@
 """Views: keys(), values() and items() of a map or a snapshot, as dict's.
 
 A view is live: `len` and `in` ask the map as it is now. Iteration, comparison, set operations and repr
-read one point in time of it and never raise because another thread wrote.
+read one point in time of it and never raise because another thread wrote. As dict's, it looks at what is stored,
+past what a subclass of the map overrides.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from reprlib import recursive_repr
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from shardmap._core import MapCore, SnapshotCore
+from shardmap._core import MapCore, SnapshotCore, _stored_contains, _stored_get, _stored_len
 
 KEYS, VALUES, ITEMS = 0, 1, 2  # what MapCore._iterate takes
 
@@ -38,7 +39,7 @@ class _View:
         return MappingProxyType(self._source)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
-        return len(self._source)
+        return _stored_len(self._source)
 
     def __iter__(self) -> Iterator[Any]:
         return self._source._iterate(self._what)
@@ -149,7 +150,7 @@ class KeysView(_SetView):
     _what = KEYS
 
     def __contains__(self, key: object) -> bool:
-        return key in self._source
+        return _stored_contains(self._source, key)
 
 
 class ItemsView(_SetView):
@@ -163,7 +164,7 @@ class ItemsView(_SetView):
         if not isinstance(item, tuple) or len(item) != 2:
             return False
         key, value = item
-        found = self._source.get(key, _ABSENT)
+        found = _stored_get(self._source, key, _ABSENT)
         return found is not _ABSENT and (found is value or bool(found == value))
 
 

@@ -6,7 +6,7 @@ cdef extern from "Python.h":
     int dict_set_item "PyDict_SetItem"(PyObject* mapping, PyObject* key, PyObject* value) except -1
 
 
-cdef SnapshotCore content_of(source, str wanted_by):
+cdef SnapshotCore content_of(source):
     """One point in time of a map, a snapshot or an EventualMap's reader."""
     if isinstance(source, MapCore):
         return snapshot_of(source)
@@ -14,12 +14,12 @@ cdef SnapshotCore content_of(source, str wanted_by):
         return source
     if isinstance(source, ReaderCore):
         return (<ReaderCore>source)._content()
-    raise TypeError(f"{wanted_by} of a ShardMap, a Snapshot or an EventualReader, not of {type(source).__name__!r}")
+    raise TypeError(f"a ShardMap, a Snapshot or an EventualReader is wanted, not {type(source).__name__!r}")
 
 
 def _to_dict(source, /):
     """A plain dict of one point in time, in insertion order."""
-    cdef SnapshotCore content = content_of(source, "to_dict() is a method")
+    cdef SnapshotCore content = content_of(source)
     cdef Merge* merge
     cdef Entry* entry
     cdef PyObject* key
@@ -49,3 +49,30 @@ def _to_dict(source, /):
     finally:
         free(merge)
     return made
+
+
+# --- What views ask ---
+
+def _stored_len(source, /):
+    if isinstance(source, MapCore):
+        return map_len(source)
+    return SnapshotCore.__len__(source) if isinstance(source, SnapshotCore) else ReaderCore.__len__(source)
+
+
+def _stored_contains(source, key, /):
+    if isinstance(source, MapCore):
+        return map_contains(source, <PyObject*>key) == PRESENT
+    if isinstance(source, SnapshotCore):
+        return SnapshotCore.__contains__(source, key)
+    return ReaderCore.__contains__(source, key)
+
+
+def _stored_get(source, key, default, /):
+    cdef PyObject* value = NULL
+    if isinstance(source, MapCore):
+        if map_get(source, <PyObject*>key, &value) == PRESENT:
+            return steal(boxed(value))
+        return default
+    if isinstance(source, SnapshotCore):
+        return SnapshotCore.get(source, key, default)
+    return ReaderCore.get(source, key, default)
