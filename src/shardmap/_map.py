@@ -87,7 +87,7 @@ class ShardMap(MappingSurface, MapCore):
         # Keeps the class and the attributes of a subclass, as copy.copy of a dict's subclass does; and as there, what
         # a subclass says about how it is copied goes first.
         cls = type(self)
-        if cls in copyreg.dispatch_table or any(getattr(cls, name) is not way for name, way in _WAYS_TO_COPY):
+        if cls is not ShardMap and _says_how(cls):
             return _rebuilt(self, copyreg.dispatch_table.get(cls))
         new = _core._copy(cls, self)
         state = self.__getstate__()
@@ -189,6 +189,10 @@ def _restore(cls: type[ShardMap], shards: int | None) -> ShardMap:
 
 
 _WAYS_TO_COPY = [(name, getattr(ShardMap, name)) for name in ("__reduce_ex__", "__reduce__", "items", "__setitem__")]
+
+
+def _says_how(cls: type[ShardMap]) -> bool:
+    return cls in copyreg.dispatch_table or any(getattr(cls, name) is not way for name, way in _WAYS_TO_COPY)
 
 
 def _rebuilt(source: Any, reducer: Callable[[Any], Any] | None) -> Any:
