@@ -28,7 +28,10 @@ class MappingSurface:
         def _iterate(self, what: int, backward: bool = False, /) -> Iterator[Any]: ...
 
     def keys(self) -> KeysView:
-        """A live view of the keys. dict.keys."""
+        """A live view of the keys. dict.keys.
+
+        What unpacks a mapping (`{**m}`, `f(**m)`, `dict(m)`, `d.update(m)`) calls this and then asks for the value of
+        each key: a KeyError if another thread deletes one in between. Unpack `m.snapshot()`, or use `m.to_dict()`."""
         return KeysView._of(self)  # type: ignore[arg-type]
 
     def values(self) -> ValuesView:
