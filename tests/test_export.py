@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -191,7 +192,7 @@ def test_while_others_delete_it_is_of_one_point_in_time(make_map: Make) -> None:
             assert len(made) in (49, 50)
             assert all(key == f"k{value}" for key, value in made.items())
             values = list(made.values())
-            assert sum(one > other for one, other in zip(values, values[1:], strict=False)) <= 1
+            assert sum(one > other for one, other in itertools.pairwise(values)) <= 1
             for unpack in UNPACKING.values():
                 unpack(m.snapshot())
             with suppress(KeyError):

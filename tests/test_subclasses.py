@@ -9,7 +9,6 @@ import copy
 import copyreg
 import pickle
 import types
-from collections import UserDict
 from collections.abc import Callable
 from typing import Any
 
@@ -107,7 +106,8 @@ x.items() == {("a", 1), ("b", 2)}; x.items() == x.items(); x.items() <= {("a", 1
 x.items().isdisjoint([("a", 1)])
 x.keys().mapping["a"]; list(x.keys().mapping); len(x.keys().mapping); "a" in x.keys().mapping; x.keys().mapping == x
 x == {"a": 1, "b": 2}; {"a": 1, "b": 2} == x; x != {"a": 1, "b": 2}; x == base(a=1, b=2); base(a=1, b=2) == x
-base(x); base(x) == {"a": 1, "b": 2}; base().__ior__(x); UserDict(x).data; x | {"c": 3}; {"c": 3} | x; base(c=3) | x
+base(x); base(x) == {"a": 1, "b": 2}; base().__ior__(x); collections.UserDict(x).data
+x | {"c": 3}; {"c": 3} | x; base(c=3) | x
 x.copy(); copy.copy(x); copy.deepcopy(x); pickle.loads(pickle.dumps(x)); pickle.loads(pickle.dumps(x, 2))
 base().pop([]); base().pop([], 1); type(x)().pop([]); type(x)().pop([], 1); x.pop([]); x.pop([], 1); [] in x; x[[]]
 x.get([]); base().get([]); [] in base(); base()[[]]; base().setdefault([]); base().__delitem__([])
@@ -129,7 +129,7 @@ def vars_of(value: Any) -> dict[str, Any]:
 def outcome(base: Any, cls: Any, expression: str) -> Any:
     """Of evaluating it with `x`, an instance; and what is in that then."""
     x = cls(a=1, b=2)
-    names = {**globals(), "x": x, "base": base}
+    names = {"x": x, "base": base, "collections": collections, "copy": copy, "pickle": pickle}
     try:
         result = comparable(eval(expression, names))
     except Exception as error:
