@@ -59,7 +59,7 @@ def main(changes: int = 1_000) -> None:
     stock.add("apples", -2)
     draft = monday.thaw()
     draft["plums"] = 1
-    print(f"now {dict(stock)}, on Monday {dict(monday)}, a draft made from Monday {dict(draft)}")
+    print(f"now {stock.to_dict()}, on Monday {monday.to_dict()}, a draft made from Monday {draft.to_dict()}")
 
 
 if __name__ == "__main__":

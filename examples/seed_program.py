@@ -39,7 +39,7 @@ def with_shardmap(threads: int = THREADS, making: float = MAKING, working: float
             time.sleep(working)
 
     run(threads, work)
-    return dict(data)
+    return data.to_dict()
 
 
 def with_one_lock(threads: int = THREADS, making: float = MAKING, working: float = WORKING) -> dict[int, int]:

@@ -48,6 +48,7 @@ READING: dict[str, Callable[[ShardMap], Any]] = {
     "copy": lambda m: m.copy(),
     "copy.copy": lambda m: copy.copy(m),
     "snapshot": lambda m: m.snapshot(),
+    "to_dict": lambda m: m.to_dict(),
     "Snapshot": lambda m: Snapshot(m),
     "iterate": lambda m: list(m),
     "iterate backward": lambda m: list(reversed(m.items())),

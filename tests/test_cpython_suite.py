@@ -91,7 +91,7 @@ def is_no_dict() -> None:
         type("C", (), {})().__dict__ = m
     with pytest.raises(TypeError, match="must be a dict"):
         exec("", m)  # type: ignore[arg-type]
-    assert json.dumps(dict(m)) == '{"a": 1}'
+    assert json.dumps(m.to_dict()) == '{"a": 1}'
     assert {**m} == dict(**m) == {"a": 1}
     assert "{a}".format_map(m) == "1"
     match m:
@@ -99,6 +99,23 @@ def is_no_dict() -> None:
             assert one == 1
         case _:
             raise AssertionError
+
+
+def is_asked_key_by_key() -> None:
+    class Deleting(str):
+        def __hash__(self) -> int:
+            m.pop("b", None)
+            return str.__hash__(self)
+
+    m = ShardMap()
+    for unpack in (dict, lambda m: {**m}, {}.update, Counter):
+        m.update([(Deleting("a"), 1), ("b", 2)])
+        with pytest.raises(KeyError, match="b"):
+            unpack(m)
+        m["b"] = 2
+        unpack(m.snapshot())
+        m["b"] = 2
+        assert len(m.to_dict()) == 2
 
 
 def is_freed_by_the_garbage_collector_at_the_latest() -> None:
@@ -116,6 +133,7 @@ def takes_more_memory_when_empty() -> None:
 
 MORE_DIFFERENCES: dict[str, Callable[[], None]] = {
     "A ShardMap is not a dict": is_no_dict,
+    "What unpacks a map asks key by key": is_asked_key_by_key,
     "A map that threads have shared may be freed later": is_freed_by_the_garbage_collector_at_the_latest,
     "An empty map is larger": takes_more_memory_when_empty,
 }

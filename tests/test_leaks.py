@@ -68,6 +68,7 @@ USES: dict[str, Callable[[ShardMap, Any, Any, Any], Any]] = {
     "iterate": lambda m, k, v, e: [m.update({k: v}), list(m), list(m.items()), list(reversed(m.values()))],
     "iterate half": lambda m, k, v, e: [m.update({k: v, v: k}), next(iter(m.items())), iter(m), next(iter(m))],
     "reduce an iterator": lambda m, k, v, e: [m.update({k: v}), iter(m.items()).__reduce__()],
+    "to_dict": lambda m, k, v, e: [m.update({k: v, v: k}), m.to_dict(), m.snapshot().to_dict()],
     "views": lambda m, k, v, e: [m.update({k: v}), m.keys() & {e}, m.items() | {(e, v)}, (e, v) in m.items()],
     "compare": lambda m, k, v, e: [m.update({k: v}), m == {e: v}, m == m.copy(), m == {1: k}, {e: v} == m],
     "or": lambda m, k, v, e: [m.update({k: v}), m | {e: k}, {e: v} | m, m.__ior__({v: k})],

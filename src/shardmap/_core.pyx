@@ -47,6 +47,7 @@ include "core/construct.pxi"
 include "core/inspection.pxi"
 include "core/atomicref.pxi"
 include "core/eventual.pxi"
+include "core/export.pxi"
 include "core/partition.pxi"
 
 sm_stamp_init()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Iterable, MutableMapping
 from concurrent.futures import Executor
 from typing import Any, Self
@@ -14,7 +15,6 @@ from shardmap._mapping import MappingSurface
 from shardmap._partitions import Shards, partitions
 from shardmap._snapshot import Snapshot
 from shardmap._stats import ShardStats, Stats
-from shardmap._views import ITEMS
 
 _MOST_DEFAULT_SHARDS = 256
 
@@ -83,15 +83,19 @@ class ShardMap(MappingSurface, MapCore):
         return _core._copy(ShardMap, self)
 
     def __copy__(self) -> Self:
-        # Keeps the class and the attributes of a subclass, as copy.copy of a dict's subclass does.
-        new = _core._copy(type(self), self)
+        # Keeps the class and the attributes of a subclass, as copy.copy of a dict's subclass does; and as there, what
+        # a subclass says about how it is copied goes first.
+        cls = type(self)
+        if cls is not ShardMap and _says_how(cls):
+            return _rebuilt(self, copyreg.dispatch_table.get(cls))
+        new = _core._copy(cls, self)
         state = self.__getstate__()
         if state is not None:
             _set_state(new, state)
         return new
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._chosen_shards()), self.__getstate__(), None, self._iterate(ITEMS)
+        return _restore, (type(self), self._chosen_shards()), self.__getstate__(), None, iter(self.items())
 
     def __sizeof__(self) -> int:
         """Bytes of the map, its shards and its tables, without keys and values. Tables that a snapshot shares are
@@ -102,7 +106,7 @@ class ShardMap(MappingSurface, MapCore):
         """A new map: this one updated from `other`. dict.__or__."""
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
-        new = self.copy()
+        new: ShardMap = _core._copy(ShardMap, self)
         new.update(other)
         return new
 
@@ -166,7 +170,38 @@ def _restore(cls: type[ShardMap], shards: int | None) -> ShardMap:
     return _core._make(cls, shards, 0)
 
 
-def _set_state(target: ShardMap, state: Any) -> None:
+_WAYS_TO_COPY = [(name, getattr(ShardMap, name)) for name in ("__reduce_ex__", "__reduce__", "items", "__setitem__")]
+
+
+def _says_how(cls: type[ShardMap]) -> bool:
+    return cls in copyreg.dispatch_table or any(getattr(cls, name) is not way for name, way in _WAYS_TO_COPY)
+
+
+def _rebuilt(source: Any, reducer: Callable[[Any], Any] | None) -> Any:
+    """What copy.copy makes of what a class says about itself."""
+    reduced = reducer(source) if reducer is not None else type(source).__reduce_ex__(source, 4)
+    return source if isinstance(reduced, str) else _made_of(*reduced)
+
+
+def _made_of(
+    make: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    state: Any = None,
+    elements: Iterable[Any] | None = None,
+    entries: Iterable[tuple[Any, Any]] | None = None,
+    /,
+) -> Any:
+    made = make(*arguments)
+    if state is not None:
+        _set_state(made, state)
+    for element in elements or ():
+        made.append(element)
+    for key, value in entries or ():
+        made[key] = value
+    return made
+
+
+def _set_state(target: Any, state: Any) -> None:
     """What pickle and copy do with __getstate__'s result."""
     if hasattr(target, "__setstate__"):
         target.__setstate__(state)

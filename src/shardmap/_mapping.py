@@ -7,6 +7,7 @@ from reprlib import recursive_repr
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any
 
+from shardmap import _core
 from shardmap._core import MapCore, SnapshotCore
 from shardmap._views import ITEMS, ItemsView, KeysView, ValuesView
 
@@ -27,7 +28,10 @@ class MappingSurface:
         def _iterate(self, what: int, backward: bool = False, /) -> Iterator[Any]: ...
 
     def keys(self) -> KeysView:
-        """A live view of the keys. dict.keys."""
+        """A live view of the keys. dict.keys.
+
+        What unpacks a mapping (`{**m}`, `f(**m)`, `dict(m)`, `d.update(m)`) calls this and then asks for the value of
+        each key: a KeyError if another thread deletes one in between. Unpack `m.snapshot()`, or use `m.to_dict()`."""
         return KeysView._of(self)  # type: ignore[arg-type]
 
     def values(self) -> ValuesView:
@@ -37,6 +41,14 @@ class MappingSurface:
     def items(self) -> ItemsView:
         """A live view of the (key, value) pairs. dict.items."""
         return ItemsView._of(self)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[Any, Any]:
+        """A plain dict of the entries at one point in time, in insertion order, also while others write. Shallow: for
+        maps inside of maps, json.dumps(m.to_dict(), default=ShardMap.to_dict). Cost: O(shards), in which writers
+        wait for moments, and then that of dict(d): every key is hashed anew, and on the way its `__hash__` and `__eq__`
+        may run, without a lock. It takes what is stored; what a subclass overrides is not asked. dict.copy, and what
+        dict(d) is with a dict."""
+        return _core._to_dict(self)
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same keys with equal values, in any order: one point in time of this side,

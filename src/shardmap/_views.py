@@ -1,20 +1,24 @@
 """Views: keys(), values() and items() of a map or a snapshot, as dict's.
 
 A view is live: `len` and `in` ask the map as it is now. Iteration, comparison, set operations and repr
-read one point in time of it and never raise because another thread wrote.
+read one point in time of it and never raise because another thread wrote. As dict's, it looks at what is stored,
+past what a subclass of the map overrides.
 """
 
 from __future__ import annotations
 
 import collections.abc
+import sys
 from collections.abc import Iterable, Iterator
 from reprlib import recursive_repr
+from sys import modules
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from shardmap._core import MapCore, SnapshotCore
+from shardmap._core import MapCore, SnapshotCore, _stored_contains, _stored_get, _stored_len
 
 KEYS, VALUES, ITEMS = 0, 1, 2  # what MapCore._iterate takes
+_new = object.__new__
 
 
 class _View:
@@ -28,7 +32,9 @@ class _View:
 
     @classmethod
     def _of(cls, source: MapCore | SnapshotCore) -> Self:
-        view = object.__new__(cls)
+        if _unregistered and _REDUCTION in modules:
+            _register_views()
+        view = _new(cls)
         view._source = source
         return view
 
@@ -38,7 +44,7 @@ class _View:
         return MappingProxyType(self._source)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
-        return len(self._source)
+        return _stored_len(self._source)
 
     def __iter__(self) -> Iterator[Any]:
         return self._source._iterate(self._what)
@@ -47,6 +53,9 @@ class _View:
         return self._source._iterate(self._what, True)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # Made before multiprocessing was imported, perhaps, and now on its way to another process?
+        if _REDUCTION in modules and sys._getframe(1).f_globals is vars(modules[_REDUCTION]):
+            return _as_list(self)
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     @recursive_repr()
@@ -149,7 +158,7 @@ class KeysView(_SetView):
     _what = KEYS
 
     def __contains__(self, key: object) -> bool:
-        return key in self._source
+        return _stored_contains(self._source, key)
 
 
 class ItemsView(_SetView):
@@ -163,7 +172,7 @@ class ItemsView(_SetView):
         if not isinstance(item, tuple) or len(item) != 2:
             return False
         key, value = item
-        found = self._source.get(key, _ABSENT)
+        found = _stored_get(self._source, key, _ABSENT)
         return found is not _ABSENT and (found is value or bool(found == value))
 
 
@@ -176,6 +185,27 @@ class ValuesView(_View):
 
 
 _ABSENT = object()
+
+# --- Views go to other processes, as lists. For dict's, multiprocessing.managers tells multiprocessing's pickler so. To
+# import that for ours would be a fifth of the time that importing shardmap takes; so it is told when the first view is
+# made after it was imported. ---
+
+_REDUCTION = "multiprocessing.reduction"
+_unregistered = True
+
+
+def _as_list(view: Iterable[Any]) -> tuple[Any, ...]:
+    return list, (list(view),)
+
+
+def _register_views() -> None:
+    global _unregistered
+    pickler = getattr(modules[_REDUCTION], "ForkingPickler", None)
+    if pickler is not None:  # else another thread is importing it
+        for kind in (KeysView, ValuesView, ItemsView):
+            pickler.register(kind, _as_list)
+        _unregistered = False
+
 
 collections.abc.KeysView.register(KeysView)
 collections.abc.ItemsView.register(ItemsView)

@@ -59,6 +59,7 @@ def eventual_readers(routes: EventualMap[str, int]) -> None:
     assert_type(reader.get_one("a", ""), int | str)
     assert_type(reader.renew(), bool)
     assert_type(reader.snapshot(), Snapshot[str, tuple[int, ...]])
+    assert_type(reader.to_dict(), dict[str, tuple[int, ...]])
     assert_type(list(reader.items()), list[tuple[str, tuple[int, ...]]])
     assert_type(reader.version, int)
     mapping: Mapping[str, tuple[int, ...]] = reader

@@ -19,6 +19,8 @@ def reading(counts: ShardMap[str, int]) -> None:
     assert_type(iter(picture), Iterator[str])
     assert_type(list(reversed(picture)), list[str])
     assert_type(hash(picture), int)
+    assert_type(picture.to_dict(), dict[str, int])
+    assert_type(counts.to_dict(), dict[str, int])
     assert_type(Snapshot(counts), Snapshot[str, int])
     assert_type(picture.__copy__(), Snapshot[str, int])
     print(picture[1])  # type: ignore[index]

@@ -85,11 +85,26 @@ cdef PyObject* call_pop(PyObject* self, PyObject** arguments, Py_ssize_t count) 
     cdef PyObject* value = NULL
     if count != 1 and count != 2:
         check_count(b"pop", count, 2)
-    if map_remove(<MapCore>self, arguments[0], &value) == PRESENT:
-        return value
+    try:
+        if map_remove(<MapCore>self, arguments[0], &value) == PRESENT:
+            return value
+    except Exception:
+        if not is_empty_for(<MapCore>self, arguments[0]):
+            raise
     if count == 1:
         raise KeyError(<object>arguments[0])
     return new_reference(arguments[1])
+
+
+cdef bint is_empty_for(MapCore self, PyObject* key) except -1:
+    """Whether pop() failed for nothing but the key's hash, which dict does not ask for when it is empty."""
+    if map_len(self) != 0:
+        return False
+    try:
+        hash_object(key)
+    except Exception:
+        return True
+    return False
 
 
 cdef PyObject* call_add(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:

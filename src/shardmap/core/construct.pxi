@@ -1,13 +1,22 @@
 # Making maps, and filling them from others.
 
+cdef extern from "core/interpreter.h":
+    PyObject* sm_lookup_special(PyObject*, PyObject* name) except? NULL
+
+cdef str MISSING_NAME = "__missing__"
+
 # --- Other ways to make a map. Each makes the object itself, so nobody else can know it yet. ---
 
 cdef extern from "math.h" nogil:
     double sqrt(double)
 
 
-cdef MapCore blank_map(type cls, uint32_t shard_bits):
-    cdef MapCore self = MapCore.__new__(cls)
+cdef MapCore blank_map(cls, uint32_t shard_bits):
+    cdef MapCore self
+    # Not declared as `type cls`: Cython takes that for the very type, and a class may have a metaclass (ABCMeta).
+    if not isinstance(cls, type):
+        raise TypeError("a subclass of MapCore is wanted")
+    self = MapCore.__new__(<type>cls)
     if self.shard_bits != shard_bits:
         delist(self)
         drop_shards(self)
@@ -20,7 +29,7 @@ _MOST_SHARDS = 65536
 _MOST_ENTRIES = 1 << 48     # more than any memory holds; small enough to add to
 
 
-def _make(type cls not None, shards, uint64_t capacity, /):
+def _make(cls, shards, uint64_t capacity, /):
     """An empty map of a subclass of MapCore, in `shards` shards (None: the default), with room for `capacity`
     entries. Calls neither __new__ nor __init__ of the subclass."""
     cdef uint32_t bits = default_shard_bits
@@ -47,7 +56,7 @@ def _make(type cls not None, shards, uint64_t capacity, /):
     return self
 
 
-def _copy(type cls not None, MapCore source not None, /):
+def _copy(cls, MapCore source not None, /):
     """A map of class `cls` equal to `source`: shares all its tables until one of the two writes. O(shards)."""
     cdef MapCore self = blank_map(cls, source.shard_bits)
     cdef PyObject** tables
@@ -63,10 +72,11 @@ def _copy(type cls not None, MapCore source not None, /):
 
 
 cdef object missing(MapCore self, key):
-    method = getattr(type(self), "__missing__", None)
-    if method is None:
+    """What a subclass's __missing__ returns. It is looked for on the type and bound, whatever it is, as by dict."""
+    cdef PyObject* method = sm_lookup_special(<PyObject*>self, <PyObject*>MISSING_NAME)
+    if method == NULL:
         raise KeyError(key)
-    return method(self, key)
+    return steal(method)(key)
 
 
 # --- update ---

@@ -82,6 +82,26 @@ static inline void sm_recycle_tuple(PyObject *op)
         PyObject_GC_Track(op);
 }
 
+/* A special method as the interpreter finds it: on the type, past attributes of the object and of the metaclass, and
+ * bound by whatever kind of descriptor it is. A new reference; NULL without an exception: there is none. */
+static PyObject *sm_lookup_special(PyObject *self, PyObject *name)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *found, *bound;
+    descrgetfunc bind;
+#if PY_VERSION_HEX >= 0x030D0000
+    found = _PyType_LookupRef(type, name);
+#else
+    found = _PyType_Lookup(type, name);
+    Py_XINCREF(found);
+#endif
+    if (found == NULL || (bind = Py_TYPE(found)->tp_descr_get) == NULL)
+        return found;
+    bound = bind(found, self, (PyObject *)type);
+    Py_DECREF(found);
+    return bound;
+}
+
 /* The hash of an int of one digit, which is the number itself: nearly all ints there are. False for other objects. */
 static inline int sm_small_int_hash(PyObject *o, Py_hash_t *hash)
 {

@@ -81,11 +81,14 @@ cdef class MapCore:
         shard's lock for a moment: O(shards). Linearizable. dict.popitem."""
         cdef PyObject* key = NULL
         cdef PyObject* value = NULL
-        cdef tuple item = new_untracked_pair()      # made first: once the entry is out nothing can fail
-        if map_popitem(self, &key, &value) == ABSENT:
-            raise KeyError("popitem(): dictionary is empty")
-        fill_pair(item, key, value)
-        return item
+        cdef PyObject* item = new_untracked_pair()      # made first: once the entry is out nothing can fail
+        try:
+            if map_popitem(self, &key, &value) == ABSENT:
+                raise KeyError("popitem(): dictionary is empty")
+        except:
+            decref(item)
+            raise
+        return steal(filled_pair(item, key, value))
 
     def clear(self):
         """Removes all entries at one point in time: O(shards), then the entries are let go. Linearizable over the

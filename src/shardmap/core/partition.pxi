@@ -116,29 +116,35 @@ cdef class PartitionIterator:
         cdef PyObject* key = NULL
         cdef PyObject* value = NULL
         cdef Block* block
-        cdef object made = PyTuple_New(2)   # made first: from here on nothing can fail
+        cdef bint failed = False
+        cdef PyObject* made = new_untracked_pair()
         # Nothing in here detaches, so the critical section is not suspended.
         with cython.critical_section(self):
             while key == NULL and self.remaining > 0:
                 block = block_of(self.source.tables[self.table])
                 if self.entry < block.used:
                     key = block.entries[self.entry].key
-                    value = block.entries[self.entry].value
+                    if key != NULL:
+                        # Before the iterator moves on: if there is no memory for an int, the entry comes next time.
+                        value = try_boxed_copy(block.entries[self.entry].value)
+                        failed = value == NULL
+                        if failed:
+                            break
                     self.entry += 1
                 elif self.table + 1 < self.source.table_count:
                     self.table += 1
                     self.entry = 0
                 else:
                     self.remaining = 0      # emptied by the collector: this iterator is garbage itself
-            if key != NULL:
+            if key != NULL and not failed:
                 incref(key)
-                hold(value)
                 self.remaining -= 1
-        if key == NULL:
+        if key == NULL or failed:
+            decref(made)
+            if failed:
+                raise_what_is_set()
             raise StopIteration
-        set_item(<PyObject*>made, 0, key)
-        set_item(<PyObject*>made, 1, boxed(value))
-        return made
+        return steal(filled_pair(made, key, value))
 
 
 cdef uint32_t entry_number(Block* block, uint32_t entry, uint32_t skip) noexcept nogil:

@@ -7,8 +7,10 @@ from cpython.tuple cimport PyTuple_New
 cdef extern from "Python.h":
     void set_item "PyTuple_SET_ITEM"(PyObject* tuple, Py_ssize_t, PyObject*) noexcept
     PyObject* new_tuple "PyTuple_New"(Py_ssize_t) except NULL
-    void PyObject_GC_UnTrack(PyObject*) noexcept
-    void PyObject_GC_Track(PyObject*) noexcept
+    void track "PyObject_GC_Track"(PyObject*) noexcept
+    void untrack "PyObject_GC_UnTrack"(PyObject*) noexcept
+    # May return NULL with an exception set: for places where something is to be undone first.
+    PyObject* try_box_long_long "PyLong_FromLongLong"(long long) noexcept
 
 cdef extern from *:
     """
@@ -30,21 +32,6 @@ cdef extern from *:
     #endif
     """
     void sm_note_frequent_use(PyObject*, uint32_t*) noexcept
-
-cdef tuple new_untracked_pair():
-    """A tuple of two that is to be filled. It is out of the collector's sight as long as it has no items: others find what
-    the collector sees by gc.get_objects(), while we wait for a lock."""
-    cdef tuple pair = PyTuple_New(2)
-    PyObject_GC_UnTrack(<PyObject*>pair)
-    return pair
-
-
-cdef inline void fill_pair(tuple pair, PyObject* key, PyObject* value) noexcept:
-    """Takes over the references."""
-    set_item(<PyObject*>pair, 0, key)
-    set_item(<PyObject*>pair, 1, value)
-    PyObject_GC_Track(<PyObject*>pair)
-
 
 cdef enum:
     KEYS = 0
@@ -111,6 +98,35 @@ cdef inline object boxed_copy(PyObject* raw):
     """The value as an object, of which the entry keeps its own reference."""
     hold(raw)
     return steal(boxed(raw))
+
+
+cdef inline PyObject* try_boxed_copy(PyObject* raw) noexcept:
+    """The same; NULL with an exception set if there is no memory. Making an int neither detaches nor runs code (nor
+    does raising MemoryError), so it may be called where nothing may stop."""
+    if is_number(raw):
+        return try_box_long_long(number_of(raw))
+    return new_reference(raw)
+
+
+cdef inline PyObject* new_untracked_pair() except NULL:
+    """A tuple of two, to be filled and then tracked. Until then nobody else can find it (gc.get_objects() in another
+    thread, while this one waits for a lock): its items are NULL."""
+    cdef PyObject* pair = new_tuple(2)
+    untrack(pair)
+    return pair
+
+
+cdef inline PyObject* filled_pair(PyObject* pair, PyObject* key, PyObject* value) noexcept:
+    """Takes over the references."""
+    set_item(pair, 0, key)
+    set_item(pair, 1, value)
+    track(pair)
+    return pair
+
+
+cdef int raise_what_is_set() except -1:
+    """The exception that C code has set, once there is nothing left to undo."""
+    return -1
 
 
 cdef int fill_snapshot(SnapshotCore self, MapCore source) except -1:
@@ -190,8 +206,8 @@ cdef class SnapshotIterator:
         cdef SnapshotCore exhausted = None
         # What can fail is made first: an entry that was taken is not lost.
         if self.what == ITEMS and (sm_load_ptr(<void**>&self.item) == NULL or sm_load_u8(&self.kept)):
-            item = new_tuple(2)
-        sm_byte_lock(&self.lock)        # nothing in here stops or fails
+            item = new_untracked_pair()
+        sm_byte_lock(&self.lock)        # nothing in here stops
         entry = merge_entry(self.merge) if self.merge != NULL and not self.merge.over else NULL
         if entry != NULL and entry.key != NULL:
             if self.what == ITEMS:
@@ -204,12 +220,16 @@ cdef class SnapshotIterator:
                         return self.__next__()      # again, with a new one
                     item = self.item        # the tuple of the last turn, as dict's iterator does
                     incref(item)
+            # Before the iterator moves on: if there is no memory for an int, the entry comes next time.
+            if self.what != KEYS:
+                value = try_boxed_copy(entry.value)
+                if value == NULL:
+                    sm_byte_unlock(&self.lock)
+                    let_go_if(item)
+                    raise_what_is_set()
             key = entry.key
-            value = entry.value
             if self.what != VALUES:
                 incref(key)
-            if self.what != KEYS:
-                hold(value)
             self.remaining -= 1
             merge_advance(self.merge)
         else:
@@ -225,7 +245,7 @@ cdef class SnapshotIterator:
         if self.what == KEYS:
             return steal(key)
         if self.what == VALUES:
-            return steal(boxed(value))
+            return steal(value)
         return steal(filled_item(self, item, key, value))
 
     def __length_hint__(self):
@@ -256,24 +276,20 @@ cdef class SnapshotIterator:
         return rest
 
 
-cdef inline PyObject* filled_item(SnapshotIterator self, PyObject* item, PyObject* key, PyObject* value) except NULL:
+cdef inline PyObject* filled_item(SnapshotIterator self, PyObject* item, PyObject* key, PyObject* value) noexcept:
     """(key, value), of which it takes over the references."""
     cdef PyObject* old_key = tuple_item(item, 0)
     cdef PyObject* old_value = tuple_item(item, 1)
     cdef PyObject* before
-    try:
-        value = boxed(value)
-    except:
-        decref(key)
-        decref(item)
-        raise
     set_item(item, 0, key)
     set_item(item, 1, value)
     if old_key != NULL:
         sm_recycle_tuple(item)
         decref(old_key)
         decref(old_value)
-    elif SM_TELLS_ONLY_REFERENCE:
+        return item
+    track(item)
+    if SM_TELLS_ONLY_REFERENCE:
         incref(item)
         sm_byte_lock(&self.lock)
         before = self.item
