@@ -1,7 +1,8 @@
 """A FastAPI service that holds a key's lock for as long as a request takes, by a dependency with `yield`.
 
-FastAPI runs each part of a dependency that is a plain function in some thread of a pool: the block is entered in one thread,
-the endpoint runs in another one, and a third leaves the block. The lock belongs to the entry, so none of that matters.
+FastAPI runs each part of a dependency that is a plain function in some thread of a pool: the block is entered in one
+thread, the endpoint runs in another one, and a third leaves the block. The lock belongs to the entry, so none of that
+matters.
 
     pip install fastapi uvicorn
     python examples/fastapi_locks.py
@@ -14,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
@@ -31,7 +32,7 @@ def account(name: str) -> Iterator[KeyEntry[str, int]]:
         yield entry
 
 
-Account = Annotated[Any, Depends(account)]  # a KeyEntry[str, int]
+Account = Annotated[KeyEntry[str, int], Depends(account)]
 
 
 @app.post("/accounts/{name}/deposit")

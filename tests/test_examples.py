@@ -11,7 +11,9 @@ import pytest
 from harness.examples import EXAMPLES
 from harness.threads import LONG
 
+NEEDS = {"fastapi_locks.py": ["fastapi", "uvicorn"]}
 SHOWN = {
+    "fastapi_locks.py": ["answered: {200: 1000}, deposited: 1000", "nothing is left locked"],
     "handles.py": ["alice: 2000 deposits by 4 threads, none lost", "out of the map: True", "in our hands: 2001"],
     "key_locks.py": ["300 is still all there is", "did not wait for the lock: True", "nor did the writer"],
     "atomic_ref.py": [
@@ -33,6 +35,8 @@ SHOWN = {
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_an_example_prints_what_it_shows(name: str) -> None:
+    for needed in NEEDS.get(name, []):
+        pytest.importorskip(needed)
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-W", "error", str(EXAMPLES / name)],
         capture_output=True,

@@ -100,8 +100,8 @@ def test_a_thread_that_ends_leaves_nothing_to_the_next_one_with_its_ident(make_m
 
 
 def test_calls_in_contexts_of_their_own_wait_for_each_other_in_one_thread_too(make_map: MakeMap) -> None:
-    """The pool's one thread enters a block in one call; another call asks for the key there, and waits until a third call,
-    in another thread, leaves the block."""
+    """The pool's one thread enters a block in one call; another call asks for the key there, and waits until a third
+    call, in another thread, leaves the block."""
     m = make_map(k=0)
     block = holding(m, "lock", "k")
     with ThreadPoolExecutor(1) as pool:

@@ -88,7 +88,7 @@ def test_threads_that_share_a_map_while_it_is_traced() -> None:
 
     run_alike(4, work)
     m.clear()
-    del m
+    del m, work
     gc.collect()
     assert traced() == before
 

@@ -22,7 +22,7 @@ from tools.interpreters import Interpreter, default_interpreter
 from tools.python_headers import build_variables
 from tools.shell import BUILD, ROOT, Command, Failure, run, say, stop_on_sigterm
 
-DEFAULT_GROUPS = ("test", "lint", "plot")
+DEFAULT_GROUPS = ("test", "lint", "plot", "web")
 FREE_THREADED_GROUPS = ("test",)
 STRESS_SECONDS = "600"
 
