@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from shardmap import ShardMap
+from shardmap import KeyEntry, LockedMany, ShardMap
 
 
 def one(stock: ShardMap[str, int]) -> None:
@@ -34,6 +34,18 @@ def several(stock: ShardMap[str, int]) -> None:
         entries[1].delete()  # type: ignore[index]
     stock.lock_many([1])  # type: ignore[list-item]
     stock.lock_many("a", "b")  # type: ignore[arg-type]
+
+
+async def in_tasks(stock: ShardMap[str, int]) -> None:
+    async with stock.lock("a", timeout=1.0) as entry:
+        assert_type(entry, KeyEntry[str, int])
+        entry.value += 1
+    async with stock.lock_many(["a", "b"]) as entries:
+        assert_type(entries, dict[str, KeyEntry[str, int]])
+
+
+def named(stock: ShardMap[str, int]) -> tuple[KeyEntry[str, int], LockedMany[str, int]]:
+    return stock.lock("a"), stock.lock_many(["a"])
 
 
 def errors_pass_through(stock: ShardMap[str, int]) -> int:

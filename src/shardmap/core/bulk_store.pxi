@@ -48,10 +48,10 @@ cdef bint holds_missing(values) noexcept:
     if PyList_CheckExact(values):
         with cython.critical_section(values):
             for i in range(list_size(<PyObject*>values)):
-                holds |= list_item(<PyObject*>values, i) == <PyObject*>MISSING
+                holds |= list_item(<PyObject*>values, i) == <PyObject*>no_value
     elif PyTuple_CheckExact(values):
         for i in range(tuple_size(<PyObject*>values)):
-            holds |= tuple_item(<PyObject*>values, i) == <PyObject*>MISSING
+            holds |= tuple_item(<PyObject*>values, i) == <PyObject*>no_value
     return holds
 
 
@@ -92,7 +92,7 @@ cdef int end_before_missing(Bulk self) except -1:
     """Where a value is MISSING the batch ends with an error, as where an element raises."""
     cdef uint32_t i
     for i in range(self.size):
-        if self.values[i] == <PyObject*>MISSING:
+        if self.values[i] == <PyObject*>no_value:
             end_batch_at(self, i)
             try:
                 refuse_missing()

@@ -37,7 +37,7 @@ cdef int store_dict(MapCore m, source) except -1:
         sm_release_table(keys, bytes)
     try:
         for done in range(count):
-            if keys[size + done] == <PyObject*>MISSING:
+            if keys[size + done] == <PyObject*>no_value:
                 refuse_missing()
         done = 0
         self = new_bulk(m, count, BATCH)
@@ -145,7 +145,7 @@ cdef PyObject* take_tuples(Bulk self, pairs, Py_ssize_t* number) noexcept:
 
 cdef inline PyObject* take_tuple(Bulk self, PyObject* pair, Py_ssize_t* number) noexcept:
     if (not PyTuple_CheckExact(<object>pair) or tuple_size(pair) != 2
-            or tuple_item(pair, 1) == <PyObject*>MISSING):     # an error in its turn
+            or tuple_item(pair, 1) == <PyObject*>no_value):     # an error in its turn
         incref(pair)
         return pair
     self.keys[self.size] = tuple_item(pair, 0)

@@ -74,7 +74,7 @@ cdef PyObject* call_setdefault(PyObject* self, PyObject** arguments, Py_ssize_t 
         check_count(b"setdefault", count, 2)
     if count == 2:
         default = arguments[1]
-    if default == <PyObject*>MISSING:
+    if default == <PyObject*>no_value:
         refuse_missing()
     if map_exchange(<MapCore>self, arguments[0], default, IF_ABSENT, &value) == PRESENT:
         return value

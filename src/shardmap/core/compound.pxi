@@ -50,7 +50,7 @@ cdef Found read_to_compute(MapCore self, PyObject* key, Computation* work, PyObj
 cdef int write_computed(Computation* work, key, result) except -1:
     """Stores what a function returned under the key's lock; unless a clear() came between: then it is as if it had been
     stored before that."""
-    cdef WriteRequest request = request_to_write(NULL if result is MISSING else <PyObject*>result)
+    cdef WriteRequest request = request_to_write(NULL if result is no_value else <PyObject*>result)
     request.grant = work.grant
     request.found = work.found
     request.sweep = work.sweep
@@ -83,7 +83,7 @@ cdef Found map_look_at(MapCore self, PyObject* key, PyObject** value, FoundEntry
 cdef object compare_and_write(MapCore self, key, expected, PyObject* new):
     cdef PyObject* old
     cdef FoundEntry found
-    if expected is MISSING:
+    if expected is no_value:
         if new == NULL:
             return map_contains(self, <PyObject*>key) == ABSENT
         found.is_valid = False

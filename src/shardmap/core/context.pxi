@@ -45,22 +45,30 @@ cdef class Scope:
 
 cdef object scope_variable = PyContextVar_New("shardmap scope", NULL)
 cdef object task_tokens = WeakKeyDictionary()
+cdef dict modules = sys.modules
 cdef object get_running_loop = None     # asyncio's, once somebody has imported it
 cdef object get_current_task = None
+cdef Py_ssize_t modules_without_asyncio = 0
 
 
-cdef bint asyncio_is_imported() except -1:
-    global get_running_loop, get_current_task
-    if get_running_loop is not None:
-        return True
+cdef inline bint asyncio_is_imported() except -1:
+    # A module that comes changes the number of modules.
+    return get_running_loop is not None or PyDict_Size(modules) != modules_without_asyncio and look_for_asyncio()
+
+
+cdef bint look_for_asyncio() except -1:
+    global get_running_loop, get_current_task, modules_without_asyncio
+    cdef Py_ssize_t number = PyDict_Size(modules)
     # Not imported from here: who has not done so has no running loop, and need not wait for the import.
-    events = sys.modules.get("asyncio.events")
-    tasks = sys.modules.get("asyncio.tasks")
+    tasks = modules.get("asyncio.tasks")
+    if tasks is None:
+        modules_without_asyncio = number
+        return False
     current_task = getattr(tasks, "current_task", None)
-    if events is None or current_task is None:
+    if current_task is None:        # is being imported just now
         return False
     get_current_task = current_task
-    get_running_loop = events._get_running_loop
+    get_running_loop = modules["asyncio.events"]._get_running_loop
     return True
 
 

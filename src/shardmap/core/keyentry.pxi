@@ -37,9 +37,9 @@ cdef inline void aim_entry(KeyEntry self, Position* at) noexcept:
 
 
 cdef int check_is_free(KeyEntry self) except -1:
-    if lost_in_fork(self):
-        let_entry_go(self)
-    if self.source is None or self.lock != NULL:
+    if sm_load_ptr(<void**>&self.lock) != NULL and lost_in_fork(self):
+        let_entry_go(self, True)
+    if self.source is None or sm_load_ptr(<void**>&self.lock) != NULL:
         raise RuntimeError(f"the entry of {self.key!r} is held already")
     sm_note_use(<PyObject*>self.source, &self.source.seen)
     return 0
@@ -61,7 +61,7 @@ cdef void give_lock(KeyEntry self, Shard* shard, KeyLock* taken) noexcept:
     with cython.critical_section(self):
         if self.lock == NULL:
             self.shard = shard
-            self.lock = taken
+            sm_store_ptr(<void**>&self.lock, taken)
             self.grant = taken.grant
             # A reference that the collector does not see: while the lock is held the map must outlive even a
             # `source` that was cleared with a cycle.
@@ -71,15 +71,18 @@ cdef void give_lock(KeyEntry self, Shard* shard, KeyLock* taken) noexcept:
         release_key_lock(shard, taken)
 
 
-cdef bint let_entry_go(KeyEntry self) noexcept:
-    """Releases the lock; False if the entry has none. May run any code."""
+cdef bint let_entry_go(KeyEntry self, bint even_if_lost) noexcept:
+    """Releases the lock; False if the entry has none, or one that was lost in a fork. May run any code."""
     cdef KeyLock* held
-    cdef PyObject* held_map
+    cdef PyObject* held_map = NULL
     with cython.critical_section(self):
         held = self.lock
-        held_map = self.held_map
-        self.lock = NULL
-        self.held_map = NULL
+        if held != NULL and held.grant == 0 and not even_if_lost:
+            held = NULL
+        if held != NULL:
+            held_map = self.held_map
+            sm_store_ptr(<void**>&self.lock, NULL)
+            self.held_map = NULL
     if held == NULL:
         return False
     release_key_lock(self.shard, held)
@@ -99,8 +102,12 @@ cdef int must_hold(KeyEntry self) except -1:
     with cython.critical_section(self):     # another thread may let the lock go meanwhile
         holds = self.lock != NULL and self.lock.grant == self.grant
     if not holds:
-        raise RuntimeError(f"the lock of {self.key!r} is not held")
+        raise_not_held(self)
     return 0
+
+
+cdef int raise_not_held(KeyEntry self) except -1:
+    raise RuntimeError(f"the lock of {self.key!r} is not held")
 
 
 cdef Found write_entry(KeyEntry self, PyObject* value) except FAILED:
@@ -124,7 +131,8 @@ cdef class KeyEntry:
     __class_getitem__ = classmethod(GenericAlias)
 
     def __dealloc__(self):
-        let_entry_go(self)
+        if self.lock != NULL:
+            let_entry_go(self, True)
 
     def __enter__(self):
         """Waits for the key's lock. TimeoutError; RuntimeError if it is held already, or for a deadlock."""
@@ -132,8 +140,8 @@ cdef class KeyEntry:
         return self
 
     def __exit__(self, *error):
-        must_hold(self)
-        let_entry_go(self)
+        if not let_entry_go(self, False):
+            raise_not_held(self)
 
     def __aenter__(self):
         """Waits for the key's lock without blocking the event loop; the lock belongs to the running task. Otherwise as
@@ -253,7 +261,7 @@ cdef bint release_many(LockedMany self) noexcept:
         was_held = self.held
     if was_held:
         for i in range(len(self.order) - 1, -1, -1):
-            let_entry_go(<KeyEntry>self.order[i])
+            let_entry_go(<KeyEntry>self.order[i], True)
         with cython.critical_section(self):
             self.held = False
     return was_held

@@ -171,7 +171,7 @@ cdef class MapCore:
         cdef PyObject* old = NULL
         if map_exchange(self, <PyObject*>key, storable(<PyObject*>value), ALWAYS, &old) == PRESENT:
             return steal(old)
-        return MISSING
+        return no_value
 
     def replace(self, key, value, /):
         """Overwrites if there is an entry, and returns the value before; else does nothing and returns MISSING.
@@ -179,19 +179,19 @@ cdef class MapCore:
         cdef PyObject* old = NULL
         if map_exchange(self, <PyObject*>key, storable(<PyObject*>value), IF_PRESENT, &old) == PRESENT:
             return steal(old)
-        return MISSING
+        return no_value
 
     def compare_and_set(self, key, expected, new, /):
         """Stores `new` if the entry's value is `expected`: the same object, or equal to it (`==`, as `in` a list does).
         MISSING as `expected`: if there is no entry; as `new`: removes it. Returns whether it was done. Where `==` gives
         neither true nor false (arrays), only the same object counts; what it raises reaches the caller. Linearizable.
         `==` runs outside of any lock, and again if the entry changed meanwhile. ConcurrentMap.replace(k, old, new)."""
-        return compare_and_write(self, key, expected, NULL if new is MISSING else <PyObject*>new)
+        return compare_and_write(self, key, expected, NULL if new is no_value else <PyObject*>new)
 
     def compare_and_delete(self, key, expected, /):
         """Removes the entry if its value is `expected` (see compare_and_set). Returns whether it was done.
         ConcurrentMap.remove(key, value) of Java."""
-        if expected is MISSING:
+        if expected is no_value:
             return False
         return compare_and_write(self, key, expected, NULL)
 
@@ -208,7 +208,7 @@ cdef class MapCore:
         cdef Computation work
         cdef Found found = start_computing(self, <PyObject*>key, &work, &value)
         try:
-            result = function(key, steal(value) if found == PRESENT else MISSING)
+            result = function(key, steal(value) if found == PRESENT else no_value)
             write_computed(&work, key, result)
             return result
         finally:
@@ -240,11 +240,11 @@ cdef class MapCore:
         cdef PyObject* value = NULL
         cdef Computation work
         if map_contains(self, <PyObject*>key) == ABSENT:
-            return MISSING
+            return no_value
         found = start_computing(self, <PyObject*>key, &work, &value)
         try:
             if found == ABSENT:
-                return MISSING
+                return no_value
             result = function(key, steal(value))
             write_computed(&work, key, result)
             return result

@@ -372,7 +372,7 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
     cdef WriteRequest request
     cdef Found found
     cdef PyObject* old = NULL
-    if value == <PyObject*>MISSING:
+    if value == <PyObject*>no_value:
         refuse_missing()
     sm_note_use(<PyObject*>m, &m.seen)
     aim(m, key, &at)
@@ -403,7 +403,7 @@ cdef int refuse_missing() except -1:
 
 cdef inline PyObject* storable(PyObject* value) except NULL:
     """The value; ValueError if it is MISSING."""
-    if value == <PyObject*>MISSING:
+    if value == <PyObject*>no_value:
         refuse_missing()
     return value
 

@@ -44,7 +44,7 @@ cdef enum:
     LIMBO_BYTES = 65536
 
 
-cdef Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value) noexcept:
+cdef inline Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value) noexcept:
     """Looks for the key that is aimed at. `value`: NULL, or where to put a reference to the value as it stands."""
     cdef sm_reader* me
     cdef Block* block

@@ -24,3 +24,5 @@ class MissingType:
 
 MISSING = MissingType()
 """No value: what compound operations give to and take from functions where there is no entry."""
+
+cdef object no_value = MISSING      # a look-up in the module costs more than what is done with it
