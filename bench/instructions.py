@@ -161,7 +161,8 @@ def measure(target: str, wanted: list[str]) -> dict[str, int]:
     found = cases(target, wanted)
     if len(each) < len(found):
         raise RuntimeError(f"callgrind wrote {len(parts)} parts: is the extension stripped of its symbols?")
-    return {f"{op} {kind}": round(cost - each[0]) for (op, kind), cost in zip(found, each, strict=False) if op != "empty"}
+    costs = {f"{operation} {kind}": cost for (operation, kind), cost in zip(found, each, strict=False)}
+    return {name: round(cost - costs["empty str"]) for name, cost in costs.items() if name != "empty str"}
 
 
 def main() -> None:

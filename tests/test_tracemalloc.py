@@ -74,10 +74,7 @@ def test_copies_and_snapshots(make_map: MakeMap) -> None:
     assert traced() == before
 
 
-def test_threads_that_share_a_map_while_it_is_traced() -> None:
-    before = traced()
-    m = ShardMap.with_capacity(shards=2)
-
+def insert_and_delete_by_threads(m: ShardMap) -> None:
     def work(number: int) -> None:
         for n in range(2000):
             m[n * 4 + number] = n
@@ -87,8 +84,14 @@ def test_threads_that_share_a_map_while_it_is_traced() -> None:
             del m[n * 4 + number]
 
     run_alike(4, work)
+
+
+def test_threads_that_share_a_map_while_it_is_traced() -> None:
+    before = traced()
+    m = ShardMap.with_capacity(shards=2)
+    insert_and_delete_by_threads(m)
     m.clear()
-    del m, work
+    del m
     gc.collect()
     assert traced() == before
 

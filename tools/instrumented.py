@@ -41,6 +41,11 @@ PAUSES = Instrument(
         "order",
         "key_locks",
         "key_locks_together",
+        "key_lock_waits",
+        "key_lock_owners",
+        "key_locks_async",
+        "invalidation",
+        "interrupts",
         "reentrancy_threads",
         "eventual_map",
         "eventual_histories",
@@ -60,6 +65,12 @@ ASAN = Instrument(
         "compound_memory",
         "gc",
         "fork",
+        "key_lock_owners",
+        "key_locks_async",
+        "invalidation",
+        "comparisons",
+        "missing",
+        "interrupts",
         "partitions",
         "snapshots",
     ),
@@ -67,7 +78,7 @@ ASAN = Instrument(
 TSAN = Instrument(
     "tsan",
     "-fsanitize=thread",
-    (*CONCURRENT, "key_locks_together", "reentrancy_threads"),
+    (*CONCURRENT, "key_locks_together", "key_lock_owners", "key_locks_async", "invalidation", "reentrancy_threads"),
     ("-k", "not fork"),  # it ends a child that starts threads
 )
 
