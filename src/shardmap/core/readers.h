@@ -21,25 +21,12 @@
 #ifndef SHARDMAP_READERS_H
 #define SHARDMAP_READERS_H
 
-#include <Python.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "build.h"
 #include "system.h"
-
-#if !defined(Py_GIL_DISABLED) || PY_VERSION_HEX >= 0x030E0000
-#define SM_READS_UNLOCKED 1
-#else
-#define SM_READS_UNLOCKED 0
-#endif
-
-/* Whether unlocked reads can meet writers, so that what is taken out must wait for them. */
-#if SM_READS_UNLOCKED && defined(Py_GIL_DISABLED)
-#define SM_READERS_MEET_WRITERS 1
-#else
-#define SM_READERS_MEET_WRITERS 0
-#endif
 
 static int sm_reads_unlocked = 0;   /* fixed at import */
 static int sm_asymmetric = 0;       /* membarrier() does the readers' barrier for them */
