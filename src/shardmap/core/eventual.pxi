@@ -226,3 +226,11 @@ cdef class ReaderCore:
 
     def __reversed__(self):
         return new_iterator(self._content(), KEYS, True)
+
+
+def _delete_item(list items not None, Py_ssize_t place, item, /):
+    """Deletes what stands in that place if it is `item`; returns whether it was. One step for what runs in between."""
+    if not 0 <= place < len(items) or <PyObject*>items[place] != <PyObject*>item:
+        return False
+    del items[place]
+    return True
