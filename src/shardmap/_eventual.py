@@ -198,15 +198,10 @@ class EventualMap(Generic[_KT, _VT]):
                 self._depth = depth + 1
                 below, fresh = bool(self._find(key)), list[_VT]()
                 bag = self._layers[-1].bags.setdefault(key, fresh)
-                if bag is fresh:
-                    return below
-                with suppress(IndexError):
-                    bag.pop()
-                    bag.clear()
-                    return True
-                return False
+                there = below if bag is fresh else _core._empty(bag)
             finally:
                 self._depth = depth
+            return there
 
     def batch(self) -> AbstractContextManager[Any]:
         """`with m.batch():` makes other threads that write or refresh wait for its end, so what is written in it is
@@ -231,9 +226,10 @@ class EventualMap(Generic[_KT, _VT]):
                 raise RuntimeError("refresh() from code that runs within a write to the same map, or its refresh")
             try:
                 self._depth = 1
-                return self._publish()
+                number = self._publish()
             finally:
                 self._depth = 0
+            return number
 
     # --- The insides, with the lock held ---
 

@@ -228,8 +228,17 @@ cdef class ReaderCore:
         return new_iterator(self._content(), KEYS, True)
 
 
+# Steps that nothing of the user's may come between: finalizers run after them.
+
+def _empty(list items not None, /):
+    """Removes all items; returns whether there were any."""
+    cdef bint any_there = len(items) != 0
+    items.clear()
+    return any_there
+
+
 def _delete_item(list items not None, Py_ssize_t place, item, /):
-    """Deletes what stands in that place if it is `item`; returns whether it was. One step for what runs in between."""
+    """Removes the item in that place if it is `item`; returns whether it was."""
     if not 0 <= place < len(items) or <PyObject*>items[place] != <PyObject*>item:
         return False
     del items[place]
