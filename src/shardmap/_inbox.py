@@ -58,13 +58,12 @@ class Inbox:
     that others wait for, and an exception (KeyboardInterrupt) loses none.
     """
 
-    __slots__ = ("_all_made", "_made", "_size", "closed", "ended", "free", "number", "over", "tasks", "waiting")
+    __slots__ = ("_all_made", "_made", "_size", "closed", "free", "number", "over", "tasks", "waiting")
 
     def __init__(self, number: int, size: int) -> None:
         self.number = number
         self.tasks: queue.SimpleQueue[tuple[Task, int] | None] = queue.SimpleQueue()
         self.closed = False  # takes no more
-        self.ended = False  # its worker takes what is there, then stops
         self.over = False  # it runs nothing any more
         self.waiting: list[queue.SimpleQueue[None]] = []  # for that
         # Places are made when they are needed: there may be very many. The first is always there, and never in the
@@ -151,8 +150,7 @@ def work(inbox: Inbox) -> None:
     while (taken := inbox.tasks.get()) is not None:
         _run(inbox, *taken, own)
         del taken
-    inbox.ended = True
-    late = deque(inbox.take_all())  # put after the end was
+    late = deque(inbox.take_all())  # put after the end
     while late:
         if (taken := late.popleft()) is not None:
             _run(inbox, *taken, own)

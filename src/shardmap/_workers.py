@@ -242,8 +242,7 @@ class ShardWorkers(Generic[_KT, _VT]):
         try:
             if not inbox.put(task):
                 self._wait_and_put(number, task)
-            # The worker says that it ends, then looks for tasks; we put one, then look whether it ends. One of the two
-            # sees the other: if not the worker, the task is still to be cancelled.
+            # If it is not closed yet, the worker finds the task before the end. Else perhaps it does not look any more.
             if inbox.closed and task.future.cancel():
                 raise RuntimeError(_ENDED)
         except BaseException:
