@@ -1,4 +1,4 @@
-"""ShardWorkers and what is around them: threads with the ident of one that has ended, callbacks that raise, contexts."""
+"""ShardWorkers and what is around them: threads with the ident of one that ended, callbacks that raise, contexts."""
 
 from __future__ import annotations
 
