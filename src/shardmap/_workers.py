@@ -121,6 +121,11 @@ class ShardWorkers(Generic[_KT, _VT]):
             raise
         _live.add(self)
 
+    @property
+    def _workers(self) -> dict[int | None, int]:
+        """The threads' idents, for debugging: the system may give them to other threads once these have ended."""
+        return {thread.ident: number for number, thread in enumerate(self._threads)}
+
     def __len__(self) -> int:
         """The number of threads."""
         return len(self._inboxes)
