@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
+import pickle
 import threading
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextvars import Context, ContextVar
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -120,3 +123,89 @@ def test_processes_can_do_it() -> None:
     m = Map((n, n) for n in range(100))
     with ProcessPoolExecutor(1) as executor:
         assert m.map_reduce(value_of, operator.add, executor=executor) == 4950
+
+
+# --- The caller's context ---
+
+setting: ContextVar[str] = ContextVar("setting", default="nobody's")
+
+
+def setting_of(key: Any, value: Any) -> set[str]:
+    return {setting.get()}
+
+
+class InThisThread(Executor):
+    """An executor that is none of the standard library's."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class Pickling(InThisThread):
+    """One that pickles, as those do that send work to processes, to other interpreters or to other machines."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        fn, args = pickle.loads(pickle.dumps((fn, args)))
+        return Context().run(super().submit, fn, *args, **kwargs)
+
+
+def test_functions_run_in_the_callers_context() -> None:
+    m = Map((n, n) for n in range(200))
+    with ThreadPoolExecutor(2) as executor:
+        executor.submit(int).result()  # a thread that began in another context
+        token = setting.set("mine")
+        try:
+            for given in (None, executor, InThisThread()):
+                assert m.map_reduce(setting_of, operator.or_, executor=given) == {"mine"}
+        finally:
+            setting.reset(token)
+
+
+def test_functions_see_the_callers_decimal_context() -> None:
+    m = Map((n, Decimal(1) / 3) for n in range(100))
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(int).result()  # its thread began before
+        with localcontext() as context:
+            context.prec = 5
+            for given in (None, executor):
+                most = m.map_reduce(lambda key, value: +value, max, executor=given)
+                assert len(most.as_tuple().digits) <= 5
+
+
+def test_what_functions_set_stays_theirs() -> None:
+    m = Map((n, n) for n in range(200))
+
+    def change(key: int, value: int) -> int:
+        setting.set(str(key))
+        return value
+
+    assert m.map_reduce(change, operator.add) == m.map_reduce(change, operator.add, executor=InThisThread())
+    assert setting.get() == "nobody's"
+
+
+def test_the_context_is_that_of_the_call_whatever_the_executor_does() -> None:
+    m = Map((n, n) for n in range(200))
+
+    class Changing(ThreadPoolExecutor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            setting.set("the executor's")
+            return super().submit(fn, *args, **kwargs)
+
+    def call() -> Any:
+        setting.set("mine")
+        with Changing(2) as executor:
+            return m.map_reduce(setting_of, operator.or_, executor=executor)
+
+    assert Context().run(call) == {"mine"}
+
+
+def test_an_executor_that_pickles_gets_no_context() -> None:
+    m = Map((n, n) for n in range(200))
+    token = setting.set("mine")
+    try:
+        assert m.map_reduce(setting_of, operator.or_, executor=Pickling()) == {"nobody's"}
+        assert m.map_reduce(value_of, operator.add, executor=Pickling()) == sum(range(200))
+    finally:
+        setting.reset(token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from math import isqrt
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
@@ -75,6 +75,10 @@ class EventualMap(Generic[_KT, _VT]):
     refresh runs the `__hash__` and `__eq__` of keys and values, other writers wait and readers do not. A bag keeps its
     values in the order they came, equal ones too; a key without values is no key.
 
+    Signal handlers, and finalizers that the collector runs, may write at any time, also within a write of the same
+    thread: of two writes one within the other, each has its effect as if it came before or after the other. What is
+    written within a refresh waits for the next. To refresh within a write or a refresh is a RuntimeError.
+
     A refresh costs a share of each shard's table (there are about four times the square root of the number of keys)
     and a copy of those in which a key has changed. evmap of Rust.
 
@@ -90,19 +94,23 @@ class EventualMap(Generic[_KT, _VT]):
     __module__ = "shardmap"
 
     # Between refreshes `_working` is what was last published: it shares its tables with that version until the next
-    # refresh writes the changed keys to it. Changes wait in `_layers`, newest first. There is one; while a refresh
+    # refresh writes the changed keys to it. Changes wait in `_layers`, newest last. There is one; while a refresh
     # writes the others, and after one that failed, there are more. A lookup goes through the layers from the top, so
     # how far a refresh came in `_working` does not matter: doing it again gives the same.
+    #
+    # The lock keeps other threads out, not what runs in this one between any two steps: signal handlers, finalizers. So
+    # a write changes a list or dict with one call into C, and nobody puts another list in the place of one that is in
+    # use, but where it does not matter: update() and clear() make void what an insertion had begun before them.
 
     _working: ShardMap[_KT, tuple[_VT, ...]]
-    _layers: tuple[_Layer[_KT, _VT], ...]
+    _layers: list[_Layer[_KT, _VT]]
     _published: AtomicRef[Version[_KT, tuple[_VT, ...]]]
 
     def __init__(self, source: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]] = (), /, *, meta: Any = None) -> None:
         self._meta = meta
         self._writing = threading.RLock()
         self._depth = 0  # calls of the thread that has the lock, one inside the other
-        self._layers = (_Layer(),)
+        self._layers = [_Layer()]
         self._working = ShardMap.with_capacity(shards=_FEWEST_SHARDS)
         self._published = AtomicRef(Version(self._working.snapshot(), meta, 0))
         _live.add(self)
@@ -135,56 +143,65 @@ class EventualMap(Generic[_KT, _VT]):
         """Adds a value to the bag of `key`. Cost: that of dict, and the first time after a refresh of copying the bag.
         evmap's insert."""
         with self._writing:
-            self._depth += 1
+            depth = self._depth
             try:
+                self._depth = depth + 1
                 self._open(key).append(value)
             finally:
-                self._depth -= 1
+                self._depth = depth
 
     def extend(self, source: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]]) -> None:
         """Inserts many (key, value) pairs, all before or all after any refresh: other writers wait meanwhile. If one
         key raises, those before it are inserted."""
         pairs = [(key, value) for key, value in (source.items() if isinstance(source, Mapping) else source)]
         with self._writing:
-            for key, value in pairs:
-                self.insert(key, value)
+            depth = self._depth
+            try:
+                self._depth = depth + 1
+                for key, value in pairs:
+                    self._open(key).append(value)
+            finally:
+                self._depth = depth
 
     def update(self, key: _KT, value: _VT) -> None:
         """Makes `value` the only one of `key`. evmap's update."""
         with self._writing:
-            self._depth += 1
+            depth = self._depth
             try:
-                self._layers[0].bags[key] = [value]
+                self._depth = depth + 1
+                self._layers[-1].bags[key] = [value]
             finally:
-                self._depth -= 1
+                self._depth = depth
 
     def remove_value(self, key: _KT, value: _VT) -> bool:
         """Removes the oldest value of `key` that is `value` or equal to it; returns whether there was one. O(values of
         the key). evmap's remove_value."""
         with self._writing:
-            self._depth += 1
+            depth = self._depth
             try:
+                self._depth = depth + 1
                 while True:
                     bag = self._open(key)
                     place, found = _place_of(value, list(bag))
                     if place < 0:
                         return False
-                    if place < len(bag) and bag[place] is found:  # else `==` has changed the bag
-                        del bag[place]
+                    if _core._delete_item(bag, place, found):  # else `==`, or what ran in between, has changed the bag
                         return True
             finally:
-                self._depth -= 1
+                self._depth = depth
 
     def remove(self, key: _KT) -> bool:
         """Removes `key` with all its values; returns whether there were any. evmap's remove_entry."""
         with self._writing:
-            self._depth += 1
+            depth = self._depth
             try:
-                there = bool(self._find(key))
-                self._layers[0].bags[key] = []
-                return there
+                self._depth = depth + 1
+                below, fresh = bool(self._find(key)), list[_VT]()
+                bag = self._layers[-1].bags.setdefault(key, fresh)
+                there = below if bag is fresh else _core._empty(bag)
             finally:
-                self._depth -= 1
+                self._depth = depth
+            return there
 
     def batch(self) -> AbstractContextManager[Any]:
         """`with m.batch():` makes other threads that write or refresh wait for its end, so what is written in it is
@@ -194,7 +211,7 @@ class EventualMap(Generic[_KT, _VT]):
     def clear(self) -> None:
         """Removes all keys. evmap's purge."""
         with self._writing:
-            self._layers = (_Layer(whole=True),)
+            self._layers[:] = [_Layer(whole=True)]
 
     def refresh(self) -> int:
         """Publishes everything written so far, by all threads, at one point in time, and returns the number of the
@@ -207,17 +224,18 @@ class EventualMap(Generic[_KT, _VT]):
         with self._writing:
             if self._depth:
                 raise RuntimeError("refresh() from code that runs within a write to the same map, or its refresh")
-            self._depth += 1
             try:
-                return self._publish()
+                self._depth = 1
+                number = self._publish()
             finally:
-                self._depth -= 1
+                self._depth = 0
+            return number
 
     # --- The insides, with the lock held ---
 
     def _find(self, key: _KT) -> Sequence[_VT]:
         """The values that the next refresh would publish for `key`."""
-        for layer in self._layers:
+        for layer in self._layers[::-1]:
             bag = layer.bags.get(key)
             if bag is not None:
                 return bag
@@ -227,27 +245,27 @@ class EventualMap(Generic[_KT, _VT]):
 
     def _open(self, key: _KT) -> list[_VT]:
         """The bag of `key` to change. If a comparison clears the map meanwhile, one that is already gone."""
-        bags = self._layers[0].bags
+        bags = self._layers[-1].bags
         bag = bags.get(key)
         if bag is None:
             bag = bags.setdefault(key, list(self._find(key)))
         return bag
 
     def _publish(self) -> int:
-        before, meta = self._published.load(), self._meta
-        if not any(self._layers) and meta is before.meta:
+        before, meta, layers = self._published.load(), self._meta, self._layers[:]
+        if not any(layers) and meta is before.meta:
             return before.number
-        layers = self._layers
-        if layers[0]:
-            self._layers = (_Layer(), *layers)
+        if layers[-1]:
+            self._layers.append(_Layer())
         else:
-            layers = layers[1:]
-        for layer in reversed(layers):
+            layers.pop()
+        for layer in layers:
             self._write(layer)
         version = Version(self._working.snapshot(), meta, before.number + 1)
         self._published.store(version)
-        # Those of now, not of the beginning: the code of keys may have written or cleared.
-        self._layers = tuple(layer for layer in self._layers if not any(layer is each for each in layers))
+        for layer in layers:
+            with suppress(ValueError):  # the code of keys, or what ran in between, has cleared the map
+                self._layers.remove(layer)
         return version.number
 
     def _write(self, layer: _Layer[_KT, _VT]) -> None:
@@ -275,7 +293,7 @@ class EventualMap(Generic[_KT, _VT]):
         """What is published and what is not. As a state: values may refer to this map."""
         with self._writing:
             version = self._published.load()
-            layers = [(each.whole, [(key, list(bag)) for key, bag in each.bags.items()]) for each in self._layers]
+            layers = [(each.whole, [(key, list(bag)) for key, bag in each.bags.items()]) for each in self._layers[::-1]]
             published = list(version.content.items()), version.meta, version.number
             return _restore, (type(self),), (*published, layers, self._meta)
 
@@ -283,7 +301,7 @@ class EventualMap(Generic[_KT, _VT]):
         published, published_meta, number, layers, self._meta = state
         self._working = ShardMap.with_capacity(shards=_shards_for(len(published)))
         self._working.update(published)
-        self._layers = tuple(_Layer(whole, dict(bags)) for whole, bags in layers)
+        self._layers = [_Layer(whole, dict(bags)) for whole, bags in reversed(layers)]
         self._published.store(Version(self._working.snapshot(), published_meta, number))
 
     def _after_fork(self) -> None:

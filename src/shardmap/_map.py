@@ -135,6 +135,8 @@ class ShardMap(MappingSurface, MapCore):
         in one order, but which entries are in which part is not said, so it should not depend on their order either.
         `initial` comes once, before everything; without it an empty map is a TypeError. The first exception of
         either function reaches the caller, and parts that have not begun are not worked on. No lock is held.
+        The functions run in copies of the caller's context (context variables, decimal's context) if the executor runs
+        them in this interpreter; one that pickles its work gets the functions alone.
         functools.reduce(reduce_function, itertools.starmap(map_function, m.items()), initial)."""
         return map_reduce(self, map_function, reduce_function, executor, initial)
 

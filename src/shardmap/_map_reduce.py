@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 from shardmap._core import MISSING
@@ -25,15 +27,22 @@ def map_reduce(
     executor: Executor | None,
     initial: Any,
 ) -> Any:
-    """See ShardMap.map_reduce."""
+    """See ShardMap.map_reduce. The functions see the caller's context variables (so its decimal context) as they are
+    at the call: each part runs in a copy of the caller's context. So it is with every executor that runs what it gets
+    in this interpreter; one that sends it elsewhere pickles it, and a context cannot be pickled: there the functions
+    see the context of whatever runs them."""
     if executor is None:
         with ThreadPoolExecutor(usable_cpus(), thread_name_prefix="map_reduce") as own:
             return map_reduce(source, map_function, reduce_function, own, initial)
     parts = source.partitions(_PARTS_FOR_EACH_CPU * usable_cpus())
+    context = copy_context()
     futures: list[Future[Any]] = []
     result = initial
     try:
-        futures.extend(executor.submit(reduce_part, part, map_function, reduce_function) for part in parts)
+        for part in parts:
+            # A copy for each: several threads cannot be in one context.
+            work = _InContext(context.copy(), reduce_part)
+            futures.append(executor.submit(work, part, map_function, reduce_function))
         for future in futures:
             partial = future.result()
             if partial is not MISSING:
@@ -44,6 +53,23 @@ def map_reduce(
     if result is MISSING:
         raise TypeError("map_reduce() of an empty map with no initial value")
     return result
+
+
+class _InContext:
+    """A function in a context; pickled, it is the function alone. No look at the kind of executor tells as reliably who
+    pickles: an InterpreterPoolExecutor is a ThreadPoolExecutor, and anybody may write another."""
+
+    __slots__ = ("context", "function")
+
+    def __init__(self, context: Context, function: Callable[..., Any]) -> None:
+        self.context = context
+        self.function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.context.run(self.function, *arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial, (self.function,)
 
 
 def reduce_part(

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextvars import copy_context
 from itertools import count
 from operator import index
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
@@ -18,6 +19,7 @@ from weakref import WeakSet, finalize
 
 from shardmap import _core
 from shardmap._cpus import usable_cpus
+from shardmap._inbox import Inbox, Task, here, work
 
 _KT = TypeVar("_KT")
 _VT = TypeVar("_VT")
@@ -30,74 +32,35 @@ _LONGEST_POLL = 0.01  # seconds: of a worker that waits for room in another's qu
 _ENDED = "cannot submit: the workers were shut down, or are threads of the process that this one was forked from"
 
 
-class _Task:
-    """One call, and the future that gets what comes of it."""
-
-    __slots__ = ("arguments", "function", "future", "keywords")
-
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        self.future: Future[Any] = Future()
-        self.function = function
-        self.arguments = arguments
-        self.keywords = keywords
-
-    def run(self, own: dict[Any, Any]) -> None:
-        future = self.future
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self.function(own, *self.arguments, **self.keywords)
-        except BaseException as error:
-            future.set_exception(error)
-            del future, self  # the exception's traceback refers to this frame
-        else:
-            future.set_result(result)
-
-
-class _Inbox:
-    """A worker's queue. Room is counted apart from the queue, whose put() even a finalizer may call."""
-
-    __slots__ = ("closed", "ended", "room", "tasks")
-
-    def __init__(self, size: int) -> None:
-        self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self.room = threading.Semaphore(size)
-        self.closed = False  # takes no more
-        self.ended = False  # its worker takes what is there, then stops
-
-    def close(self) -> None:
-        self.closed = True
-        self.tasks.put(None)
-
-    def left(self) -> Iterator[_Task]:
-        """Takes out what is there, and gives its room back."""
-        while True:
-            try:
-                task = self.tasks.get_nowait()
-            except queue.Empty:
-                return
-            if task is not None:
-                self.room.release()
-                yield task
-                del task
-
-
-def _close_all(inboxes: Iterable[_Inbox]) -> None:
+def _close_all(inboxes: Iterable[Inbox]) -> None:
     for inbox in inboxes:
         inbox.close()
 
 
-def _work(inbox: _Inbox) -> None:
-    """A worker's life. It holds no reference to the ShardWorkers, which may so die before it."""
-    own: dict[Any, Any] = {}
-    while (task := inbox.tasks.get()) is not None:
-        inbox.room.release()
-        task.run(own)
-        del task
-    inbox.ended = True
-    for task in inbox.left():  # put after the end was
-        task.run(own)
-        del task
+def _cancel_all(inboxes: Iterable[Inbox]) -> None:
+    """What waits in the queues. All of it, even if a future's callback raises: the first error is raised at the end."""
+    first: BaseException | None = None
+    for inbox in inboxes:
+        left = inbox.take_all()
+        while left:
+            try:
+                if left[-1] is not None:
+                    left[-1][0].future.cancel()
+                left.pop()
+            except BaseException as error:
+                first = first or error  # and again: what is cancelled calls nothing a second time
+    if first is not None:
+        raise first
+
+
+class _Wait:
+    """A worker's wait for room in another's queue."""
+
+    __slots__ = ("attempts", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number  # of that other
+        self.attempts = 1  # odd: it looks for room just now, and may have got it
 
 
 class ShardWorkers(Generic[_KT, _VT]):
@@ -122,7 +85,7 @@ class ShardWorkers(Generic[_KT, _VT]):
     [('a', 2), ('b', 1)]
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_inboxes", "_threads", "_timeout", "_waiting", "_waits", "_workers")
+    __slots__ = ("__weakref__", "_finalizer", "_inboxes", "_threads", "_timeout", "_waits")
     __module__ = "shardmap"
 
     def __init__(
@@ -141,10 +104,8 @@ class ShardWorkers(Generic[_KT, _VT]):
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
             raise ValueError("timeout must be from 0 to threading.TIMEOUT_MAX seconds, or None")
         self._timeout = timeout
-        self._inboxes = [_Inbox(queue_size) for _ in range(number)]
-        self._workers: dict[int, int] = {}  # thread's ident to its number
-        self._waiting = threading.Lock()
-        self._waits: dict[int, int] = {}  # workers that wait for room in another's queue
+        self._inboxes = [Inbox(each, queue_size) for each in range(number)]
+        self._waits: dict[int, _Wait] = {}  # by the number of the worker that waits
         self._threads: list[threading.Thread] = []
         self._finalizer = finalize(self, _close_all, list(self._inboxes))
         self._finalizer.atexit = False
@@ -152,15 +113,18 @@ class ShardWorkers(Generic[_KT, _VT]):
         try:
             for each, inbox in enumerate(self._inboxes):
                 # Daemons: _finish_all() waits for them at exit.
-                thread = threading.Thread(target=_work, args=(inbox,), name=f"{name}-{each}", daemon=True)
+                thread = threading.Thread(target=work, args=(inbox,), name=f"{name}-{each}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
-                assert thread.ident is not None
-                self._workers[thread.ident] = each
         except BaseException:
             _close_all(self._inboxes)
             raise
         _live.add(self)
+
+    @property
+    def _workers(self) -> dict[int | None, int]:
+        """The threads' idents, for debugging: the system may give them to other threads once these have ended."""
+        return {thread.ident: number for number, thread in enumerate(self._threads)}
 
     def __len__(self) -> int:
         """The number of threads."""
@@ -182,14 +146,22 @@ class ShardWorkers(Generic[_KT, _VT]):
         **kwargs: _P.kwargs,
     ) -> Future[_T]:
         """Runs fn(own_dict, key, *args, **kwargs) on the owner of `key`; returns the Future of what it returns or
-        raises. Tasks that one thread submits for one key run in that order.
+        raises. Tasks that one thread submits for one key run in that order. The function runs in a copy of the caller's
+        context (context variables, so also decimal's context).
 
         If the owner's queue is full: waits (see the class), queue.Full. A worker that would wait for ever, because the
         queue is its own or that of a worker that waits for it, gets a RuntimeError instead, as does everybody after
         shutdown(). A worker that waits for the *result* of a task of its own thread waits for ever, as with any
-        Executor; nor should `__del__` submit. Executor.submit.
+        Executor. If it raises, KeyboardInterrupt included, the function is not run unless it was running already.
+
+        What the Future calls when it is done runs in the worker. If that raises, it is logged as concurrent.futures
+        does it, SystemExit and KeyboardInterrupt, too, and the worker goes on.
+
+        Signal handlers and finalizers may submit, even those that run while their thread waits for room here: they wait
+        like others, and the wait they came into goes on. The RuntimeError for what would be a deadlock is then theirs:
+        a `__del__` that the collector runs in a worker cannot wait for room in that worker's queue. Executor.submit.
         """
-        task = _Task(fn, (key, *args), kwargs)
+        task = Task(copy_context(), fn, (key, *args), kwargs)
         self._put(_core._owner(key, len(self._inboxes)), task)
         return task.future
 
@@ -204,15 +176,19 @@ class ShardWorkers(Generic[_KT, _VT]):
         """fn(own_dict, key, ...) on the owner of each key, the results in the order of the keys; `iterables` give the
         further arguments. Keys are taken from their iterable as results are taken from this one, about as many ahead as
         there is room in the queues. The first exception is raised where its result would come, TimeoutError if the
-        next result is not there `timeout` seconds after the call; what has not begun is then cancelled. Executor.map.
+        next result is not there `timeout` seconds after the call; what has not begun is then cancelled. All run in
+        copies of the context in which map() was called. Executor.map.
         """
         end = None if timeout is None else time.monotonic() + timeout
         calls = zip(keys, *iterables, strict=False)
         ahead: deque[Future[_T]] = deque()
+        context = copy_context()
 
         def send() -> bool:
             for key, *rest in calls:
-                ahead.append(self.submit(key, fn, *rest))
+                task = Task(context.copy(), fn, (key, *rest), {})
+                self._put(_core._owner(key, len(self._inboxes)), task)
+                ahead.append(task.future)
                 return True
             return False
 
@@ -240,12 +216,12 @@ class ShardWorkers(Generic[_KT, _VT]):
         self, fn: Callable[Concatenate[dict[_KT, _VT], _P], _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> list[Future[_T]]:
         """Runs fn(own_dict, *args, **kwargs) once on every thread, after all that was submitted to it before; returns
-        their Futures in the threads' order. The threads do not do it at one point in time. If a queue stays full, what
-        has not begun is cancelled."""
-        tasks: list[_Task] = []
+        their Futures in the threads' order. The threads do not do it at one point in time. Each runs in a copy of the
+        caller's context. If a queue stays full, what has not begun is cancelled."""
+        tasks: list[Task] = []
         try:
             for number in range(len(self._inboxes)):
-                tasks.append(_Task(fn, args, kwargs))
+                tasks.append(Task(copy_context(), fn, args, kwargs))
                 self._put(number, tasks[-1])
         except BaseException:
             for task in tasks:
@@ -259,81 +235,111 @@ class ShardWorkers(Generic[_KT, _VT]):
     def reduce(self, fn: Callable[[dict[_KT, _VT]], _T], combine: Callable[[_R, _T], _R], initial: _R, /) -> _R: ...
     def reduce(self, fn: Callable[[dict[_KT, _VT]], Any], combine: Callable[[Any, Any], Any], /, *initial: Any) -> Any:
         """fn(own_dict) of every thread, combined from the first thread's to the last's as functools.reduce does it:
-        workers.reduce(len, operator.add). Waits for the results; the first exception is raised."""
+        workers.reduce(len, operator.add). Waits for the results; the first exception is raised. `fn` runs in copies of
+        the caller's context, `combine` in the caller."""
         futures = self.broadcast(fn)
         return functools.reduce(combine, [future.result() for future in futures], *initial)
 
-    def _put(self, number: int, task: _Task) -> None:
+    def _put(self, number: int, task: Task) -> None:
         inbox = self._inboxes[number]
         if inbox.closed:
             raise RuntimeError(_ENDED)
-        if not inbox.room.acquire(blocking=False):
-            me = self._workers.get(threading.get_ident())
-            if me == number:
-                raise RuntimeError("deadlock: a worker cannot wait for room in its own queue")
-            if me is not None and self._timeout is None:
-                self._wait_as_worker(me, number)
-            elif not inbox.room.acquire(timeout=self._timeout):
-                raise queue.Full
-            if inbox.closed:
-                inbox.room.release()
+        try:
+            if not inbox.put(task):
+                self._wait_and_put(number, task)
+            # If it is not closed yet, the worker finds the task before the end. Else perhaps it does not look any more.
+            if inbox.closed and task.future.cancel():
                 raise RuntimeError(_ENDED)
-        inbox.tasks.put(task)
-        # The worker says that it ends, then looks for tasks; we put one, then look whether it ends. One of the two sees
-        # the other: if not the worker, the task is still to be cancelled.
-        if inbox.ended and task.future.cancel():
-            inbox.room.release()  # nobody else will: those who wait for room would wait for ever
-            raise RuntimeError(_ENDED)
+        except BaseException:
+            task.future.cancel()  # it may be in the queue
+            raise
+        finally:
+            if inbox.closed:
+                inbox.wake()  # the next who waits
 
-    def _wait_as_worker(self, me: int, number: int) -> None:
+    def _wait_and_put(self, number: int, task: Task) -> None:
+        me = self._me()
+        if me == number:
+            raise RuntimeError("deadlock: a worker cannot wait for room in its own queue")
+        if me is not None and self._timeout is None:
+            self._wait_as_worker(me, number, task)
+        elif not self._inboxes[number].wait_and_put(task, self._timeout):
+            raise queue.Full
+
+    def _me(self) -> int | None:
+        """The number of the worker that calls."""
+        inbox = here.inbox
+        return inbox.number if inbox is not None and inbox in self._inboxes else None
+
+    # Workers that wait take nothing from their queues, so a circle of them would stay one for ever, as long as each
+    # queue in it is full. Nobody holds a lock meanwhile. Whoever looks for a circle reads the waits, then whether the
+    # queues are full, then the waits again. If these are the same, and in none of them there was another attempt to get
+    # room, then all waited at once, on full queues. Of a circle the worker with the least number gets the error.
+    #
+    # A finalizer that submits while its thread waits has a wait of its own, in the place of the one it came into. That
+    # one is put back at its end: as it was, since the worker took nothing meanwhile, so it may count as one wait.
+
+    def _wait_as_worker(self, me: int, number: int, task: Task) -> None:
         """Waits for room in another worker's queue, unless that one waits in turn, over any number of others, for room
-        in this one's: workers that wait take nothing from their queues."""
-        room = self._inboxes[number].room
-        pause = 0.0
-        while True:
-            # Room is taken, and the note of it, under one lock: so a wait that is noted is still one.
-            with self._waiting:
-                self._waits.pop(me, None)
-                if room.acquire(blocking=False):
-                    return
-                self._waits[me] = number
-                if self._is_circle(me):
-                    del self._waits[me]
+        in this one's."""
+        inbox, wait, pause = self._inboxes[number], _Wait(number), 0.0
+        interrupted = self._waits.get(me)
+        try:
+            self._waits[me] = wait
+            while not inbox.put(task):
+                wait.attempts += 1
+                if self._is_first_of_circle(me):
                     raise RuntimeError("deadlock: workers with full queues wait for room in each other's")
-            time.sleep(pause)
-            pause = min(2 * pause + 0.0001, _LONGEST_POLL)
+                time.sleep(pause)
+                pause = min(2 * pause + 0.0001, _LONGEST_POLL)
+                wait.attempts += 1
+        finally:
+            if interrupted is None:
+                self._waits.pop(me, None)
+            else:
+                self._waits[me] = interrupted
 
-    def _is_circle(self, me: int) -> bool:
-        at: int | None = me
-        for _ in self._inboxes:
-            at = self._waits.get(at) if at is not None else None
-            if at is None:
+    def _is_first_of_circle(self, me: int) -> bool:
+        circle: list[tuple[int, _Wait, int]] = []
+        at = me
+        while not circle or at != me:
+            wait = self._waits.get(at)
+            # The third: or there is a circle further on, in which this worker is not.
+            if wait is None or at < me or len(circle) == len(self._inboxes):
                 return False
-            room = self._inboxes[at].room
-            if room.acquire(blocking=False):
-                room.release()
-                return False
-            if at == me:
-                return True
-        return False
+            circle.append((at, wait, wait.attempts))
+            at = wait.number
+        return (
+            all(attempts % 2 == 0 and self._inboxes[wait.number].is_full() for _, wait, attempts in circle)
+            and all(self._waits.get(at) is wait and wait.attempts == attempts for at, wait, attempts in circle)
+        )
 
     # --- The end ---
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more work. The threads do what was submitted, or with `cancel_futures` only what they have begun,
-        and end; with `wait` this returns when they have. May be called again. Executor.shutdown."""
-        if wait and threading.get_ident() in self._workers:
+        and end; with `wait` this returns when they have. May be called again, from anywhere but, with `wait`, a worker:
+        RuntimeError. Executor.shutdown."""
+        if wait and self._me() is not None:
             raise RuntimeError("a worker cannot wait for its own end: shutdown(wait=False)")
-        for inbox in self._inboxes:
-            inbox.closed = True
-        if cancel_futures:
+        try:
             for inbox in self._inboxes:
-                for task in inbox.left():
-                    task.future.cancel()
-        _close_all(self._inboxes)
+                inbox.closed = True
+            if cancel_futures:
+                _cancel_all(self._inboxes)
+        finally:
+            _close_all(self._inboxes)
         if wait:
-            for thread in self._threads:
-                thread.join()
+            for inbox, thread in zip(self._inboxes, self._threads, strict=False):
+                inbox.wait_until_over()
+                # Before 3.13 join() takes a lock for some steps of Python code, and a signal handler that calls this
+                # within them would wait for the thread it runs in. What it waits for is over, all but the thread.
+                if not here.joining:
+                    try:
+                        here.joining = True
+                        thread.join()
+                    finally:
+                        here.joining = False
 
     def __enter__(self) -> Self:
         return self
@@ -351,10 +357,9 @@ class ShardWorkers(Generic[_KT, _VT]):
     def _after_fork(self) -> None:
         # Threads do not survive a fork, and theirs may have had locks of the inboxes.
         self._finalizer.detach()
-        self._inboxes = [_Inbox(1) for _ in self._inboxes]
+        self._inboxes = [Inbox(each, 1) for each in range(len(self._inboxes))]
         _close_all(self._inboxes)
-        self._threads, self._workers, self._waits = [], {}, {}
-        self._waiting = threading.Lock()
+        self._threads, self._waits = [], {}
 
 
 _live: WeakSet[ShardWorkers[Any, Any]] = WeakSet()

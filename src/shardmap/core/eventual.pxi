@@ -5,6 +5,13 @@
 # several threads read are not counted on the way: the snapshot and its tables are reached by plain pointers,
 # stored keys of plain types are compared where they are, and a small bag is copied into a tuple of the
 # reader's own. What is counted is what the reader gets: the values.
+#
+# On free-threaded builds an object is best freed by the thread that made it: the last reference of another thread's goes
+# to the owner's queue, under a mutex, and interrupts the owner. One such object costs little. A whole version in a row
+# does not (its tables, their bags and keys): the writer, interrupted at the first, waits for the queue's mutex while the
+# reader still adds to it, and where threads outnumber processors CPython waits by giving up its turn. So only a Version
+# holds the snapshot that it published. Its owner is then always one of those who hold a reference to the snapshot, so
+# the snapshot, whoever lets the Version go last, goes to the owner's queue alone, and is taken apart there.
 
 cdef enum:
     SMALL_BAG = 16      # values; a larger bag is shared, as counting one reference costs less than copying it
@@ -36,6 +43,20 @@ cdef inline int visit_if(PyObject* op, visitproc visit, void* arg) noexcept:
 cdef int version_clear(PyObject* self) noexcept:
     (<Version>self).meta = None
     return 0
+
+
+cdef SnapshotCore view_of(Version version):
+    """A snapshot of the caller's own, on the tables of the version's, which it keeps by keeping the version."""
+    cdef SnapshotCore source = version.content
+    cdef type cls = type(source)
+    cdef SnapshotCore view = cls.__new__(cls)
+    view.origin = version
+    view.tables = source.tables
+    view.table_count = source.table_count
+    view.shard_bits = source.shard_bits
+    view.chosen_shards = source.chosen_shards
+    view.live = source.live
+    return view
 
 
 cdef inline int begin_reading(ReaderCore self) except -1:
@@ -192,9 +213,10 @@ cdef class ReaderCore:
 
     def _content(self):
         begin_reading(self)
-        content = self.held.content
-        end_reading(self)
-        return content
+        try:
+            return view_of(self.held)
+        finally:
+            end_reading(self)
 
     def _iterate(self, int what, bint backward=False, /):
         return new_iterator(self._content(), checked(what), backward)
@@ -204,3 +226,20 @@ cdef class ReaderCore:
 
     def __reversed__(self):
         return new_iterator(self._content(), KEYS, True)
+
+
+# Steps that nothing of the user's may come between: finalizers run after them.
+
+def _empty(list items not None, /):
+    """Removes all items; returns whether there were any."""
+    cdef bint any_there = len(items) != 0
+    items.clear()
+    return any_there
+
+
+def _delete_item(list items not None, Py_ssize_t place, item, /):
+    """Removes the item in that place if it is `item`; returns whether it was."""
+    if not 0 <= place < len(items) or <PyObject*>items[place] != <PyObject*>item:
+        return False
+    del items[place]
+    return True

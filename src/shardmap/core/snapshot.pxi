@@ -50,7 +50,7 @@ cdef class SnapshotCore:
 
     def __dealloc__(self):
         cdef uint32_t i
-        if self.tables != NULL:
+        if self.tables != NULL and self.origin is None:
             for i in range(self.table_count):
                 table_release(self.tables[i])
             free(self.tables)

@@ -166,6 +166,9 @@ cdef int visit_shards(char* shards, uint32_t count, visitproc visit, void* arg) 
 
 
 cdef int snapshot_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef PyObject* origin = <PyObject*>(<SnapshotCore>self).origin
+    if origin != <PyObject*>None and origin != NULL:
+        return visit(origin, arg)
     return visit_tables((<SnapshotCore>self).tables, (<SnapshotCore>self).table_count, visit, arg)
 
 
