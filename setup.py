@@ -1,7 +1,7 @@
 """Builds the extension. Everything else is in pyproject.toml."""
 
-import os
 import sys
+from pathlib import Path
 
 # Before anything is imported: no traceback, and no compiler's complaint, is to hide the reason.
 if sys.implementation.name != "cpython":
@@ -19,7 +19,7 @@ core = Extension(
     "shardmap._core",
     ["src/shardmap/_core.pyx"],
     include_dirs=["src/shardmap"],
-    depends=[entry.path for entry in os.scandir("src/shardmap/core") if entry.name.endswith((".pxi", ".h"))],
+    depends=[str(file) for file in Path("src/shardmap/core").rglob("*.*")],
     extra_compile_args=["-O3", "-std=gnu11", "-pthread", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],
 )

@@ -16,62 +16,64 @@
 One file a concern, in core/, from the bottom up. Read core/shard.pxi first: its rules hold everywhere.
 """
 
-include "core/memory.pxi"
-include "core/value.pxi"
-include "core/block.pxi"
-include "core/table.pxi"
-include "core/shard.pxi"
-include "core/fork.pxi"
-include "core/lookup.pxi"
-include "core/reading.pxi"
-include "core/sentinel.pxi"
-include "core/context.pxi"
-include "core/keylock.pxi"
-include "core/keywait.pxi"
-include "core/operations.pxi"
-include "core/whole_map.pxi"
-include "core/compound.pxi"
-include "core/merge.pxi"
-include "core/snapshot.pxi"
-include "core/keyentry.pxi"
-include "core/keyrequest.pxi"
-include "core/bulk_keys.pxi"
-include "core/bulk_lookup.pxi"
-include "core/bulk_store.pxi"
-include "core/bulk_update.pxi"
-include "core/bulk_remove.pxi"
-include "core/tally.pxi"
-include "core/map.pxi"
-include "core/calls.pxi"
-include "core/construct.pxi"
-include "core/inspection.pxi"
-include "core/atomicref.pxi"
-include "core/eventual.pxi"
-include "core/export.pxi"
-include "core/partition.pxi"
+cimport cython
+
+include "core/memory.pyx"
+include "core/value.pyx"
+include "core/missing.pyx"
+include "core/block.pyx"
+include "core/probe.pyx"
+include "core/table.pyx"
+include "core/shard.pyx"
+include "core/fork.pyx"
+include "core/lookup.pyx"
+include "core/deferred_free.pyx"
+include "core/read_key.pyx"
+include "core/context.pyx"
+include "core/key_lock.pyx"
+include "core/key_wait.pyx"
+include "core/deadlock.pyx"
+include "core/resize.pyx"
+include "core/copy_on_write.pyx"
+include "core/insert_key.pyx"
+include "core/overwrite_key.pyx"
+include "core/delete_key.pyx"
+include "core/write_key.pyx"
+include "core/add.pyx"
+include "core/compare_and_set.pyx"
+include "core/update_max_min.pyx"
+include "core/compute.pyx"
+include "core/retain.pyx"
+include "core/whole_map.pyx"
+include "core/popitem.pyx"
+include "core/clear.pyx"
+include "core/merge.pyx"
+include "core/snapshot.pyx"
+include "core/snapshot_iterator.pyx"
+include "core/key_entry.pyx"
+include "core/lock_many.pyx"
+include "core/key_request.pyx"
+include "core/bulk_keys.pyx"
+include "core/bulk_lookup.pyx"
+include "core/bulk_store.pyx"
+include "core/bulk_update.pyx"
+include "core/bulk_delete.pyx"
+include "core/count.pyx"
+include "core/map.pyx"
+include "core/fast_methods.pyx"
+include "core/construct.pyx"
+include "core/subclass_hooks.pyx"
+include "core/stats.pyx"
+include "core/check.pyx"
+include "core/atomic_ref.pyx"
+include "core/eventual_reader.pyx"
+include "core/to_dict.pyx"
+include "core/partition.pyx"
+include "core/gc.pyx"
 
 sm_stamp_init()
 sm_readers_init()
 
-
-# What Cython cannot say about types: the garbage collector's slots, that a mapping is no sequence (Cython
-# fills sq_item for every __getitem__, and PySequence_Check() believes it), and the name people use.
-
-cdef extern from *:
-    """
-    static void sm_set_gc(PyTypeObject *t, traverseproc traverse, inquiry clear)
-    { t->tp_traverse = traverse; t->tp_clear = clear; }
-    static void sm_no_sequence(PyTypeObject *t)
-    { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
-    /* The public name, from which __module__ comes. */
-    static void sm_set_name(PyTypeObject *t, const char *name)
-    { t->tp_name = name; PyType_Modified(t); }
-    """
-    ctypedef int (*traverseproc)(PyObject*, visitproc, void*)
-    ctypedef int (*inquiry)(PyObject*)
-    void sm_set_gc(PyTypeObject*, traverseproc, inquiry)
-    void sm_no_sequence(PyTypeObject*)
-    void sm_set_name(PyTypeObject*, const char*)
 
 sm_set_gc(<PyTypeObject*>Table, <traverseproc>table_traverse, <inquiry>table_clear)
 sm_set_gc(<PyTypeObject*>MapCore, <traverseproc>map_traverse, <inquiry>no_clear)

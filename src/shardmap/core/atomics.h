@@ -45,4 +45,11 @@ static inline void sm_pause(void)
 #endif
 }
 
+/* An unclaimed reader becomes this thread's. */
+static inline int sm_claim(unsigned long *owner, unsigned long me)
+{
+    unsigned long nobody = 0;
+    return __atomic_compare_exchange_n(owner, &nobody, me, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 #endif

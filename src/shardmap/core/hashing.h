@@ -40,4 +40,16 @@ static inline uint32_t sm_place_of(uint64_t hash, unsigned shard_bits)
     return (low ^ high) & UINT32_C(0x7FFFFFFF);
 }
 
+/* Spreads hashes over any number of owners; over a power of two as a map does with as many shards. Else the
+ * 128-bit product with 2^64 / phi, its halves folded together (wyhash's mixing), is taken as a fraction of the
+ * whole range, times the number. */
+static inline uint32_t sm_owner_of(uint64_t hash, uint32_t owners)
+{
+    if ((owners & (owners - 1)) == 0)
+        return sm_shard_of(hash, (unsigned)__builtin_ctz(owners));
+    unsigned __int128 product = (unsigned __int128)hash * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
+    return (uint32_t)(((unsigned __int128)folded * owners) >> 64);
+}
+
 #endif

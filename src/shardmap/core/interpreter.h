@@ -131,4 +131,26 @@ static inline Py_hash_t sm_str_hash(PyObject *s)
 #endif
 }
 
+/* As sm_note_use, but only once other threads have used the object often: a snapshot that one thread takes and
+ * another reads a little is better let go at its last reference, tables and all. Losing a count is harmless. */
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+#define SM_OFTEN 4096
+static inline void sm_note_frequent_use(PyObject *op, uint32_t *uses)
+{
+    uint32_t count = __atomic_load_n(uses, __ATOMIC_RELAXED);
+    if (__builtin_expect(count < SM_OFTEN, 0) && !_Py_IsOwnedByCurrentThread(op)) {
+        __atomic_store_n(uses, count + 1, __ATOMIC_RELAXED);
+        if (count + 1 == SM_OFTEN)
+            sm_defer(op);
+    }
+}
+#else
+static inline void sm_note_frequent_use(PyObject *op, uint32_t *uses) { (void)op; (void)uses; }
+#endif
+
+/* The contextvars.Context that is current, borrowed; NULL: none was needed so far. */
+#define SM_CURRENT_CONTEXT() (PyThreadState_Get()->context)
+
+#define SM_SET_FLOAT(f, value) (((PyFloatObject *)(f))->ob_fval = (value))
+
 #endif

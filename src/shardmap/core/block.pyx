@@ -1,0 +1,169 @@
+# A block: the open-addressing table itself, in one piece of memory.
+#
+#     index      uint32 [power of two]   EMPTY, REMOVED, or tag | entry + 2; the top bit: the key is plain
+#     entries    (key, value) [capacity] dense, in insertion order, with holes where one was removed
+#     stamps     uint64 [capacity]       orders entries of different shards; grows within a block
+#     places     uint32 [capacity]       31 bits of hash (core/hashing.h); the top bit likewise
+#
+# An index word keeps as many bits of the place as the entry's number leaves free: the low log2(index)
+# bits number the entry, the bits above are the place's own bits above, so a word that differs there is
+# passed over without touching the entry. The place's low bits say where probing starts. A plain key is then
+# compared itself: asking for the whole place first would be one more cache line for nearly nothing. Where Python
+# would have to compare, the whole place must agree.
+#
+# Probing goes round within one cache line of the index first (16 words), then jumps to another line by
+# CPython's recurrence (line * 5 + perturb + 1, Objects/dictobject.c), which reaches every line.
+#
+# An insertion takes the first removed word that it passed, as dict's does: else a key that is removed and
+# inserted again would be further away each time, far where integers in a row fill all lines. Who lets the mutex
+# go in the middle of probing starts over if that has happened meanwhile (`reuses`): the key may be before it now.
+# Rebuilding is due when the entries' array is full, and pays for itself as in dict.
+#
+# Threads may read index, entries and places without the mutex (core/reading.pxi): what they read is stored
+# by append, take_out and put_value only, an entry before the index word that points to it.
+#
+# Functions here neither lock nor touch reference counts, except block_dispose.
+
+cdef inline uint32_t limit_of(uint64_t index_words) noexcept nogil:
+    """Index words in use at the most."""
+    return <uint32_t>(index_words // 4 * 3)
+
+
+cdef inline size_t head_bytes() noexcept nogil:
+    return (sizeof(Block) + 63) & ~<size_t>63
+
+
+cdef Block* block_new(uint64_t wanted) noexcept nogil:
+    """An empty block for at least `wanted` entries; NULL when there is no memory."""
+    cdef uint64_t words = index_words_for(wanted)
+    cdef uint64_t capacity = capacity_for(wanted)
+    cdef size_t bytes
+    cdef char* memory
+    cdef Block* block
+    if words > (<uint64_t>1 << LARGEST_INDEX_BITS):
+        return NULL
+    # The head is whole cache lines, so the index behind it starts one.
+    bytes = head_bytes() + words * sizeof(uint32_t) + capacity * (sizeof(Entry) + sizeof(uint64_t) + sizeof(uint32_t))
+    memory = <char*>allocate_table(bytes)
+    if memory == NULL:
+        return NULL
+    block = <Block*>memory
+    block.mask = <uint32_t>(words - 1)
+    block.capacity = <uint32_t>capacity
+    block.index = <uint32_t*>(memory + head_bytes())
+    block.entries = <Entry*>(block.index + words)
+    block.stamps = <uint64_t*>(block.entries + capacity)
+    block.places = <uint32_t*>(block.stamps + capacity)
+    block.bytes = bytes
+    block.used = 0
+    block.live = 0
+    block.filled = 0
+    block.reuses = 0
+    block.head = 0
+    block.tail = 0
+    memset(block.index, 0, words * sizeof(uint32_t))
+    return block
+
+
+cdef inline void block_free(Block* block) noexcept:
+    untrace_memory(block)
+    sm_release_table(block, block.bytes)
+
+
+# --- Places ---
+
+cdef inline uint32_t place_of_entry(Block* block, uint32_t entry) noexcept nogil:
+    return block.places[entry] & PLACE
+
+
+cdef inline bint is_plain_word(uint32_t content) noexcept nogil:
+    """Whether the key of the entry it points to is of a plain type."""
+    return (content & ~<uint32_t>PLACE) != 0
+
+
+cdef inline uint32_t word_for(Block* block, uint32_t entry) noexcept nogil:
+    """The index word that points to an entry."""
+    return (block.places[entry] & ~block.mask) | (entry + FIRST_ENTRY)
+
+
+cdef inline bint is_plain_entry(Block* block, uint32_t entry) noexcept nogil:
+    """Whether the key is of a plain type (core/interpreter.h)."""
+    return (block.places[entry] & ~<uint32_t>PLACE) != 0
+
+
+# --- Probing ---
+
+# --- Changing ---
+
+cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain, PyObject* key, PyObject* value,
+                        uint64_t stamp) noexcept nogil:
+    """Adds an entry of which it owns the references from now on, at an index word that is empty or of a removed one."""
+    cdef uint32_t entry = block.used
+    cdef bint fresh = block.index[word] == EMPTY
+    if entry != 0 and block.stamps[entry - 1] >= stamp:
+        stamp = block.stamps[entry - 1] + 1
+    # Who only prefetches has not looked at the index word, and may be reading.
+    sm_store_ptr(<void**>&block.entries[entry].key, key)
+    sm_store_ptr(<void**>&block.entries[entry].value, value)
+    block.stamps[entry] = stamp
+    sm_step()
+    block.places[entry] = place | <uint32_t>plain << 31
+    sm_store_u32(&block.index[word], word_for(block, entry))
+    sm_step()
+    block.used = entry + 1
+    block.tail = entry + 1
+    block.live += 1
+    if fresh:
+        block.filled += 1
+    else:
+        block.reuses += 1
+
+
+cdef inline void take_out(Block* block, uint32_t word, uint32_t entry) noexcept nogil:
+    """Removes an entry; its references are the caller's from now on."""
+    sm_store_u32(&block.index[word], REMOVED)
+    sm_step()
+    sm_store_ptr(<void**>&block.entries[entry].key, NULL)
+    sm_step()
+    sm_store_ptr(<void**>&block.entries[entry].value, NULL)
+    block.live -= 1
+
+
+cdef inline void put_value(Block* block, uint32_t entry, PyObject* value) noexcept nogil:
+    """Overwrites; owns the reference from now on, and the caller the one to the old value."""
+    sm_store_ptr(<void**>&block.entries[entry].value, value)
+
+
+cdef inline uint32_t first_entry(Block* block) noexcept nogil:
+    """The number of the first entry that is there; `used` if there is none. Remembers the holes it passed, so
+    that `m.pop(next(iter(m)))` is not slower the more went before (as it is with dict)."""
+    cdef uint32_t hint = sm_load_u32_relaxed(&block.head), entry = hint
+    while entry < block.used and block.entries[entry].key == NULL:
+        entry += 1
+    if entry != hint:
+        sm_store_u32_relaxed(&block.head, entry)
+    return entry
+
+
+cdef inline uint32_t end_of_entries(Block* block) noexcept nogil:
+    """The number of the last entry that is there, plus one; 0 if there is none. Remembers holes likewise."""
+    cdef uint32_t hint = sm_load_u32_relaxed(&block.tail), end = hint
+    while end != 0 and block.entries[end - 1].key == NULL:
+        end -= 1
+    if end != hint:
+        sm_store_u32_relaxed(&block.tail, end)
+    return end
+
+
+cdef void block_dispose(Block* block) noexcept:
+    """Lets go of all entries, which may run any code, and of the memory."""
+    cdef uint32_t entry
+    cdef PyObject* key
+    cdef PyObject* value
+    for entry in range(block.used):
+        key = block.entries[entry].key
+        value = block.entries[entry].value
+        if key != NULL:
+            decref(key)
+            let_go(value)
+    block_free(block)

@@ -1,0 +1,39 @@
+# How far a batch operation has come with an iterable.
+cdef struct Source:
+    Py_ssize_t position     # in a list or a tuple
+    bint ended              # there are no more
+
+# Many keys of one call, their hashes, and the order by shard in which they are worked on (core/bulk_keys.pxi).
+cdef class Bulk:
+    cdef PyObject** keys        # size owned references, or NULL
+    cdef PyObject** values      # likewise, or numbers
+    cdef uint32_t* shard        # of each key ...
+    cdef uint32_t* place
+    cdef uint32_t* entry        # where it was found, and
+    cdef uint64_t* epoch        # in which epoch of its shard
+    cdef PyObject** others      # in its stead: keys that were removed
+    cdef uint8_t* state
+    cdef uint32_t* order        # numbers of keys, sorted by shard
+    cdef uint32_t* starts       # for sorting; NULL: too many shards for it
+    cdef char* memory
+    cdef uint32_t room
+    cdef uint32_t size
+    cdef uint32_t shards
+    cdef bint all_plain         # all keys are of plain types
+    cdef bint mostly_new        # most keys of the last batch were not in the map
+    cdef Source source          # of the keys
+    cdef Source other           # of the values
+    cdef object error           # of a source or of a hash: to be raised once what came before is done
+
+cdef enum Probe:
+    NOT_THERE = 0           # the word is where the key would go
+    THERE = 1
+    ASK = 2                 # only Python can compare the key with that of the entry
+
+cdef enum:
+    BATCH = 1024            # keys that are written at a time
+    READ_BATCH = 16384      # keys that are read at a time
+    KEYS_A_TURN = 128       # keys for which a mutex is held at a time, at the most
+    AHEAD = 8               # keys that are prefetched ahead
+    FAR_AHEAD = 24          # where there is one line for each and next to nothing to do
+    MOST_SORTED_SHARDS = 4096   # with more of them there is little to put together

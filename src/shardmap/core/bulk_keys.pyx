@@ -1,0 +1,267 @@
+# What operations on many keys share: taking the keys in, hashing them, putting those of one shard next to each
+# other, and finding them without running Python code.
+#
+# A call works on batches. A batch's keys are taken from the caller's iterable and hashed first, with no mutex
+# held; then each shard's mutex is taken for at most KEYS_A_TURN keys at a time, with the index words and entries of
+# the next keys on their way into the cache. A key that only Python can compare, or whose shard is in no usual
+# state (a table shared with a snapshot, a key lock), is left for the way of a single operation, and with it all
+# later keys of its shard in the batch: so equal keys are worked on in their order.
+#
+# If the iterable or a hash raises, the keys before are worked on, then the exception is raised.
+
+@cython.final
+@cython.no_gc       # lives no longer than a call
+cdef class Bulk:
+    """The keys of one call that are worked on at a time (internal)."""
+
+    def __dealloc__(self):
+        drop_keys(self)
+        free(self.memory)
+
+
+cdef Bulk new_bulk(MapCore m, Py_ssize_t wanted, uint32_t most):
+    """Room for `wanted` keys, at most `most`; a negative number: nobody knows how many."""
+    cdef Bulk self = Bulk.__new__(Bulk)
+    cdef size_t room = most if wanted < 0 or wanted > most else max(wanted, 1)
+    cdef size_t each = 2 * sizeof(PyObject*) + sizeof(uint64_t) + 4 * sizeof(uint32_t) + 1
+    cdef bint sorted = m.shard_count <= MOST_SORTED_SHARDS
+    self.memory = <char*>allocate(room * each + (m.shard_count + 1) * sizeof(uint32_t) * sorted + sizeof(uint32_t), 64)
+    if self.memory == NULL:
+        raise MemoryError()
+    self.keys = <PyObject**>self.memory
+    self.values = self.keys + room
+    self.epoch = <uint64_t*>(self.values + room)
+    self.others = <PyObject**>self.epoch
+    self.shard = <uint32_t*>(self.epoch + room)
+    self.place = self.shard + room
+    self.entry = self.place + room
+    self.order = self.entry + room
+    self.starts = self.order + room if sorted else NULL
+    self.state = <uint8_t*>(self.order + room + (m.shard_count + 1) * sorted)
+    self.room = <uint32_t>room
+    self.shards = m.shard_count
+    return self
+
+
+cdef void drop_keys(Bulk self) noexcept:
+    """Lets all keys and values go; may run any code."""
+    cdef uint32_t size = self.size, i
+    self.size = 0
+    for i in range(size):
+        if i + FAR_AHEAD < size:
+            prefetch_to_write(self.keys[i + FAR_AHEAD])
+        if self.keys[i] != NULL:
+            decref(self.keys[i])
+        if self.values[i] != NULL:
+            let_go(self.values[i])
+
+
+# --- Taking in ---
+
+cdef inline object source_of(iterable):
+    """Lists and tuples are read by position, everything else by its iterator."""
+    return iterable if PyList_CheckExact(iterable) or PyTuple_CheckExact(iterable) else iter(iterable)
+
+
+cdef inline Py_ssize_t known_size(source) noexcept:
+    if PyList_CheckExact(source):
+        return list_size(<PyObject*>source)
+    return tuple_size(<PyObject*>source) if PyTuple_CheckExact(source) else -1
+
+
+cdef uint32_t take(Bulk self, source, Source* state, PyObject** into, uint32_t room) except? 0:
+    """References to the next elements, at most `room`; fewer if there are no more (`ended`)."""
+    cdef uint32_t count = 0
+    cdef PyObject* sequence = <PyObject*>source
+    if PyList_CheckExact(source):
+        with cython.critical_section(source):
+            while count < room and state.position < list_size(sequence):
+                if state.position + FAR_AHEAD < list_size(sequence):
+                    prefetch_to_write(list_item(sequence, state.position + FAR_AHEAD))
+                into[count] = list_item(sequence, state.position)
+                incref(into[count])
+                state.position += 1
+                count += 1
+    elif PyTuple_CheckExact(source):
+        while count < room and state.position < tuple_size(sequence):
+            into[count] = tuple_item(sequence, state.position)
+            incref(into[count])
+            state.position += 1
+            count += 1
+    elif not state.ended:
+        try:
+            while count < room:
+                into[count] = next_of(sequence)
+                if into[count] == NULL:
+                    break
+                count += 1
+        except BaseException as error:
+            self.error = error
+    if count < room:
+        state.ended = True
+    return count
+
+
+cdef bint take_keys(Bulk self, MapCore m, source) except -1:
+    """The next batch of keys, hashed. False if there are none."""
+    cdef uint32_t i
+    drop_keys(self)
+    self.size = take(self, source, &self.source, self.keys, self.room)
+    for i in range(self.size):
+        self.values[i] = NULL
+    hash_keys(self, m)
+    return self.size != 0
+
+
+cdef int hash_keys(Bulk self, MapCore m) except -1:
+    """Where a hash raises, the batch ends before its key."""
+    cdef uint32_t i = 0
+    self.all_plain = True
+    while i < self.size:
+        if sm_has_plain_hash(self.keys[i]):
+            put_hash(self, i, sm_plain_hash(self.keys[i]), m.shard_bits)
+        else:
+            self.all_plain = False
+            hash_odd_key(self, i, m.shard_bits)
+        i += 1
+    return 0
+
+
+cdef int hash_odd_key(Bulk self, uint32_t i, uint32_t shard_bits) except -1:
+    """One whose hash may be Python code. If it raises, the batch ends here."""
+    cdef Py_hash_t hashed = 0
+    try:
+        hash_of(self.keys[i], &hashed)
+    except BaseException as error:
+        self.error = error
+        end_batch_at(self, i)
+        return 0
+    put_hash(self, i, hashed, shard_bits)
+    return 0
+
+
+cdef void end_batch_at(Bulk self, uint32_t i) noexcept:
+    """Lets the keys from number `i` on go, and takes no further ones."""
+    cdef uint32_t end = self.size
+    self.source.ended = True
+    self.size = i
+    while i < end:
+        decref(self.keys[i])
+        let_go_if(self.values[i])
+        i += 1
+
+
+cdef inline void put_hash(Bulk self, uint32_t i, Py_hash_t hash, uint32_t shard_bits) noexcept nogil:
+    self.shard[i] = sm_shard_of(<uint64_t>hash, shard_bits)
+    self.place[i] = sm_place_of(<uint64_t>hash, shard_bits)
+
+
+cdef int raise_error_of(Bulk self) except -1:
+    if self.error is not None:
+        raise self.error
+    return 0
+
+
+# --- By shard ---
+
+cdef void group(Bulk self, uint32_t first) noexcept nogil:
+    """Sorts the keys from number `first` on by shard, those of one shard staying in their order (a counting sort)."""
+    cdef uint32_t* starts = self.starts
+    cdef uint32_t i
+    if starts == NULL:
+        for i in range(first, self.size):
+            self.order[i] = i
+        return
+    memset(starts, 0, (self.shards + 1) * sizeof(uint32_t))
+    starts[0] = first
+    for i in range(first, self.size):
+        starts[self.shard[i] + 1] += 1
+    for i in range(1, self.shards):
+        starts[i] += starts[i - 1]
+    for i in range(first, self.size):
+        self.order[starts[self.shard[i]]] = i
+        starts[self.shard[i]] += 1
+
+
+cdef inline uint32_t turn_end(Bulk self, uint32_t begin) noexcept nogil:
+    """The end of the run of keys of one shard that begins at `begin`, cut where the mutex is to be let go."""
+    cdef uint32_t shard = self.shard[self.order[begin]], end = begin + 1
+    cdef uint32_t most = min(self.size, begin + KEYS_A_TURN)
+    while end < most and self.shard[self.order[end]] == shard:
+        end += 1
+    return end
+
+
+cdef inline void aim_at(MapCore m, Bulk self, uint32_t i, Position* at) noexcept:
+    at.shard = shard_at(m, self.shard[i])
+    at.slot = &m.blocks[self.shard[i]]
+    at.place = self.place[i]
+    start_position(at)
+
+
+# --- Finding ---
+
+cdef inline Probe probe(Block* block, PyObject* key, uint32_t place, uint32_t* found_word,
+                        uint32_t* found_entry) noexcept nogil:
+    """find_locked() without what could run Python code. In a block that does not change meanwhile."""
+    cdef uint32_t mask = block.mask, around = round_of(block), perturb = place
+    cdef uint32_t word = place & mask, content, entry, step, removed = NO_WORD
+    cdef int outcome
+    while True:
+        for step in range(around + 1):
+            content = block.index[word]
+            if content == EMPTY:
+                found_word[0] = word if removed == NO_WORD else removed
+                return NOT_THERE
+            if content == REMOVED:
+                if removed == NO_WORD:
+                    removed = word
+            elif may_be(content, place, mask):
+                entry = (content & mask) - FIRST_ENTRY
+                outcome = compare_stored(block, content, place, key)
+                if outcome != 0:
+                    found_word[0] = word
+                    found_entry[0] = entry
+                    return THERE if outcome > 0 else ASK
+            word = (word & ~around) | ((word + 1) & around)
+        word = next_line(word, &perturb, mask)
+
+
+cdef inline void prefetch_word(Block* block, uint32_t place) noexcept nogil:
+    prefetch(&block.index[place & block.mask])
+
+
+cdef inline void prefetch_entry(Block* block, uint32_t place) noexcept nogil:
+    """What the first index word of the place points to: most often the right entry."""
+    cdef uint32_t content = sm_load_u32_relaxed(&block.index[place & block.mask]) & block.mask
+    if content >= FIRST_ENTRY:
+        prefetch(&block.entries[content - FIRST_ENTRY])
+
+
+cdef inline void prefetch_objects(Block* block, uint32_t place, bint values) noexcept nogil:
+    cdef uint32_t content = sm_load_u32_relaxed(&block.index[place & block.mask]) & block.mask
+    if content >= FIRST_ENTRY:
+        prefetch(sm_load_ptr(<void**>&block.entries[content - FIRST_ENTRY].key))
+        if values:
+            prefetch_to_write(sm_load_ptr(<void**>&block.entries[content - FIRST_ENTRY].value))
+
+
+cdef inline void prefetch_ahead(Bulk self, Block* block, uint32_t at, uint32_t end, bint values) noexcept nogil:
+    """Called for each key in turn: the steps of a look-up, each some keys ahead of the next."""
+    if at + 3 * AHEAD < end:
+        prefetch_word(block, self.place[self.order[at + 3 * AHEAD]])
+    if at + 2 * AHEAD < end:
+        prefetch_entry(block, self.place[self.order[at + 2 * AHEAD]])
+    if at + AHEAD < end:
+        prefetch_objects(block, self.place[self.order[at + AHEAD]], values)
+
+
+cdef inline void prefetch_first(Bulk self, Block* block, uint32_t begin, uint32_t end) noexcept nogil:
+    """Before the first key of a turn."""
+    cdef uint32_t at
+    for at in range(begin, min(end, begin + 3 * AHEAD)):
+        prefetch_word(block, self.place[self.order[at]])
+    for at in range(begin, min(end, begin + 2 * AHEAD)):
+        prefetch_entry(block, self.place[self.order[at]])
+    for at in range(begin, min(end, begin + AHEAD)):
+        prefetch_objects(block, self.place[self.order[at]], False)

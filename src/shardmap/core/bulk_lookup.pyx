@@ -1,0 +1,237 @@
+# Looking up many keys at once.
+#
+# With a GIL: a batch that is large enough is hashed and probed with the GIL released, so that threads look up at
+# the same time. Each shard's mutex is held meanwhile, and let go before attaching again. While detached we read
+# the tables, and the contents of keys that the table or the call has references to; no reference is counted,
+# nothing is written but the call's own memory. What is remembered is an entry's number and the shard's epoch.
+# Attached again, we are the only thread that is, and published tables change only under an attached thread: so
+# the entry is read without the mutex. If the epoch is what it was and the entry has not been removed, it is that
+# of the key, and its value of now is the answer; else the key is looked up again. "Not there" needs no second
+# look: it was true at one point during the call.
+#
+# Free-threaded: without the mutex, as in core/reading.pxi, a turn's keys as one reader. What was not to be had that
+# way is looked up under the mutex, and then so that the next reader gets it without.
+
+cdef list map_get_many(MapCore m, keys, default):
+    cdef object source = source_of(keys)
+    cdef Bulk self = new_bulk(m, known_size(source), READ_BATCH)
+    cdef list result = None, part
+    sm_note_use(<PyObject*>m, &m.seen)
+    while not self.source.ended and look_up_batch(m, self, source, True):
+        part = values_of(self, default)
+        if result is None:
+            result = part
+        else:
+            result.extend(part)
+    raise_error_of(self)
+    return [] if result is None else result
+
+
+cdef list map_contains_many(MapCore m, keys):
+    cdef object source = source_of(keys)
+    cdef Bulk self = new_bulk(m, known_size(source), READ_BATCH)
+    cdef list result = []
+    cdef uint32_t i
+    sm_note_use(<PyObject*>m, &m.seen)
+    while not self.source.ended and look_up_batch(m, self, source, False):
+        for i in range(self.size):
+            result.append(self.state[i] == THERE)
+    raise_error_of(self)
+    return result
+
+
+cdef list values_of(Bulk self, default):
+    """The values that were found, which are the list's from now on."""
+    cdef list result = PyList_New(self.size)
+    cdef PyObject* value
+    cdef uint32_t i
+    for i in range(self.size):
+        value = self.values[i]
+        if value == NULL:
+            value = <PyObject*>default
+            incref(value)
+        elif is_number(value):
+            value = boxed(value)
+        self.values[i] = NULL
+        set_list_item(<PyObject*>result, i, value)
+    return result
+
+
+cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
+    """Takes the next keys and finds them: THERE or NOT_THERE in `state`, and a reference to the value in `values`
+    if asked for. False if there were no keys."""
+    cdef uint32_t i
+    cdef bint detached = False
+    cdef PyThreadState* thread
+    drop_keys(self)
+    self.size = take(self, source, &self.source, self.keys, self.room)
+    for i in range(self.size):
+        self.values[i] = NULL
+    if HAS_GIL and self.size >= WORTH_DETACHING and sm_has_plain_hash(self.keys[0]):
+        thread = PyEval_SaveThread()
+        detached = hash_detached(self, m.shard_bits)
+        if detached:
+            group(self, 0)
+            look_up_detached(self, m.shards, values)
+        PyEval_RestoreThread(thread)
+    if not detached:
+        hash_keys(self, m)
+        group(self, 0)
+        if look_up_unlocked(m, self, values):
+            look_up_locked(m, self, values)
+    elif values:
+        take_values(m, self)
+    for i in range(self.size):
+        if self.state[i] == ASK:
+            look_up_one(m, self, i, values)
+    return self.size != 0
+
+
+cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
+    """True if there are keys left to look up: state ASK."""
+    cdef uint32_t begin = 0, end, at
+    cdef bint left = False
+    cdef Block** slot
+    cdef Block* block
+    cdef sm_reader* me
+    while begin < self.size:
+        end = turn_end(self, begin)
+        me = sm_start_reading() if sm_reads_unlocked else NULL
+        block = NULL
+        slot = &m.blocks[self.shard[self.order[begin]]]
+        if me != NULL and not sm_load_u64(&m.sweep) & 1:
+            block = <Block*>sm_load_ptr(<void**>slot)
+            prefetch_first(self, block, begin, end)
+            for at in range(begin, end):
+                prefetch_ahead(self, block, at, end, values)
+                self.state[self.order[at]] = read_one(m, self, block, self.order[at], values)
+                left |= self.state[self.order[at]] == ASK
+        if block == NULL or sm_load_ptr(<void**>slot) != block:
+            left = True
+            for at in range(begin, end):
+                self.state[self.order[at]] = ASK
+        if me != NULL:
+            sm_stop_reading(me)
+        begin = end
+    return left
+
+
+cdef inline Probe read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint values) noexcept:
+    """To be believed if the block is still the shard's afterwards. Where it says ASK there may be a value to let go."""
+    cdef Read seen = read_block(shard_at(m, self.shard[i]), block, self.place[i], self.keys[i], values, &self.values[i])
+    return THERE if seen == SEEN_PRESENT else NOT_THERE if seen == SEEN_ABSENT else ASK
+
+
+cdef void look_up_locked(MapCore m, Bulk self, bint values) noexcept:
+    """Those that are left, but for those that only Python can compare."""
+    cdef uint32_t begin = 0, end, at, i, word = 0, entry = 0
+    cdef Shard* shard
+    cdef Block* block
+    drop_values(self)
+    while begin < self.size:
+        end = turn_end(self, begin)
+        at = begin
+        while at < end and self.state[self.order[at]] != ASK:
+            at += 1
+        if at < end:
+            shard = shard_at(m, self.shard[self.order[begin]])
+            lock(shard)
+            block = block_of(shard.table)
+            while at < end:
+                i = self.order[at]
+                if self.state[i] == ASK:
+                    self.state[i] = probe(block, self.keys[i], self.place[i], &word, &entry)
+                    if values and self.state[i] == THERE:
+                        self.values[i] = block.entries[entry].value
+                        hold_for_readers(self.values[i])
+                at += 1
+            unlock(shard)
+        begin = end
+
+
+cdef void drop_values(Bulk self) noexcept:
+    """Of keys that are to be looked up again; may run any code."""
+    cdef uint32_t i
+    cdef PyObject* value
+    for i in range(self.size):
+        if self.state[i] == ASK and self.values[i] != NULL:
+            value = self.values[i]
+            self.values[i] = NULL
+            let_go(value)
+
+
+cdef inline void hold_for_readers(PyObject* raw) noexcept:
+    """hold(), after which the next reader needs no mutex."""
+    if not is_number(raw):
+        sm_allow_try_incref(raw)
+        incref(raw)
+
+
+cdef bint hash_detached(Bulk self, uint32_t shard_bits) noexcept nogil:
+    """False if there is a key that takes Python to hash: its code may change what keys before and after it find."""
+    cdef uint32_t i
+    for i in range(self.size):
+        if not sm_has_plain_hash(self.keys[i]):
+            return False
+        put_hash(self, i, sm_plain_hash(self.keys[i]), shard_bits)
+    return True
+
+
+cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
+    cdef uint32_t begin = 0, end, at, i, word = 0
+    cdef Shard* shard
+    cdef Block* block
+    while begin < self.size:
+        end = turn_end(self, begin)
+        shard = <Shard*>(shards + self.shard[self.order[begin]] * stride_for(sizeof(Shard)))
+        sm_mutex_lock(&shard.mutex)
+        block = (<Table>shard.table).block
+        prefetch_first(self, block, begin, end)
+        for at in range(begin, end):
+            prefetch_ahead(self, block, at, end, values)
+            i = self.order[at]
+            self.state[i] = probe(block, self.keys[i], self.place[i], &word, &self.entry[i])
+            self.epoch[i] = shard.epoch
+        sm_mutex_unlock(&shard.mutex)
+        begin = end
+
+
+cdef inline Entry* entry_found(MapCore m, Bulk self, uint32_t i) noexcept:
+    """With the GIL: the entry that was found without it, or NULL if positions have lost their meaning since."""
+    cdef Shard* shard = shard_at(m, self.shard[i])
+    if self.state[i] != THERE or shard.epoch != self.epoch[i]:
+        return NULL
+    return &block_of(shard.table).entries[self.entry[i]]
+
+
+cdef void take_values(MapCore m, Bulk self) noexcept:
+    """With the GIL: references to the values of the entries that were found without it."""
+    cdef uint32_t i
+    cdef Entry* entry
+    for i in range(self.size):
+        if i + 2 * FAR_AHEAD < self.size:
+            prefetch(entry_found(m, self, i + 2 * FAR_AHEAD))
+        if i + FAR_AHEAD < self.size:
+            entry = entry_found(m, self, i + FAR_AHEAD)
+            if entry != NULL:
+                prefetch_to_write(entry.value)
+        if self.state[i] == THERE:
+            entry = entry_found(m, self, i)
+            if entry != NULL and entry.key != NULL:
+                self.values[i] = entry.value
+                hold(entry.value)
+                continue
+            self.state[i] = ASK
+
+
+cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:
+    cdef Position at
+    cdef Found found
+    aim_at(m, self, i, &at)
+    found = find(self.keys[i], &at)
+    if found == PRESENT and values:
+        self.values[i] = at.block.entries[at.entry].value
+        hold_for_readers(self.values[i])
+    leave(&at)
+    self.state[i] = THERE if found == PRESENT else NOT_THERE
+    return 0

@@ -1,0 +1,283 @@
+# Storing many entries at once: set_many() and update().
+#
+# The map's order is that of insertion, so new entries go in one by one in the order given, as a loop would put
+# them. Two ways to that, and both leave what is unusual to write_locked(), the way of a single store:
+#
+# - In runs: the mutexes of all shards of the next RUN keys at once, if nobody holds one (they are tried, not
+#   waited for), then these keys in order: overwritten, or appended with stamps that follow each other. One mutex
+#   for several keys, one fence and one reading of the clock for them all. Nothing grows meanwhile.
+# - Grouped, where a mutex was taken or there are many shards: what is there already is overwritten shard by shard,
+#   one mutex at a time; then what is not there is inserted in order.
+#
+# References move from the call into the map, and those of old values from the map to the call, which lets them go
+# at the end of a batch.
+
+cdef int map_set_many(MapCore m, keys, values) except -1:
+    cdef object key_source = source_of(keys)
+    cdef object value_source = source_of(values)
+    cdef Bulk self
+    cdef Py_ssize_t size = size_if_known(keys), others = size_if_known(values)
+    if size >= 0 and others >= 0 and size != others:
+        raise ValueError(f"{size} keys but {others} values")
+    if holds_missing(values):
+        refuse_missing()
+    self = new_bulk(m, size if size >= 0 else others, BATCH)
+    sm_note_use(<PyObject*>m, &m.seen)
+    while not self.source.ended and take_pairs(self, m, key_source, value_source):
+        store_batch(m, self)
+    drop_keys(self)
+    raise_error_of(self)
+    return 0
+
+
+cdef bint holds_missing(values) noexcept:
+    """Whether a list or a tuple holds MISSING; of other iterables nothing is known before."""
+    cdef Py_ssize_t i
+    cdef bint holds = False
+    if PyList_CheckExact(values):
+        with cython.critical_section(values):
+            for i in range(list_size(<PyObject*>values)):
+                holds |= list_item(<PyObject*>values, i) == <PyObject*>no_value
+    elif PyTuple_CheckExact(values):
+        for i in range(tuple_size(<PyObject*>values)):
+            holds |= tuple_item(<PyObject*>values, i) == <PyObject*>no_value
+    return holds
+
+
+cdef Py_ssize_t size_if_known(iterable) except -2:
+    cdef Py_ssize_t size = known_size(iterable)
+    if size < 0 and hasattr(type(iterable), "__len__"):
+        size = len(iterable)
+    return size
+
+
+cdef bint take_pairs(Bulk self, MapCore m, keys, values) except -1:
+    """The next keys and their values. Where one of the two ends before the other, the batch ends with an error."""
+    cdef uint32_t count, others, i
+    cdef PyObject* extra = NULL
+    drop_keys(self)
+    count = take(self, keys, &self.source, self.keys, self.room)
+    for i in range(count):
+        self.values[i] = NULL
+    self.size = count
+    others = take_other(self, values, self.values, count)
+    if others < count:
+        while self.size > others:
+            self.size -= 1
+            decref(self.keys[self.size])
+        self.source.ended = True
+        if self.error is None:
+            self.error = ValueError("more keys than values")
+    elif self.source.ended and self.error is None:
+        if take_other(self, values, &extra, 1) != 0:
+            decref(extra)
+            self.error = ValueError("more values than keys")
+    end_before_missing(self)
+    hash_keys(self, m)
+    return self.size != 0
+
+
+cdef int end_before_missing(Bulk self) except -1:
+    """Where a value is MISSING the batch ends with an error, as where an element raises."""
+    cdef uint32_t i
+    for i in range(self.size):
+        if self.values[i] == <PyObject*>no_value:
+            end_batch_at(self, i)
+            try:
+                refuse_missing()
+            except ValueError as error:
+                self.error = error
+            break
+    return 0
+
+
+cdef uint32_t take_other(Bulk self, values, PyObject** into, uint32_t count) except? 0:
+    """take() for the second source. Its error comes before one of the keys that were taken further."""
+    cdef object earlier = self.error
+    cdef uint32_t taken
+    self.error = None
+    taken = take(self, values, &self.other, into, count)
+    if self.error is None and taken == count:
+        self.error = earlier
+    return taken
+
+
+cdef int store_batch(MapCore m, Bulk self) except -1:
+    """Stores all pairs of the batch."""
+    cdef uint32_t done = 0
+    if m.shard_count <= MOST_SHARDS_OF_A_RUN:
+        done = store_in_runs(m, self)
+    if done < self.size:
+        store_grouped(m, self, done)
+    return 0
+
+
+cdef int store_one(MapCore m, Bulk self, uint32_t i) except -1:
+    cdef WriteRequest request = request_to_write(self.values[i])
+    cdef Position at
+    aim_at(m, self, i, &at)
+    return write_aimed(&at, self.keys[i], &request) == PRESENT
+
+
+# --- In runs ---
+
+cdef uint32_t store_in_runs(MapCore m, Bulk self) except? 0:
+    """Stores pair after pair until it finds a mutex taken. The number of pairs that are stored."""
+    cdef uint32_t i = 0, end
+    cdef Inserting inserting
+    while i < self.size:
+        end = min(self.size, i + RUN)
+        inserting.shards = try_lock_shards(m, self, i, end)
+        if inserting.shards == 0:
+            return i
+        inserting.announced = 0
+        inserting.stamp = 0
+        prefetch_run(m, self, i, end)
+        while i < end and store_held(m, self, i, &inserting):
+            i += 1
+        unlock_shards(m, &inserting)
+        if i < end:
+            if HAS_GIL:
+                grow_without_gil(shard_at(m, self.shard[i]))
+            store_one(m, self, i)
+            i += 1
+    return i
+
+
+cdef uint64_t try_lock_shards(MapCore m, Bulk self, uint32_t begin, uint32_t end) noexcept:
+    """Takes the mutexes of the keys' shards, in ascending order, and returns which; 0: one was taken."""
+    cdef uint64_t wanted = 0, held = 0
+    cdef uint32_t i
+    for i in range(begin, end):
+        wanted |= <uint64_t>1 << self.shard[i]
+    for i in range(m.shard_count):
+        if wanted >> i & 1:
+            if not sm_mutex_try(&shard_at(m, i).mutex):
+                break
+            held |= <uint64_t>1 << i
+    if held != wanted:
+        for i in range(m.shard_count):
+            if held >> i & 1:
+                unlock(shard_at(m, i))
+        return 0
+    return held
+
+
+cdef void announce_insertions(MapCore m, Inserting* inserting) noexcept:
+    """announce_insertion() to all shards of the run, and the first stamp, for one fence and one reading of the clock."""
+    cdef uint32_t i
+    for i in range(m.shard_count):
+        if inserting.shards >> i & 1:
+            make_version_odd(shard_at(m, i))
+    sm_fence_full()
+    inserting.announced = inserting.shards
+    inserting.stamp = sm_stamp_now()
+
+
+cdef void unlock_shards(MapCore m, Inserting* inserting) noexcept:
+    cdef uint32_t i
+    cdef Shard* shard
+    if inserting.announced != 0 and sm_stamp_uses_tsc:
+        # No later insertion may read a time before the stamps that were given. By now it is later, but for sure.
+        while sm_stamp_now() < inserting.stamp:
+            sm_pause()
+    for i in range(m.shard_count):
+        if inserting.shards >> i & 1:
+            shard = shard_at(m, i)
+            if inserting.announced != 0:
+                note_size(shard, block_of(shard.table))
+            unlock(shard)
+
+
+cdef inline void prefetch_run(MapCore m, Bulk self, uint32_t begin, uint32_t end) noexcept:
+    cdef uint32_t i
+    for i in range(begin, end):
+        prefetch_word(block_of(shard_at(m, self.shard[i]).table), self.place[i])
+    for i in range(begin, end):
+        prefetch_entry(block_of(shard_at(m, self.shard[i]).table), self.place[i])
+
+
+cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserting) noexcept:
+    """Stores one pair with the mutex of its shard held. False, and nothing done, where that takes more than this."""
+    cdef Shard* shard = shard_at(m, self.shard[i])
+    cdef Block* block = block_of(shard.table)
+    cdef uint32_t word = 0, entry = 0
+    cdef Probe found
+    if shard.key_locks != NULL or is_shared(shard.table):
+        return False
+    found = probe(block, self.keys[i], self.place[i], &word, &entry)
+    if found == THERE:
+        swap_value(self, i, block, entry)
+        return True
+    if found == ASK or is_full(block):
+        return False
+    if inserting.announced == 0:
+        announce_insertions(m, inserting)
+    elif sm_stamp_uses_tsc:
+        inserting.stamp += 1
+    else:
+        inserting.stamp = sm_stamp_now()
+    append(block, word, self.place[i], sm_is_plain_key(self.keys[i]), self.keys[i], self.values[i], inserting.stamp)
+    self.keys[i] = self.values[i] = NULL
+    return True
+
+
+cdef inline void swap_value(Bulk self, uint32_t i, Block* block, uint32_t entry) noexcept:
+    """Overwrites. Where the entry holds that very value its cache line stays with its readers."""
+    cdef PyObject* old = block.entries[entry].value
+    if old != self.values[i]:
+        put_value(block, entry, self.values[i])
+        self.values[i] = old
+
+
+# --- Grouped ---
+
+cdef int store_grouped(MapCore m, Bulk self, uint32_t first) except -1:
+    """Stores the pairs from number `first` on."""
+    cdef uint32_t i, found = 0
+    for i in range(first, self.size):
+        self.state[i] = False
+    # What Python code may compare is done strictly in order: it may raise.
+    # So is what is not sorted by shard: a later value of a key must not overtake an earlier one that was left.
+    if self.all_plain and not self.mostly_new and self.starts != NULL:
+        group(self, first)
+        overwrite_grouped(m, self, first)
+    for i in range(first, self.size):
+        found += self.state[i] or store_one(m, self, i)
+    self.mostly_new = 2 * found < self.size - first
+    return 0
+
+
+cdef void overwrite_grouped(MapCore m, Bulk self, uint32_t first) noexcept:
+    """Overwrites what is there, and sets `state`."""
+    cdef uint32_t begin = first, end, at, i, word = 0, entry = 0
+    cdef Shard* shard = NULL
+    cdef Shard* left_over = NULL    # of this shard some keys are left, so later ones must not overtake them
+    cdef Block* block
+    cdef Probe found
+    while begin < self.size:
+        end = turn_end(self, begin)
+        shard = shard_at(m, self.shard[self.order[begin]])
+        if shard != left_over:
+            lock(shard)
+            if shard.key_locks == NULL and not is_shared(shard.table):
+                block = block_of(shard.table)
+                prefetch_first(self, block, begin, end)
+                for at in range(begin, end):
+                    prefetch_ahead(self, block, at, end, False)
+                    i = self.order[at]
+                    found = probe(block, self.keys[i], self.place[i], &word, &entry)
+                    if found == THERE:
+                        swap_value(self, i, block, entry)
+                        self.state[i] = True
+                    else:
+                        left_over = shard
+                        if found == ASK:
+                            break
+            else:
+                left_over = shard
+            unlock(shard)
+        begin = end
+
+
+# --- Growing ---

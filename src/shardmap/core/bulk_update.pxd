@@ -1,0 +1,2 @@
+cdef enum:
+    WORTH_RESERVING = 128       # entries for each shard

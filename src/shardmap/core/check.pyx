@@ -1,0 +1,91 @@
+# For tests: verifying every invariant of every shard.
+
+cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint64_t size) noexcept:
+    """The invariant that the block breaks, or NULL. Under the mutex: runs no Python code, allocates nothing."""
+    cdef uint32_t entry, word, content, live = 0, filled = 0, pointing = 0
+    cdef uint64_t words = <uint64_t>block.mask + 1
+    cdef uint32_t head, tail
+    cdef PyObject* key
+    cdef Py_hash_t hashed
+    if size != block.live:
+        return b"the size for len() is not the number of entries"
+    if block == &no_entries:
+        return NULL
+    if words & (words - 1) or words < SMALLEST_INDEX:
+        return b"the index is not a power of two"
+    if block.used > block.capacity or block.capacity > limit_of(words) or block.filled > limit_of(words):
+        return b"more entries than fit"
+    for word in range(block.mask + 1):
+        content = block.index[word]
+        if content == EMPTY:
+            continue
+        filled += 1
+        if content == REMOVED:
+            continue
+        entry = (content & block.mask) - FIRST_ENTRY
+        if entry >= block.used or block.entries[entry].key == NULL:
+            return b"an index word points to no entry"
+        if content != word_for(block, entry):
+            return b"an index word's tag is not its entry's"
+        pointing += 1
+    if filled != block.filled:
+        return b"the count of index words in use is wrong"
+    head = sm_load_u32_relaxed(&block.head)     # hints are written without the mutex, too
+    tail = sm_load_u32_relaxed(&block.tail)
+    if head > block.used or tail > block.used:
+        return b"a hint is beyond the entries"
+    for entry in range(block.used):
+        key = block.entries[entry].key
+        if key != NULL and (entry < head or entry >= tail):
+            return b"a hint passes over an entry"
+        if (key == NULL) != (block.entries[entry].value == NULL):
+            return b"a key without value or a value without key"
+        if entry and block.stamps[entry] <= block.stamps[entry - 1]:
+            return b"stamps do not grow"
+        if key == NULL:
+            continue
+        live += 1
+        if is_plain_entry(block, entry) != sm_is_plain_key(key):
+            return b"the mark of plain keys is wrong"
+        if way_to(block, entry) == 0:
+            return b"probing does not reach an entry"
+        if is_exact_str(key):
+            hashed = sm_str_hash(key)
+            if (sm_shard_of(<uint64_t>hashed, m.shard_bits) != number
+                    or sm_place_of(<uint64_t>hashed, m.shard_bits) != place_of_entry(block, entry)):
+                return b"an entry is not where its hash says"
+    if live != block.live or pointing != live:
+        return b"the count of entries is wrong"
+    return NULL
+
+
+def _longest_way(MapCore m not None, /):
+    """For tests: the most index words that finding a key of the map takes. While nobody changes it."""
+    cdef uint32_t i, entry, longest = 0
+    cdef Block* block
+    for i in range(m.shard_count):
+        block = block_of(shard_at(m, i).table)
+        for entry in range(block.used):
+            if block.entries[entry].key != NULL:
+                longest = max(longest, way_to(block, entry))
+    return longest
+
+
+def _check(MapCore m not None, /):
+    """Verifies every invariant of every shard at one point in time; AssertionError names the one broken."""
+    cdef uint32_t i
+    cdef Shard* shard
+    cdef const char* violation = NULL
+    lock_all(m)
+    for i in range(m.shard_count):
+        shard = shard_at(m, i)
+        violation = block_violation(m, i, block_of(shard.table), <uint32_t>shard.size_word)
+        if sm_load_u64(&(<Table>shard.table).shares) < 1:
+            violation = b"a table without shares"
+        if shard.published[0] != block_of(shard.table) and block_of(shard.table) != &no_entries:
+            violation = b"readers do not see the shard's block"
+        if violation != NULL:
+            break
+    unlock_all(m)
+    if violation != NULL:
+        raise AssertionError(f"shard {i}: {violation.decode()}")

@@ -1,0 +1,4 @@
+cdef struct HeldLock:
+    HeldLock* next
+    Shard* shard
+    KeyLock* lock

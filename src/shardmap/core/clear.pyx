@@ -1,0 +1,124 @@
+# clear(). It waits for the locks that blocks of others have on entries, and overtakes functions that compute
+# (core/compute.pyx).
+
+cdef KeyLock* foreign_lock(Shard* shard, Caller* caller) noexcept:
+    """A key's lock that clear() has to wait for, or that this very context computes under; or NULL. Under the mutex. Not
+    those of functions that compute, which it overtakes. Nor those of blocks whose key had no entry so far: to
+    their holders it is all one whether the map is cleared, and else threads that lock one new key after the other
+    would keep clear() waiting for ever."""
+    cdef KeyLock* each = shard.key_locks
+    while each != NULL:
+        if relation(&each.owner, caller) == SAME_CONTEXT:
+            if each.computing:
+                break
+        elif not each.is_compute and each.key != NULL and (
+                each.written or has_place(block_of(shard.table), each.place)):
+            break
+        each = each.next
+    return each
+
+
+cdef int take_foreign_lock(Shard* shard, Caller* caller, HeldLock** held) except -1:
+    """Waits for it and holds it. Mutex held on entry, not on return. Where that would be a deadlock, lets all that was
+    taken go, so that the others can go on."""
+    cdef KeyLock* wanted = foreign_lock(shard, caller)
+    cdef HeldLock* node = <HeldLock*>allocate(sizeof(HeldLock), sizeof(void*))
+    cdef PyObject* key = wanted.key
+    cdef Relation who = relation(&wanted.owner, caller)
+    cdef Wait outcome
+    incref(key)
+    try:
+        if node == NULL or who == SAME_CONTEXT:
+            unlock(shard)
+            if node == NULL:
+                raise MemoryError()
+            raise RuntimeError(f"a function that computes the value of {<object>key!r} cannot clear the map")
+        outcome = wait_for_key_lock(shard, wanted, key, caller, who, NO_DEADLINE, False)
+        if outcome == GRANTED:
+            node.shard = shard
+            node.lock = wanted
+            node.next = held[0]
+            held[0] = node
+            node = NULL
+        elif outcome == DEADLOCK:
+            if held[0] == NULL:
+                raise_deadlock(key)
+            release_all_held(held)
+    finally:
+        decref(key)
+        free(node)
+    return 0
+
+
+cdef void release_all_held(HeldLock** held) noexcept:
+    cdef HeldLock* node
+    while held[0] != NULL:
+        node = held[0]
+        held[0] = node.next
+        release_key_lock(node.shard, node.lock)
+        free(node)
+
+
+cdef int map_clear(MapCore m) except -1:
+    """Takes all tables away at one point in time, then lets their entries go. First gets hold of the locks that blocks of
+    others have on entries: what is there is then not taken away under them. What is being computed is overtaken."""
+    cdef PyObject** tables = <PyObject**>allocate(m.shard_count * 2 * sizeof(PyObject*), sizeof(void*))
+    cdef Limbo** limbos = <Limbo**>(tables + m.shard_count)
+    cdef uint32_t i
+    cdef Shard* shard
+    cdef HeldLock* held = NULL
+    cdef Caller caller
+    if tables == NULL:
+        raise MemoryError()
+    sm_note_use(<PyObject*>m, &m.seen)
+    start_caller(&caller)
+    try:
+        while True:
+            lock_all(m)
+            shard = first_shard_to_wait_for(m, &caller)
+            if shard == NULL:
+                break
+            if caller.is_known:
+                unlock_others(m, shard)
+                take_foreign_lock(shard, &caller, &held)
+            else:
+                unlock_all(m)
+                know_caller(&caller)
+        sm_store_u64(&m.sweep, m.sweep + 1)
+        sm_fence_release()
+        for i in range(m.shard_count):
+            shard = shard_at(m, i)
+            tables[i] = shard.table
+            shard.table = NOTHING
+            publish(shard)
+            limbos[i] = shard.limbo
+            shard.limbo = NULL
+            shard.epoch += 1
+            note_size(shard, &no_entries)
+        sm_store_u64(&m.sweep, m.sweep + 1)
+        unlock_all(m)
+        if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
+            sm_fence_after_unlock()
+            if sm_load_u8(&m.seen):
+                sm_wait_for_readers()
+        release_all_held(&held)
+        for i in range(m.shard_count):
+            if limbos[i] != NULL:
+                empty_limbo(limbos[i])
+            table_release(tables[i])
+    finally:
+        release_all_held(&held)
+        context_clear(&caller.context)
+        free(tables)
+    return 0
+
+
+cdef Shard* first_shard_to_wait_for(MapCore m, Caller* caller) noexcept:
+    """Before clear(), with all mutexes. NULL: none. The first with a key lock at all as long as the caller is not
+    known."""
+    cdef uint32_t i
+    for i in range(m.shard_count):
+        if shard_at(m, i).key_locks != NULL:
+            if not caller.is_known or foreign_lock(shard_at(m, i), caller) != NULL:
+                return shard_at(m, i)
+    return NULL

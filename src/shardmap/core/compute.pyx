@@ -1,0 +1,58 @@
+# Compound operations: what would be several steps of a dict, as one.
+#
+# Two ways. Functions run under the key's lock (keylock.pxi): exactly once, while others that write the key wait.
+# Comparisons and `+` run without any lock on the value seen, and the new value goes in only if the entry still holds
+# that very value; else again. Either way the key itself is compared once: where it was found is remembered.
+#
+# clear() does not wait for functions. If it comes between the moment when the value was read and the one when the
+# result would be stored, the result is given to the caller and not stored: it is as if it had been stored just
+# before clear() removed it. (To run the function again could go on for ever.) `sweep` tells, since every clear()
+# changes it while it holds all mutexes.
+
+cdef Found start_computing(MapCore self, PyObject* key, Computation* work, PyObject** value) except FAILED:
+    """Takes the key's lock and reads the value."""
+    sm_note_use(<PyObject*>self, &self.seen)
+    aim(self, key, &work.at)
+    work.held = take_key_lock(&work.at, key, key, NO_DEADLINE, True)
+    work.grant = work.held.grant
+    try:
+        return read_to_compute(self, key, work, value)
+    except:
+        end_computing(work)
+        raise
+
+
+cdef Found read_to_compute(MapCore self, PyObject* key, Computation* work, PyObject** value) except FAILED:
+    cdef Found found
+    work.sweep = &self.sweep
+    while True:
+        work.same_sweep = sm_load_u64(work.sweep)
+        found = map_get_found(self, &work.at, key, value, &work.found)
+        if not work.same_sweep & 1 and sm_load_u64(work.sweep) == work.same_sweep:
+            break
+        if found == PRESENT:        # a clear() came between. What is under way has the mutexes: reading waited for it
+            let_go(value[0])
+            value[0] = NULL
+    if found == PRESENT:
+        value[0] = boxed(value[0])
+    return found
+
+
+cdef int write_computed(Computation* work, key, result) except -1:
+    """Stores what a function returned under the key's lock; unless a clear() came between: then it is as if it had been
+    stored before that."""
+    cdef WriteRequest request = request_to_write(NULL if result is no_value else <PyObject*>result)
+    request.grant = work.grant
+    request.found = work.found
+    request.sweep = work.sweep
+    request.same_sweep = work.same_sweep
+    write_aimed(&work.at, <PyObject*>key, &request)
+    return 0
+
+
+cdef void end_computing(Computation* work) noexcept:
+    """May run any code."""
+    release_key_lock(work.at.shard, work.held)
+
+
+# --- retain ---

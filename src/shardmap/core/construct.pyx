@@ -1,0 +1,138 @@
+# Making maps, and filling them from others.
+
+cdef str MISSING_NAME = "__missing__"
+
+
+# --- Other ways to make a map. Each makes the object itself, so nobody else can know it yet. ---
+
+cdef MapCore blank_map(cls, uint32_t shard_bits):
+    cdef MapCore self
+    # Not declared as `type cls`: Cython takes that for the very type, and a class may have a metaclass (ABCMeta).
+    if not isinstance(cls, type):
+        raise TypeError("a subclass of MapCore is wanted")
+    self = MapCore.__new__(<type>cls)
+    if self.shard_bits != shard_bits:
+        delist(self)
+        drop_shards(self)
+        make_shards(self, shard_bits)
+        enlist(self)
+    return self
+
+
+_MOST_SHARDS = 65536
+_MOST_ENTRIES = 1 << 48     # more than any memory holds; small enough to add to
+
+
+def _make(cls, shards, uint64_t capacity, /):
+    """An empty map of a subclass of MapCore, in `shards` shards (None: the default), with room for `capacity`
+    entries. Calls neither __new__ nor __init__ of the subclass."""
+    cdef uint32_t bits = default_shard_bits
+    cdef MapCore self
+    cdef uint32_t i
+    cdef uint64_t each
+    if shards is not None:
+        if not isinstance(shards, int):
+            raise TypeError("shards must be an integer")
+        if not 1 <= shards <= _MOST_SHARDS:
+            raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}")
+        bits = (shards - 1).bit_length()
+    if capacity > _MOST_ENTRIES:
+        raise MemoryError()
+    self = blank_map(cls, bits)
+    self.chosen_shards = shards is not None
+    if capacity != 0:
+        # Hashes spread like balls thrown: room for the fullest shard, four standard deviations up.
+        each = (capacity + self.shard_count - 1) >> self.shard_bits
+        if self.shard_count > 1:
+            each += <uint64_t>(4 * sqrt(<double>each))
+        for i in range(self.shard_count):
+            give_table(shard_at(self, i), table_new(each))
+    return self
+
+
+def _copy(cls, MapCore source not None, /):
+    """A map of class `cls` equal to `source`: shares all its tables until one of the two writes. O(shards)."""
+    cdef MapCore self = blank_map(cls, source.shard_bits)
+    cdef PyObject** tables
+    cdef Py_ssize_t live = 0
+    cdef uint32_t i
+    self.chosen_shards = source.chosen_shards
+    sm_note_use(<PyObject*>source, &source.seen)
+    tables = map_share_tables(source, &live)
+    for i in range(self.shard_count):
+        give_table(shard_at(self, i), tables[i])
+    free(tables)
+    return self
+
+
+# --- update ---
+
+cdef int update_from_arguments(MapCore self, str function, tuple args, dict kwargs) except -1:
+    if len(args) > 1:
+        raise TypeError(f"{function} expected at most 1 argument, got {len(args)}")
+    if args:
+        update_from(self, args[0])
+    for key, value in kwargs.items():
+        map_set(self, <PyObject*>key, <PyObject*>value)
+    return 0
+
+
+cdef int update_from(MapCore self, other) except -1:
+    cdef SnapshotCore snapshot
+    # Subclasses that iterate in their own way are asked for their keys, as by dict.
+    if PyDict_Check(other) and type(other).__iter__ is dict.__iter__:
+        update_from_dict(self, other)
+    elif iterates_as_ours(other):
+        if other is not self:
+            snapshot = snapshot_of(other) if isinstance(other, MapCore) else other
+            store_snapshot(self, snapshot)
+    elif hasattr(other, "keys"):
+        for key in other.keys():
+            value = other[key]
+            map_set(self, <PyObject*>key, <PyObject*>value)
+    else:
+        update_from_pairs(self, other)
+    return 0
+
+
+cdef bint iterates_as_ours(other) except -1:
+    if isinstance(other, MapCore):
+        return type(other).__iter__ is MapCore.__iter__
+    return isinstance(other, SnapshotCore) and type(other).__iter__ is SnapshotCore.__iter__
+
+
+cdef int update_from_dict(MapCore self, source) except -1:
+    cdef PyObject* key
+    cdef PyObject* value
+    cdef Py_ssize_t position = 0
+    if PyDict_Size(source) >= FEW:
+        store_dict(self, source)
+        return 0
+    private = PyDict_Copy(source)       # cannot change under us while keys are compared
+    while PyDict_Next(private, &position, &key, &value):
+        map_set(self, key, value)
+    return 0
+
+
+cdef int update_from_pairs(MapCore self, pairs) except -1:
+    """One by one: an iterator may look at the map between two pairs. Lists and tuples of pairs cannot."""
+    cdef Py_ssize_t number = 0
+    if (PyList_CheckExact(pairs) or PyTuple_CheckExact(pairs)) and len(pairs) >= FEW:
+        store_pairs(self, pairs)
+        return 0
+    for pair in pairs:
+        pair = checked_pair(pair, number)
+        map_set(self, tuple_item(<PyObject*>pair, 0), tuple_item(<PyObject*>pair, 1))
+        number += 1
+    return 0
+
+
+cdef tuple checked_pair(pair, Py_ssize_t number):
+    try:
+        pair = tuple(PySequence_Fast(pair, "object is not iterable"))
+    except TypeError as error:
+        error.add_note(f"Cannot convert dictionary update sequence element #{number} to a sequence")
+        raise
+    if len(pair) != 2:
+        raise ValueError(f"dictionary update sequence element #{number} has length {len(pair)}; 2 is required")
+    return pair

@@ -1,0 +1,120 @@
+# What the core uses of the headers beside this directory.
+
+cdef extern from "core/system.h" nogil:
+    ctypedef struct sm_mutex:
+        pass
+    ctypedef struct sm_cond:
+        pass
+    void sm_mutex_init(sm_mutex*)
+    void sm_mutex_destroy(sm_mutex*)
+    bint sm_mutex_try(sm_mutex*)
+    void sm_mutex_lock(sm_mutex*)
+    void sm_mutex_unlock(sm_mutex*)
+    void sm_cond_init(sm_cond*)
+    void sm_cond_destroy(sm_cond*)
+    void sm_cond_signal(sm_cond*)
+    void sm_cond_wait(sm_cond*, sm_mutex*)
+    void sm_cond_wait_until(sm_cond*, sm_mutex*, double)
+    double sm_now()
+    void* sm_allocate(size_t size, size_t alignment) noexcept
+    void free "sm_release"(void*) noexcept
+    void* sm_allocate_table(size_t size) noexcept
+    void sm_release_table(void*, size_t size) noexcept
+
+cdef extern from "core/system.h":
+    int sm_at_fork(void (*before)() noexcept, void (*in_parent)() noexcept, void (*in_child)() noexcept)
+
+cdef extern from "core/atomics.h" nogil:
+    uint64_t sm_load_u64(const uint64_t*)
+    void sm_store_u64(uint64_t*, uint64_t)
+    uint64_t sm_add_u64(uint64_t*, uint64_t)
+    uint32_t sm_load_u32(const uint32_t*)
+    void sm_store_u32(uint32_t*, uint32_t)
+    void* sm_load_ptr(void**)
+    void sm_store_ptr(void**, void*)
+    uint8_t sm_load_u8(const uint8_t*)
+    void sm_store_u8(uint8_t*, uint8_t)
+    uint32_t sm_load_u32_relaxed(const uint32_t*)
+    void sm_store_u32_relaxed(uint32_t*, uint32_t)
+    unsigned long sm_load_ulong_relaxed(const unsigned long*)
+    void sm_store_ulong_relaxed(unsigned long*, unsigned long)
+    int64_t sm_sub_i64_relaxed(int64_t*, int64_t)
+    int64_t sm_load_i64_relaxed(const int64_t*)
+    void sm_store_i64_relaxed(int64_t*, int64_t)
+    void sm_fence_release()
+    void sm_fence_full()
+    void sm_fence_after_unlock()
+    void sm_pause()
+    bint sm_claim(unsigned long*, unsigned long) noexcept
+
+cdef extern from "core/token.h" nogil:
+    uint64_t sm_new_token()
+    uint64_t sm_thread_token()
+
+cdef extern from "core/pauses.h" nogil:
+    void sm_step()
+    const bint sm_has_pauses
+
+cdef extern from "core/hashing.h" nogil:
+    uint32_t sm_shard_of(uint64_t hash, unsigned int shard_bits)
+    uint32_t sm_place_of(uint64_t hash, unsigned int shard_bits)
+    uint32_t sm_owner_of(uint64_t hash, uint32_t owners) noexcept
+
+cdef extern from "core/plain.h" nogil:
+    bint sm_is_plain_key(PyObject*)
+    bint sm_has_plain_hash(PyObject*)
+    Py_hash_t sm_plain_hash(PyObject*)
+    int sm_compare(PyObject*, PyObject*)
+    size_t sm_plain_size(PyObject*)
+    void prefetch "SM_PREFETCH"(const void*)
+    void prefetch_to_write "SM_PREFETCH_TO_WRITE"(const void*)
+    bint HAS_GIL "SM_HAS_GIL"
+
+cdef extern from "core/readers.h":
+    ctypedef struct sm_reader:
+        pass
+    const bint SM_READERS_MEET_WRITERS
+    bint sm_reads_unlocked
+    bint sm_asymmetric
+    void sm_readers_init() noexcept
+    sm_reader* sm_start_reading() noexcept
+    void sm_stop_reading(sm_reader*) noexcept
+    void sm_wait_for_readers() noexcept
+    void sm_forget_readers() noexcept
+
+cdef extern from "core/stamp.h" nogil:
+    void sm_stamp_init()
+    uint64_t sm_stamp_now()
+    int sm_stamp_uses_tsc
+
+cdef extern from "core/interpreter.h":
+    object steal "SM_STEAL"(PyObject*)
+    void sm_note_use(PyObject*, uint8_t* seen) noexcept
+    bint sm_try_incref(PyObject*) noexcept
+    void sm_allow_try_incref(PyObject*) noexcept
+    const bint SM_TELLS_ONLY_REFERENCE
+    bint sm_only_reference(PyObject*) noexcept
+    void sm_recycle_tuple(PyObject*) noexcept
+    Py_hash_t sm_str_hash(PyObject*) noexcept
+    bint sm_small_int_hash(PyObject*, Py_hash_t*) noexcept
+    PyObject* sm_lookup_special(PyObject*, PyObject* name) except? NULL
+    void sm_note_frequent_use(PyObject*, uint32_t*) noexcept
+    PyObject* current_contextvars "SM_CURRENT_CONTEXT"() noexcept
+    void set_float "SM_SET_FLOAT"(PyObject*, double) noexcept
+
+cdef extern from "core/atomicref.h":
+    void sm_byte_lock(uint8_t*) noexcept
+    void sm_byte_unlock(uint8_t*) noexcept
+    PyObject* sm_try_get_ref(PyObject**) noexcept
+    void sm_prepare_ref(PyObject*) noexcept
+
+cdef extern from "core/types.h":
+    ctypedef struct PyMethodDef:
+        pass
+    ctypedef int (*traverseproc)(PyObject*, visitproc, void*)
+    ctypedef int (*inquiry)(PyObject*)
+    void sm_set_gc(PyTypeObject*, traverseproc, inquiry)
+    void sm_no_sequence(PyTypeObject*)
+    void sm_set_name(PyTypeObject*, const char*)
+    int sm_take_place(PyTypeObject*, PyMethodDef*, const char*, void*) except -1
+    int sm_own_method(PyObject*, PyMethodDef*) except -1

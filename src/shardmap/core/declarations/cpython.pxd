@@ -1,0 +1,69 @@
+# What the core uses of CPython and of the C library. By pointer where Cython is to add no reference counting of its own.
+
+from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_New, PyDict_Next, PyDict_Size
+from cpython.list cimport PyList_CheckExact, PyList_New
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.sequence cimport PySequence_Fast
+from cpython.tuple cimport PyTuple_CheckExact, PyTuple_New
+from libc.math cimport sqrt
+from libc.stdint cimport int64_t, intptr_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+cdef extern from "Python.h":
+    ctypedef int (*visitproc)(PyObject*, void*)
+    ctypedef struct PyThreadState:
+        pass
+    int Py_EQ
+
+    # References, types, comparing
+    void incref "Py_INCREF"(PyObject*)
+    void decref "Py_DECREF"(PyObject*)
+    PyTypeObject* type_of "Py_TYPE"(PyObject*)
+    Py_hash_t hash_object "PyObject_Hash"(PyObject*) except? -1
+    PyObject* rich_compare "PyObject_RichCompare"(PyObject*, PyObject*, int) except NULL
+    int is_true "PyObject_IsTrue"(PyObject*) except -1
+    int Py_ReprEnter(object) except -1
+    void Py_ReprLeave(object)
+
+    # Numbers and strings
+    bint is_exact_str "PyUnicode_CheckExact"(PyObject*)
+    bint is_exact_int "PyLong_CheckExact"(PyObject*) noexcept
+    bint is_exact_float "PyFloat_CheckExact"(PyObject*) noexcept
+    PyObject* box_long_long "PyLong_FromLongLong"(long long) except NULL
+    # May return NULL with an exception set: for places where something is to be undone first.
+    PyObject* try_box_long_long "PyLong_FromLongLong"(long long) noexcept
+    long long long_long_of "PyLong_AsLongLongAndOverflow"(PyObject*, int*) noexcept
+    PyObject* new_float "PyFloat_FromDouble"(double) except NULL
+    double float_value "PyFloat_AS_DOUBLE"(PyObject*) noexcept
+
+    # Containers
+    Py_ssize_t list_size "PyList_GET_SIZE"(PyObject*) noexcept
+    PyObject* list_item "PyList_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
+    void set_list_item "PyList_SET_ITEM"(PyObject* list, Py_ssize_t, PyObject*) noexcept
+    PyObject* new_tuple "PyTuple_New"(Py_ssize_t) except NULL
+    Py_ssize_t tuple_size "PyTuple_GET_SIZE"(PyObject*) noexcept
+    PyObject* tuple_item "PyTuple_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
+    void set_item "PyTuple_SET_ITEM"(PyObject* tuple, Py_ssize_t, PyObject*) noexcept
+    PyObject* next_of "PyIter_Next"(PyObject*) except? NULL
+    int dict_set_item "PyDict_SetItem"(PyObject* mapping, PyObject* key, PyObject* value) except -1
+
+    # Threads, signals, errors
+    PyThreadState* PyEval_SaveThread() noexcept
+    void PyEval_RestoreThread(PyThreadState*) noexcept
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+    int PyErr_CheckSignals() except -1
+    void PyErr_Clear() noexcept
+    void PyErr_WriteUnraisable(object)
+
+    # contextvars
+    object PyContextVar_New(const char*, PyObject* default)
+    int PyContextVar_Get(object var, PyObject* default, PyObject** value) except -1
+    object PyContextVar_Set(object var, object value)
+    int PyContext_Enter(PyObject*)
+    int PyContext_Exit(PyObject*) except -1
+
+    # The collector, tracemalloc
+    void track "PyObject_GC_Track"(PyObject*) noexcept
+    void untrack "PyObject_GC_UnTrack"(PyObject*) noexcept
+    int PyTraceMalloc_Track(unsigned int domain, uintptr_t, size_t) noexcept
+    int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t) noexcept

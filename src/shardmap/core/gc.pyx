@@ -1,0 +1,127 @@
+# The garbage collector's slots of all types, for which Cython has no syntax.
+#
+# The collector visits tables while no other thread runs Python (GIL, or the world stopped). A published block changes only
+# while the changing thread is attached, and never between two points where it could stop, so what the collector sees is
+# whole and it needs no lock. No reference is counted in traverse.
+#
+# Every cycle through a map, a snapshot or an iterator goes through a table, and is broken there.
+
+cdef int ref_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef PyObject* value = (<AtomicRef>self).value
+    return visit(value, arg) if value != NULL else 0
+
+
+cdef int ref_clear(PyObject* self) noexcept:
+    # Something must be there: what runs while garbage is taken apart may still load it.
+    decref(ref_swap(<AtomicRef>self, <PyObject*>None))
+    return 0
+
+
+cdef int version_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef int stop = visit_if(<PyObject*>(<Version>self).content, visit, arg)
+    return stop if stop else visit_if(<PyObject*>(<Version>self).meta, visit, arg)
+
+
+cdef inline int visit_if(PyObject* op, visitproc visit, void* arg) noexcept:
+    return visit(op, arg) if op != NULL else 0
+
+
+cdef int version_clear(PyObject* self) noexcept:
+    (<Version>self).meta = None
+    return 0
+
+
+cdef int iterator_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef int stop = visit_if(<PyObject*>(<SnapshotIterator>self).snapshot, visit, arg)
+    return stop if stop else visit_if((<SnapshotIterator>self).item, visit, arg)
+
+
+cdef int iterator_clear(PyObject* self) noexcept:
+    # Every other cycle goes through a table, and is broken there; the cursors need the snapshot.
+    cdef PyObject* item = (<SnapshotIterator>self).item
+    (<SnapshotIterator>self).item = NULL
+    if item != NULL:
+        decref(item)
+    return 0
+
+
+cdef int table_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef Block* block = block_of(self)
+    cdef uint32_t entry
+    cdef int stop
+    for entry in range(block.used):
+        if block.entries[entry].key != NULL:
+            stop = visit(block.entries[entry].key, arg)
+            if stop:
+                return stop
+            if not is_number(block.entries[entry].value):
+                stop = visit(block.entries[entry].value, arg)
+                if stop:
+                    return stop
+    return 0
+
+
+cdef int table_clear(PyObject* self) noexcept:
+    # The block itself stays for as long as the table: an iterator in the same garbage may still stand on it.
+    cdef Block* block = block_of(self)
+    cdef uint32_t entry
+    cdef PyObject* key
+    cdef PyObject* value
+    if block == &no_entries:
+        return 0
+    (<Table>self).block = &no_entries
+    block.emptied_before = (<Table>self).emptied
+    (<Table>self).emptied = block       # readers without the mutex find its entries gone
+    for entry in range(block.used):
+        key = block.entries[entry].key
+        value = block.entries[entry].value
+        block.entries[entry].key = NULL
+        block.entries[entry].value = NULL
+        if key != NULL:
+            decref(key)
+            let_go(value)
+    return 0
+
+
+cdef int map_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    return visit_shards((<MapCore>self).shards, (<MapCore>self).shard_count, visit, arg)
+
+
+cdef int visit_shards(char* shards, uint32_t count, visitproc visit, void* arg) noexcept:
+    cdef uint32_t i
+    cdef PyObject* table
+    cdef int stop
+    if shards == NULL:
+        return 0
+    for i in range(count):
+        table = (<Shard*>(shards + i * stride_for(sizeof(Shard)))).table
+        if table != NOTHING:
+            stop = visit(table, arg)
+            if stop:
+                return stop
+    return 0
+
+
+cdef int snapshot_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    cdef PyObject* origin = <PyObject*>(<SnapshotCore>self).origin
+    if origin != <PyObject*>None and origin != NULL:
+        return visit(origin, arg)
+    return visit_tables((<SnapshotCore>self).tables, (<SnapshotCore>self).table_count, visit, arg)
+
+
+cdef int visit_tables(PyObject** tables, uint32_t count, visitproc visit, void* arg) noexcept:
+    cdef uint32_t i
+    cdef int stop
+    if tables == NULL:
+        return 0
+    for i in range(count):
+        if tables[i] != NULL and tables[i] != NOTHING:
+            stop = visit(tables[i], arg)
+            if stop:
+                return stop
+    return 0
+
+
+cdef int no_clear(PyObject* self) noexcept:
+    # Every cycle through a map or a snapshot goes through a table, and is broken there.
+    return 0

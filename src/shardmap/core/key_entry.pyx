@@ -1,0 +1,191 @@
+# `with m.lock(key) as entry`, `with m.lock_many(keys) as entries`: entries held exclusively, from threads and from tasks.
+#
+# A lock belongs to its entry object: whoever leaves the block releases it, in whatever thread, and so does the end of
+# the object itself.
+
+cdef double seconds_of(timeout) except? -2:
+    """NO_DEADLINE: to wait for ever."""
+    if timeout is None:
+        return NO_DEADLINE
+    if timeout != timeout:
+        raise ValueError("timeout must not be NaN")
+    if timeout < 0 and timeout != -1:
+        raise ValueError("timeout must not be negative, except for -1, which waits for ever")
+    return NO_DEADLINE if timeout == -1 or timeout > FOR_EVER else timeout
+
+
+cdef inline double deadline_after(double seconds) noexcept:
+    return NO_DEADLINE if seconds < 0 else sm_now() + seconds
+
+
+cdef KeyEntry new_entry(MapCore source, key, timeout):
+    cdef KeyEntry self = KeyEntry.__new__(KeyEntry)
+    hash_of(<PyObject*>key, &self.hashed)   # once, and an unhashable key is an error where it stands
+    self.seconds = seconds_of(timeout)
+    self.source = source
+    self.key = key
+    self.timeout = timeout
+    return self
+
+
+cdef inline void aim_entry(KeyEntry self, Position* at) noexcept:
+    aim_hashed(self.source, self.hashed, at)
+
+
+cdef int check_is_free(KeyEntry self) except -1:
+    if sm_load_ptr(<void**>&self.lock) != NULL and lost_in_fork(self):
+        let_entry_go(self, True)
+    if self.source is None or sm_load_ptr(<void**>&self.lock) != NULL:
+        raise RuntimeError(f"the entry of {self.key!r} is held already")
+    sm_note_use(<PyObject*>self.source, &self.source.seen)
+    return 0
+
+
+cdef int enter(KeyEntry self, double deadline, timeout) except -1:
+    cdef Position at
+    cdef KeyLock* taken
+    check_is_free(self)
+    aim_entry(self, &at)
+    taken = take_key_lock(&at, NULL if self.guard else <PyObject*>self.key, <PyObject*>self.key, deadline, False)
+    if taken == NULL:
+        raise TimeoutError(f"no lock of {self.key!r} within {timeout} s")
+    give_lock(self, at.shard, taken)
+    return 0
+
+
+cdef void give_lock(KeyEntry self, Shard* shard, KeyLock* taken) noexcept:
+    with cython.critical_section(self):
+        if self.lock == NULL:
+            self.shard = shard
+            sm_store_ptr(<void**>&self.lock, taken)
+            self.grant = taken.grant
+            # A reference that the collector does not see: while the lock is held the map must outlive even a
+            # `source` that was cleared with a cycle.
+            self.held_map = new_reference(<PyObject*>self.source)
+            taken = NULL
+    if taken != NULL:       # two that entered the same entry at once: one of them holds it
+        release_key_lock(shard, taken)
+
+
+cdef bint let_entry_go(KeyEntry self, bint even_if_lost) noexcept:
+    """Releases the lock; False if the entry has none, or one that was lost in a fork. May run any code."""
+    cdef KeyLock* held
+    cdef PyObject* held_map = NULL
+    with cython.critical_section(self):
+        held = self.lock
+        if held != NULL and held.grant == 0 and not even_if_lost:
+            held = NULL
+        if held != NULL:
+            held_map = self.held_map
+            sm_store_ptr(<void**>&self.lock, NULL)
+            self.held_map = NULL
+    if held == NULL:
+        return False
+    release_key_lock(self.shard, held)
+    decref(held_map)
+    return True
+
+
+cdef bint lost_in_fork(KeyEntry self) noexcept:
+    cdef bint lost
+    with cython.critical_section(self):
+        lost = self.lock != NULL and self.lock.grant == 0
+    return lost
+
+
+cdef int must_hold(KeyEntry self) except -1:
+    cdef bint holds
+    with cython.critical_section(self):     # another thread may let the lock go meanwhile
+        holds = self.lock != NULL and self.lock.grant == self.grant
+    if not holds:
+        raise_not_held(self)
+    return 0
+
+
+cdef int raise_not_held(KeyEntry self) except -1:
+    raise RuntimeError(f"the lock of {self.key!r} is not held")
+
+
+cdef Found write_entry(KeyEntry self, PyObject* value) except FAILED:
+    cdef WriteRequest request = request_to_write(value)
+    cdef Position at
+    must_hold(self)
+    request.grant = self.grant
+    sm_note_use(<PyObject*>self.source, &self.source.seen)
+    aim_entry(self, &at)
+    return write_aimed(&at, <PyObject*>self.key, &request)
+
+
+@cython.final
+cdef class KeyEntry:
+    """One entry of a map, held exclusively for as long as a `with` block takes (ShardMap.lock).
+
+    The lock belongs to this object: it may be used, and the block left, in any thread. The lock is also released when
+    the object dies. To enter it again while it is held is a RuntimeError.
+    """
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __dealloc__(self):
+        if self.lock != NULL:
+            let_entry_go(self, True)
+
+    def __enter__(self):
+        """Waits for the key's lock. TimeoutError; RuntimeError if it is held already, or for a deadlock."""
+        enter(self, deadline_after(self.seconds), self.timeout)
+        return self
+
+    def __exit__(self, *error):
+        if not let_entry_go(self, False):
+            raise_not_held(self)
+
+    def __aenter__(self):
+        """Waits for the key's lock without blocking the event loop; the lock belongs to the running task. Otherwise as
+        `with`."""
+        return async_enter(self, self.timeout if self.seconds >= 0 else None, self.timeout)
+
+    def __aexit__(self, *error):
+        return async_exit(self)
+
+    @property
+    def key(self):
+        """The key that is held."""
+        return self.key
+
+    @property
+    def exists(self):
+        """Whether there is an entry."""
+        must_hold(self)
+        return map_contains(self.source, <PyObject*>self.key) == PRESENT
+
+    @property
+    def value(self):
+        """The entry's value; KeyError if there is no entry. Assign to it to store."""
+        cdef PyObject* value = NULL
+        must_hold(self)
+        if map_get_object(self.source, <PyObject*>self.key, &value) == ABSENT:
+            raise KeyError(self.key)
+        return steal(value)
+
+    @value.setter
+    def value(self, new):
+        write_entry(self, storable(<PyObject*>new))
+
+    def get(self, default=None, /):
+        """The entry's value, or `default`."""
+        cdef PyObject* value = NULL
+        must_hold(self)
+        if map_get_object(self.source, <PyObject*>self.key, &value) == ABSENT:
+            return default
+        return steal(value)
+
+    def set(self, value, /):
+        """Stores the value, whether or not there is an entry. ValueError for MISSING."""
+        write_entry(self, storable(<PyObject*>value))
+
+    def delete(self):
+        """Removes the entry, if there is one; returns whether there was."""
+        return write_entry(self, NULL) == PRESENT
+
+
+# --- Several at once ---

@@ -1,0 +1,228 @@
+# Locks of single keys: what makes compute(), merge() and `with m.lock(key)` exclusive, plain writes included.
+#
+# A key's lock exists while somebody holds it: a record in a list of the key's shard, looked at under the
+# shard's mutex by every writer. The list is almost always empty, and then costs a writer one load. A writer
+# that finds its key locked queues for the key's lock like anybody else, writes as its holder, and hands it
+# on; so nobody starves, and other keys are not delayed. Readers never wait: they see the value from before.
+#
+# Each time a lock is taken or handed on it gets a new `grant`, a token that is never used twice. Who knows the grant
+# holds the lock, in whatever thread: the KeyEntry that `with` gives, or the call of compute(). A plain write also
+# passes if it comes from the execution context that took the lock (core/context.pxi).
+#
+# clear() does not wait for functions that compute values (`is_compute`): what they return after a clear() is given to
+# their callers and not stored (core/compound.pxi).
+#
+# Waiting is in core/keywait.pxi.
+
+cdef inline void start_check(KeyLockCheck* check, uint64_t granted) noexcept nogil:
+    check.cleared = check.matched = 0
+    check.held = NULL
+    check.granted = granted
+    start_caller(&check.caller)
+
+
+cdef inline void end_check(Shard* shard, KeyLockCheck* check) noexcept:
+    """Hands on the lock that was taken on the way, if any. May run any code."""
+    if check.held != NULL:
+        release_key_lock(shard, check.held)
+    context_clear(&check.caller.context)
+
+
+cdef Match match_key_lock(Position* at, PyObject* key, KeyLockCheck* check, KeyLock** found) except? NONE:
+    """The lock of `key` (NULL: the guard of its place). Under the mutex; raises without it."""
+    cdef KeyLock* each = at.shard.key_locks
+    cdef KeyLock* unknown = NULL
+    cdef PyObject* other
+    cdef uint64_t serial
+    cdef bint equal
+    while each != NULL:
+        if each.place == at.place:
+            if key == NULL or each.key == NULL:
+                if key == each.key:
+                    found[0] = each
+                    return MATCH
+            elif each.key == key or each.serial == check.matched:
+                found[0] = each
+                return MATCH
+            elif type_of(each.key) == type_of(key) and sm_is_plain_key(key):
+                if sm_compare(each.key, key) > 0:
+                    found[0] = each
+                    return MATCH
+            elif each.serial > check.cleared and (unknown == NULL or each.serial < unknown.serial):
+                unknown = each
+        each = each.next
+    if unknown == NULL:
+        return NONE
+    # A comparison that can run any code: as in lookup.pxi, with the mutex let go.
+    other = unknown.key
+    serial = unknown.serial
+    incref(other)
+    leave(at)
+    try:
+        equal = equal_objects(other, key)
+    finally:
+        decref(other)
+    lock(at.shard)
+    if equal:
+        check.matched = serial
+    else:
+        check.cleared = serial
+    return AGAIN
+
+
+cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) except? START_AGAIN:
+    """Whether a writer may go on where it stands. Waits where another one holds the key's lock. Mutex held on entry and
+    on return; raises without it. May run any code unless it answers MAY_WRITE."""
+    cdef KeyLock* found = NULL
+    cdef Match match
+    cdef Relation who
+    cdef Wait outcome
+    if check.held != NULL:      # only ever one: an __eq__ that changes its mind must not make us forget it
+        return MAY_WRITE
+    match = match_key_lock(at, key, check, &found)
+    if match == NONE:
+        return MAY_WRITE
+    if match == AGAIN:
+        return START_AGAIN
+    if found.grant == check.granted:
+        found.written = True
+        found.computing = False     # the function has run: what it replaces may come back to the key as it dies
+        return MAY_WRITE
+    if not check.caller.is_known:
+        leave(at)
+        know_caller(&check.caller)
+        lock(at.shard)
+        return START_AGAIN
+    who = relation(&found.owner, &check.caller)
+    if who == SAME_CONTEXT:
+        if found.computing:
+            leave(at)
+            raise RuntimeError(f"a function that computes the value of {<object>key!r} cannot change that key in the map")
+        found.written = True
+        return MAY_WRITE
+    if at.left != NULL or at.full != NULL or at.removed != NOTHING_REMOVED:
+        leave(at)
+        lock(at.shard)
+        return START_AGAIN
+    outcome = wait_for_key_lock(at.shard, found, key, &check.caller, who, NO_DEADLINE, False)
+    if outcome == GRANTED:
+        check.held = found
+    elif outcome == DEADLOCK:
+        raise_deadlock(key)
+    lock(at.shard)
+    return START_AGAIN
+
+
+cdef KeyLock* take_key_lock(Position* at, PyObject* key, PyObject* name, double deadline,
+                            bint computing) except? NULL:
+    """Takes the lock of the aimed key (`key` is NULL: the guard of its place; `name` is what messages call it).
+    NULL without an exception: not by the deadline."""
+    cdef KeyLock* fresh = NULL
+    cdef KeyLock* found = NULL
+    cdef KeyLockCheck check
+    cdef Relation who
+    cdef Wait outcome
+    start_check(&check, 0)
+    try:
+        know_caller(&check.caller)
+        fresh = new_key_lock(at, key, &check.caller.context, computing)
+        lock(at.shard)
+        while True:
+            found = find_or_add_key_lock(at, key, &check, &fresh)
+            if fresh == NULL:
+                leave(at)
+                return found
+            who = relation(&found.owner, &check.caller)
+            if who == SAME_CONTEXT:
+                leave(at)
+                raise_held_already(name, &check.caller)
+            outcome = wait_for_key_lock(at.shard, found, name, &check.caller, who, deadline, computing)
+            if outcome == DEADLOCK:
+                raise_deadlock(name)
+            if outcome != TRY_AGAIN:
+                return found if outcome == GRANTED else NULL
+            lock(at.shard)
+    finally:
+        free_key_lock(fresh)
+        context_clear(&check.caller.context)
+
+
+cdef int raise_held_already(PyObject* key, Caller* caller) except -1:
+    raise RuntimeError(f"the lock of {<object>key!r} is held already, by this "
+                       + ("task" if caller.context.is_task else "thread"))
+
+
+cdef KeyLock* new_key_lock(Position* at, PyObject* key, Context* owner, bint computing) except NULL:
+    cdef KeyLock* self = <KeyLock*>allocate(sizeof(KeyLock), sizeof(void*))
+    if self == NULL:
+        raise MemoryError()
+    self.key = key
+    if key != NULL:
+        incref(key)
+    self.place = at.place
+    self.is_compute = self.computing = computing
+    self.written = False
+    self.owner = owner[0]
+    if self.owner.scope != NULL:
+        incref(self.owner.scope)
+    self.first = self.last = NULL
+    return self
+
+
+cdef void free_key_lock(KeyLock* self) noexcept:
+    """May run any code."""
+    if self != NULL:
+        context_clear(&self.owner)
+        if self.key != NULL:
+            decref(self.key)
+        free(self)
+
+
+cdef KeyLock* find_or_add_key_lock(Position* at, PyObject* key, KeyLockCheck* check, KeyLock** fresh) except NULL:
+    """The lock of the key, held by somebody; or `fresh`, which is then NULL and holds it from now on. Under the mutex,
+    which is let go for comparisons; raises without it."""
+    cdef KeyLock* found = NULL
+    cdef Match match = AGAIN
+    while match == AGAIN:
+        match = match_key_lock(at, key, check, &found)
+    if match == MATCH:
+        return found
+    found = fresh[0]
+    fresh[0] = NULL
+    at.shard.lock_serial += 1
+    found.serial = at.shard.lock_serial
+    found.grant = sm_new_token()
+    found.next = at.shard.key_locks
+    at.shard.key_locks = found
+    return found
+
+
+cdef void release_key_lock(Shard* shard, KeyLock* held) noexcept:
+    """Hands the lock to the first in the queue; if there is none it ceases to be. May run any code."""
+    cdef Waiter* waiter
+    cdef Waiter* each
+    cdef KeyLock** link
+    cdef PyObject* request
+    cdef Context before
+    lock(shard)
+    waiter = first_that_waits(held)
+    if waiter != NULL:
+        before = held.owner
+        request = waiter.request
+        grant_to(held, waiter)      # under the mutex: without it a thread that waits, and so `waiter`, could be gone
+        unlock(shard)
+        context_clear(&before)
+        if request != NULL:
+            wake_request(request)
+        return
+    each = held.first
+    while each != NULL:             # they run other code just now, and then look again
+        each.lock = NULL
+        each = each.next
+    link = &shard.key_locks
+    while link[0] != NULL and link[0] != held:      # NULL: lost in a fork
+        link = &link[0].next
+    if link[0] != NULL:
+        link[0] = held.next
+    unlock(shard)
+    free_key_lock(held)

@@ -1,0 +1,164 @@
+# Waiting for a key's lock, and finding out that a wait would never end.
+#
+# Who waits stands in the lock's queue; the lock is handed to the first. A thread waits detached, on a condition
+# variable of its own under the shard's mutex; an asyncio task waits for a future (core/keyrequest.pxi).
+#
+# While a thread waits, code of the user's may run in it: handlers of signals, finalizers that the collector runs there.
+# Such code may want the very lock that the thread waits for, or one whose holder waits behind this thread. So while
+# it runs the waiter is *away*: it keeps its place in the queue but is passed over, and if nobody is left to hand the lock
+# to, the lock ceases to be and the thread looks for it again when it is back.
+
+cdef double NO_DEADLINE = -1
+cdef double SIGNALS_EVERY = 0.05        # seconds: how often the main thread looks for signals while it waits
+import threading
+cdef unsigned long main_thread = threading.main_thread().ident      # where signals' handlers run
+
+
+cdef Wait wait_for_key_lock(Shard* shard, KeyLock* wanted, PyObject* key, Caller* caller, Relation who,
+                            double deadline, bint computing) except? TIMED_OUT:
+    """Queues for a key's lock that another context holds. Mutex held on entry, not on return. May run any code, and
+    raises what that raises; RuntimeError if another task of this thread holds the lock."""
+    cdef Waiter waiter
+    cdef Context holder = wanted.owner
+    if who == UNKNOWN_SCOPE:
+        incref(holder.scope)
+        unlock(shard)
+        try:
+            learn_scope(&holder, caller)
+        finally:
+            decref(holder.scope)
+        return TRY_AGAIN
+    if who == SAME_THREAD:
+        unlock(shard)
+        raise_own_thread(key, &holder)
+    start_waiter(&waiter, wanted, &caller.context, deadline < 0, computing)
+    if not register_waiter(&waiter):
+        unlock(shard)
+        context_clear(&waiter.owner)
+        return DEADLOCK
+    join_queue(&waiter)
+    unlock(shard)
+    sm_cond_init(&waiter.wake)
+    try:
+        return wait_in_thread(shard, &waiter, deadline)
+    finally:
+        sm_cond_destroy(&waiter.wake)
+        context_clear(&waiter.owner)    # unless it is the lock's now
+
+
+cdef Wait wait_in_thread(Shard* shard, Waiter* waiter, double deadline) except? TIMED_OUT:
+    cdef bint main = PyThread_get_thread_ident() == main_thread
+    while True:
+        wait_for_grant(shard, waiter, deadline, main)
+        lock(shard)
+        if waiter.granted or deadline >= 0 and sm_now() >= deadline:
+            if not waiter.granted:
+                leave_queue(waiter)
+            unlock(shard)
+            return GRANTED if waiter.granted else TIMED_OUT
+        waiter.is_away = True
+        forget_waiter(waiter)
+        unlock(shard)
+        try:
+            PyErr_CheckSignals()    # runs handlers, and from 3.12 on the collector if it is due
+        except:
+            lock(shard)
+            if waiter.lock != NULL:
+                leave_queue(waiter)
+            unlock(shard)
+            raise
+        lock(shard)
+        if waiter.lock == NULL:
+            unlock(shard)
+            return TRY_AGAIN
+        if not register_waiter(waiter):
+            leave_queue(waiter)
+            unlock(shard)
+            return DEADLOCK
+        waiter.is_away = False
+        unlock(shard)
+
+
+cdef void wait_for_grant(Shard* shard, Waiter* waiter, double deadline, bint main) noexcept:
+    """Detached, until the lock is granted, the deadline has passed, or it is time to look for signals."""
+    cdef PyThreadState* state = PyEval_SaveThread()
+    cdef double until = deadline
+    cdef double look = sm_now() + SIGNALS_EVERY
+    sm_mutex_lock(&shard.mutex)
+    if main and (deadline < 0 or deadline > look):
+        until = look
+    while not waiter.granted and (until < 0 or sm_now() < until):
+        if until < 0:
+            sm_cond_wait(&waiter.wake, &shard.mutex)
+        else:
+            sm_cond_wait_until(&waiter.wake, &shard.mutex, until)
+    sm_mutex_unlock(&shard.mutex)
+    PyEval_RestoreThread(state)
+
+
+# --- The queue of a lock. Under the shard's mutex. ---
+
+cdef void start_waiter(Waiter* self, KeyLock* wanted, Context* owner, bint for_ever, bint computing) noexcept:
+    self.lock = wanted
+    self.owner = owner[0]
+    if self.owner.scope != NULL:
+        incref(self.owner.scope)
+    self.for_ever = for_ever
+    self.computing = computing
+    self.granted = self.is_away = False
+    self.request = NULL
+    self.searched_by = 0
+
+
+cdef void join_queue(Waiter* self) noexcept nogil:
+    self.next = NULL
+    if self.lock.last == NULL:
+        self.lock.first = self
+    else:
+        self.lock.last.next = self
+    self.lock.last = self
+
+
+cdef void leave_queue(Waiter* self) noexcept nogil:
+    cdef KeyLock* wanted = self.lock
+    cdef Waiter* before = NULL
+    cdef Waiter* each = wanted.first
+    while each != self:
+        before = each
+        each = each.next
+    if before == NULL:
+        wanted.first = self.next
+    else:
+        before.next = self.next
+    if wanted.last == self:
+        wanted.last = before
+    if not self.is_away:
+        forget_waiter(self)
+
+
+cdef inline Waiter* first_that_waits(KeyLock* wanted) noexcept nogil:
+    cdef Waiter* each = wanted.first
+    while each != NULL and each.is_away:
+        each = each.next
+    return each
+
+
+cdef void grant_to(KeyLock* self, Waiter* waiter) noexcept nogil:
+    """Makes the first that waits the holder. The reference to the scope of the holder before is the caller's."""
+    leave_queue(waiter)         # first: who holds a lock must not look as if it waited for it
+    sm_mutex_lock(&waiters_mutex)
+    self.owner = waiter.owner
+    sm_mutex_unlock(&waiters_mutex)
+    waiter.owner.scope = NULL
+    self.is_compute = self.computing = waiter.computing
+    self.written = False
+    self.grant = sm_new_token()
+    waiter.grant = self.grant
+    waiter.granted = True
+    if waiter.request == NULL:
+        sm_cond_signal(&waiter.wake)
+
+
+# --- All that wait, for finding deadlocks ---
+
+# --- For operations on the whole map ---

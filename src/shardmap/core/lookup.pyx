@@ -1,0 +1,164 @@
+# Finding a key under its shard's mutex.
+#
+# The same object is equal; two objects of one plain type are compared in C. Anything else may run any
+# code, so it is compared with the mutex let go. Then, if the shard's epoch is what it was, the block is
+# the same and every entry is still itself or gone: an entry number is used once in an epoch. "Equal" holds if
+# the entry is still there. "Not equal" means go on from here, unless an insertion has taken the index word of a
+# removed entry meanwhile: it may be one that was passed. Else start over. As in dict, an exception from __eq__
+# goes to the caller, nothing changed.
+
+cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
+    if is_exact_str(key):
+        hashed[0] = sm_str_hash(key)
+        if hashed[0] != -1:
+            return 0
+    elif sm_small_int_hash(key, hashed):
+        return 0
+    hashed[0] = hash_object(key)
+    return 0
+
+
+cdef inline void start_position(Position* at) noexcept:
+    at.equal = NULL
+    at.left = NULL
+    at.full = NULL
+    at.removed = NOTHING_REMOVED
+
+
+cdef inline int aim(MapCore m, PyObject* key, Position* at) except -1:
+    """Hashes the key: which shard, which place."""
+    cdef Py_hash_t hashed = 0
+    hash_of(key, &hashed)
+    aim_hashed(m, hashed, at)
+    return 0
+
+
+cdef inline void aim_hashed(MapCore m, Py_hash_t hashed, Position* at) noexcept:
+    cdef uint32_t number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
+    at.shard = shard_at(m, number)
+    at.slot = &m.blocks[number]
+    at.place = sm_place_of(<uint64_t>hashed, m.shard_bits)
+    start_position(at)
+
+
+cdef inline int compare_stored(Block* block, uint32_t content, uint32_t place, PyObject* key) noexcept nogil:
+    """Compares with the key of the entry that an index word points to, under the mutex. 1: equal, 0: not; -1: only
+    Python can tell."""
+    cdef uint32_t entry = (content & block.mask) - FIRST_ENTRY
+    cdef PyObject* stored = block.entries[entry].key
+    cdef int answer = -1
+    if stored == key:
+        return 1
+    if is_plain_word(content):
+        answer = sm_compare(stored, key)
+    return answer if answer >= 0 or place_of_entry(block, entry) == place else 0
+
+
+cdef inline Found find(PyObject* key, Position* at) except FAILED:
+    """Takes the mutex of the aimed shard and finds the key. Still holds it afterwards, unless it raises."""
+    lock(at.shard)
+    return find_locked(key, at)
+
+
+cdef Found find_locked(PyObject* key, Position* at) except FAILED:
+    """The same for a mutex that is held; or, without a shard, in a block that cannot change."""
+    cdef Block* block
+    cdef uint32_t mask, around, perturb, word, content, entry, step, removed
+    cdef uint32_t place = at.place
+    cdef Comparison outcome
+    cdef int answer
+    while True:
+        if at.shard != NULL:
+            at.block = block_of(at.shard.table)
+        block = at.block
+        mask = block.mask
+        around = round_of(block)
+        perturb = place
+        word = place & mask
+        removed = NO_WORD
+        outcome = DIFFERENT
+        while outcome != START_OVER:
+            for step in range(around + 1):
+                content = block.index[word]
+                if content == EMPTY:
+                    at.word = word if removed == NO_WORD else removed
+                    return ABSENT
+                if content == REMOVED:
+                    if removed == NO_WORD:
+                        removed = word
+                elif may_be(content, place, mask):
+                    entry = (content & mask) - FIRST_ENTRY
+                    answer = compare_stored(block, content, place, key)
+                    if answer < 0:
+                        outcome = compare_unlocked(at, entry, key)
+                    else:
+                        outcome = EQUAL if answer else DIFFERENT
+                    if outcome != DIFFERENT:
+                        if outcome == EQUAL:
+                            at.word = word
+                            at.entry = entry
+                            return PRESENT
+                        break
+                word = (word & ~around) | ((word + 1) & around)
+            else:
+                word = next_line(word, &perturb, mask)
+
+
+cdef bint equal_objects(PyObject* a, PyObject* b) except -1:
+    cdef PyObject* answer = rich_compare(a, b, Py_EQ)
+    try:
+        return is_true(answer)
+    finally:
+        decref(answer)
+
+
+cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) except RAISED:
+    """Compares as dict does, stored key first, with the mutex let go. Holds it again, unless it raises."""
+    cdef Shard* shard = at.shard
+    cdef PyObject* stored = at.block.entries[entry].key
+    cdef uint64_t epoch
+    cdef uint32_t reuses
+    cdef bint equal
+    if shard == NULL:
+        return EQUAL if equal_objects(stored, key) else DIFFERENT
+    if stored == at.equal:
+        return EQUAL
+    epoch = shard.epoch
+    reuses = at.block.reuses
+    incref(stored)
+    leave(at)
+    try:
+        equal = equal_objects(stored, key)
+    finally:
+        decref(stored)
+    lock(shard)
+    if shard.epoch != epoch:
+        return START_OVER
+    if not equal:
+        return DIFFERENT if at.block.reuses == reuses else START_OVER
+    # In one epoch an entry holds one key, then none: there at all is the same key.
+    return EQUAL if at.block.entries[entry].key != NULL else START_OVER
+
+
+cdef inline Found find_again_locked(PyObject* key, Position* at, FoundEntry* before) except FAILED:
+    """find_locked() that remembers where it found the key. A key is compared once: not again as long as positions in the
+    block mean the same."""
+    cdef Found found
+    if before.is_valid and before.epoch == at.shard.epoch:
+        at.block = block_of(at.shard.table)
+        if before.entry < at.block.used and at.block.entries[before.entry].key != NULL:
+            at.entry = before.entry
+            at.word = word_of_entry(at.block, at.entry)
+            return PRESENT
+    found = find_locked(key, at)
+    before.is_valid = found == PRESENT
+    if found == PRESENT:
+        remember_entry(at, before)
+    return found
+
+
+cdef inline void remember_entry(Position* at, FoundEntry* found) noexcept:
+    """Under the mutex, where a look-up has found the key."""
+    found.is_valid = True
+    found.epoch = at.shard.epoch
+    found.entry = at.entry

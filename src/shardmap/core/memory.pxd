@@ -1,0 +1,2 @@
+cdef enum:
+    TRACE_DOMAIN = 0x5348       # by which tracemalloc knows our memory

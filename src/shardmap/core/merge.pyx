@@ -1,0 +1,119 @@
+# Merging the tables of a snapshot by stamp, into the order in which the map's entries were inserted.
+#
+# A tree of losers (Knuth, TAOCP 3, 5.4.1): each inner node remembers the cursor that lost there, so the next one is
+# found with one comparison a level, on the path from the last winner's leaf up. There is a leaf for every table
+# that has entries, in the order of the tables, filled up to a power of two with leaves that are at their end.
+
+cdef uint64_t NEVER = ~<uint64_t>0
+
+
+cdef Merge* merge_new(uint32_t most) except NULL:
+    """With room for `most` tables."""
+    cdef uint32_t size = 1
+    cdef Merge* merge
+    while size < most:
+        size *= 2
+    merge = <Merge*>allocate(sizeof(Merge) + size * (sizeof(Cursor) + sizeof(Standing)), 64)
+    if merge == NULL:
+        raise MemoryError()
+    merge.size = size
+    place_arrays(merge)
+    return merge
+
+
+cdef void place_arrays(Merge* merge) noexcept nogil:
+    merge.cursors = <Cursor*>(merge + 1)
+    merge.losers = <Standing*>(merge.cursors + merge.size)
+
+
+cdef void merge_copy(Merge* copy, Merge* merge) noexcept:
+    """Into one with room for as many."""
+    memcpy(copy, merge, sizeof(Merge))
+    place_arrays(copy)
+    memcpy(copy.cursors, merge.cursors, merge.size * sizeof(Cursor))
+    memcpy(copy.losers, merge.losers, merge.size * sizeof(Standing))
+
+
+cdef void merge_start(Merge* merge, PyObject** tables, uint32_t count, bint backward) noexcept:
+    cdef uint32_t i, used = 0, node
+    cdef Block* block
+    cdef Standing going
+    merge.backward = backward
+    for i in range(count):
+        block = block_of(tables[i])
+        if block.live != 0:
+            merge.cursors[used].block = block
+            merge.cursors[used].entry = end_of_entries(block) - 1 if backward else first_entry(block)
+            used += 1
+    # Fewer leaves are fewer levels. The arrays stay where they are.
+    while merge.size > 1 and merge.size // 2 >= used:
+        merge.size //= 2
+    for i in range(used, merge.size):
+        merge.cursors[i].block = &no_entries
+        merge.cursors[i].entry = 0
+    # Each leaf plays its way up until it meets a node that nobody has come to: there it waits for the other side.
+    for node in range(1, merge.size):
+        merge.losers[node].cursor = merge.size
+    for i in range(merge.size):
+        going.cursor = i
+        going.stamp = settle(&merge.cursors[i], backward)
+        node = (i + merge.size) // 2
+        while node != 0 and merge.losers[node].cursor != merge.size:
+            play(&merge.losers[node], &going, backward)
+            node //= 2
+        if node != 0:
+            merge.losers[node] = going
+        else:
+            merge.winner = going.cursor
+            merge.over = going.stamp == NEVER
+
+
+cdef inline void play(Standing* loser, Standing* going, bint backward) noexcept nogil:
+    """Who comes first goes on; the other stays. Without a branch: nobody could predict it, and a wrong guess costs
+    more than all the rest."""
+    cdef uint64_t theirs = loser.stamp, ours = going.stamp
+    cdef uint32_t other = loser.cursor, cursor = going.cursor
+    # Clocks tick in steps: entries that two threads insert in one step have equal stamps, and any order will do
+    # that is the same forward, backward and for popitem.
+    cdef uint64_t loses = (theirs < ours) | ((theirs == ours) & ((other < cursor) != backward))
+    cdef uint64_t stamps = (theirs ^ ours) & (0 - loses)
+    cdef uint32_t cursors = (other ^ cursor) & <uint32_t>(0 - loses)
+    loser.stamp = theirs ^ stamps
+    loser.cursor = other ^ cursors
+    going.stamp = ours ^ stamps
+    going.cursor = cursor ^ cursors
+
+
+cdef inline uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
+    """Moves a cursor that may stand on a removed entry to the next one that is there, and returns its stamp."""
+    cdef Block* block = cursor.block
+    cdef uint32_t entry = cursor.entry
+    while entry < block.used:       # going backward, below zero is above
+        if block.entries[entry].key != NULL:
+            cursor.entry = entry
+            return ~block.stamps[entry] if backward else block.stamps[entry]
+        entry = entry - 1 if backward else entry + 1
+    return NEVER
+
+
+cdef inline Entry* merge_entry(Merge* merge) noexcept nogil:
+    """The entry that comes next; not when it is over. Its key is NULL if the collector has emptied the table."""
+    cdef Cursor* cursor = &merge.cursors[merge.winner]
+    return &cursor.block.entries[cursor.entry]
+
+
+cdef inline void merge_advance(Merge* merge) noexcept nogil:
+    cdef uint32_t node = (merge.winner + merge.size) // 2
+    cdef Cursor* cursor = &merge.cursors[merge.winner]
+    cdef Standing going
+    if merge.backward:
+        cursor.entry -= 1
+    else:
+        cursor.entry += 1
+    going.cursor = merge.winner
+    going.stamp = settle(cursor, merge.backward)
+    while node != 0:
+        play(&merge.losers[node], &going, merge.backward)
+        node //= 2
+    merge.winner = going.cursor
+    merge.over = going.stamp == NEVER

@@ -1,0 +1,39 @@
+# MISSING: no value.
+
+from typing import final
+
+cdef object NO_DEFAULT = object()       # pop() was given none
+
+
+@final
+class MissingType:
+    """The type of MISSING, for annotations: `int | MissingType`."""
+
+    __slots__ = ()
+    __module__ = "shardmap"
+
+    def __repr__(self):
+        return "MISSING"
+
+    def __reduce__(self):
+        return "MISSING"
+
+    def __bool__(self):
+        return False
+
+
+MISSING = MissingType()
+"""No value: what compound operations give to and take from functions where there is no entry."""
+
+cdef object no_value = MISSING      # a look-up in the module costs more than what is done with it
+
+
+cdef int refuse_missing() except -1:
+    raise ValueError("MISSING stands for no value: it cannot be stored")
+
+
+cdef inline PyObject* storable(PyObject* value) except NULL:
+    """The value; ValueError if it is MISSING."""
+    if value == <PyObject*>no_value:
+        refuse_missing()
+    return value

@@ -1,0 +1,120 @@
+# popitem(). An entry whose key another context has locked is not popped before that lock is released: the key's lock is
+# taken first, in the queue, like any writer's.
+
+cdef bint locked_by_another(Position* at, PyObject* key, KeyLockCheck* check) noexcept:
+    """Whether another context may hold the key's lock: holds that one, or one of the same place that is not known to be
+    another key's. Under the mutex; compares nothing but plain keys."""
+    cdef KeyLock* each = at.shard.key_locks
+    cdef bint unknown = False
+    while each != NULL:
+        if each.place == at.place and each.key != NULL:
+            if each.key == key or each.serial == check.matched:
+                return not (each == check.held
+                            or check.caller.is_known and relation(&each.owner, &check.caller) == SAME_CONTEXT)
+            unknown |= not (each.serial <= check.cleared or type_of(each.key) == type_of(key)
+                            and sm_is_plain_key(key) and sm_compare(each.key, key) == 0)
+        each = each.next
+    return unknown
+
+
+cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILED:
+    """Removes the entry inserted last; the references are the caller's. Takes all mutexes."""
+    cdef Position at
+    cdef Shard* chosen
+    cdef Block* old_block
+    sm_note_use(<PyObject*>m, &m.seen)
+    start_position(&at)
+    while True:
+        lock_all(m)
+        chosen = find_last(m, &at)
+        if chosen == NULL:
+            unlock_all(m)
+            return ABSENT
+        if is_shared(chosen.table) or chosen.key_locks != NULL or is_number(at.block.entries[at.entry].value):
+            # Not to be done with all mutexes held. Meanwhile another entry may become the last.
+            unlock_all(m)
+            if popitem_slowly(m, key, value):
+                return PRESENT
+            continue
+        old_block = remove_found(&at, key, value)
+        unlock_all(m)
+        leave_behind(&at)
+        retire(old_block)
+        return PRESENT
+
+
+cdef Shard* find_last(MapCore m, Position* at) noexcept:
+    """Aims at the entry inserted last. With all mutexes."""
+    cdef uint32_t i, end
+    cdef uint64_t latest = 0
+    cdef Shard* shard
+    cdef Block* block
+    cdef Shard* chosen = NULL
+    for i in range(m.shard_count):
+        shard = shard_at(m, i)
+        block = block_of(shard.table)
+        end = end_of_entries(block)
+        if end != 0 and (chosen == NULL or block.stamps[end - 1] >= latest):
+            chosen = at.shard = shard
+            latest = block.stamps[end - 1]
+            at.block = block
+            at.entry = end - 1
+    if chosen != NULL:
+        at.word = word_of_entry(at.block, at.entry)
+        at.place = place_of_entry(at.block, at.entry)
+    return chosen
+
+
+cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
+    """Tries to pop the entry that is the last, step by step; False if something came between."""
+    cdef Position at
+    cdef KeyLockCheck check
+    cdef PyObject* last = NULL
+    cdef PyObject* box = NULL
+    cdef Block* old_block
+    cdef Shard* chosen
+    start_position(&at)
+    start_check(&check, 0)
+    lock_all(m)
+    chosen = find_last(m, &at)
+    if chosen == NULL:
+        unlock_all(m)
+        return False
+    last = at.block.entries[at.entry].key
+    incref(last)
+    unlock_others(m, chosen)
+    try:
+        # With the one mutex: a table of the shard's own, an int for a number, the key's lock if it has one.
+        while chosen.key_locks != NULL and check_key_lock(&at, last, &check) == START_AGAIN:
+            pass
+        if is_shared(chosen.table):
+            make_writable(&at)
+        leave(&at)
+        while True:
+            lock_all(m)
+            if find_last(m, &at) != chosen or at.block.entries[at.entry].key != last or is_shared(chosen.table) or (
+                    chosen.key_locks != NULL and locked_by_another(&at, last, &check)):
+                unlock_all(m)
+                return False
+            if is_number(at.block.entries[at.entry].value) and not has_box(at.block.entries[at.entry].value, box):
+                value[0] = at.block.entries[at.entry].value
+                unlock_all(m)
+                if box != NULL:
+                    decref(box)
+                    box = NULL
+                box = boxed(value[0])
+                continue
+            break
+        old_block = remove_found(&at, key, value)
+        unlock_all(m)
+        leave_behind(&at)
+        retire(old_block)
+        if is_number(value[0]):
+            value[0] = box
+            box = NULL
+        return True
+    finally:
+        decref(last)
+        if box != NULL:
+            decref(box)
+        end_check(chosen, &check)       # not at.shard: the last entry may be another by now

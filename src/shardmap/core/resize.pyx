@@ -1,0 +1,164 @@
+# When a table grows or shrinks: a new block takes the place of the old one.
+
+cdef inline uint64_t index_words_for(uint64_t capacity) noexcept nogil:
+    cdef uint64_t words = SMALLEST_INDEX
+    while limit_of(words) < capacity:
+        words *= 2
+    return words
+
+
+cdef inline uint64_t capacity_for(uint64_t wanted) noexcept nogil:
+    """The capacity to allocate for `wanted` entries: all that the index allows if that is small, else the
+    next eighth of it, so that a large map does not carry twice the entries it has."""
+    cdef uint64_t words = index_words_for(wanted)
+    cdef uint64_t step, capacity
+    if words <= SMALL_INDEX:
+        return limit_of(words)
+    step = words // 8
+    capacity = (wanted + step - 1) // step * step
+    return capacity if capacity < limit_of(words) else limit_of(words)
+
+
+cdef inline uint64_t grown(uint64_t live) noexcept nogil:
+    """Entries to have room for when `live` of them are there and one more is to come."""
+    if live < SMALL_INDEX:
+        return 2 * live if live != 0 else 1     # no more than twice: an index that is just full grows one step
+    return live + live // 5 + 1
+
+
+cdef inline bint is_full(Block* block) noexcept nogil:
+    return block.used == block.capacity or block.filled >= limit_of(<uint64_t>block.mask + 1)
+
+
+cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
+    """A new block with the entries of `old`, holes closed, room for `wanted`. No reference is counted: the
+    caller makes one of the two forget them, or counts. NULL when there is no memory."""
+    cdef Block* new = block_new(wanted)
+    cdef uint32_t entry, at = 0, place
+    if new == NULL:
+        return NULL
+    if old.live == old.used:
+        at = old.used
+        memcpy(new.entries, old.entries, at * sizeof(Entry))
+        memcpy(new.stamps, old.stamps, at * sizeof(uint64_t))
+        memcpy(new.places, old.places, at * sizeof(uint32_t))
+    else:
+        for entry in range(old.used):
+            if old.entries[entry].key != NULL:
+                new.entries[at] = old.entries[entry]
+                new.stamps[at] = old.stamps[entry]
+                new.places[at] = old.places[entry]
+                at += 1
+    if new.mask == old.mask and old.live == old.used == old.filled:
+        memcpy(new.index, old.index, (<size_t>old.mask + 1) * sizeof(uint32_t))
+    else:
+        for entry in range(at):
+            place = place_of_entry(new, entry)
+            new.index[empty_word(new, place)] = word_for(new, entry)
+    new.used = new.live = new.filled = new.tail = at
+    return new
+
+
+cdef int reserve(MapCore m, uint64_t incoming) except -1:
+    """Makes room for so many new keys in one step where the table is too small to hold even them, as dict.update
+    does."""
+    cdef uint64_t each = (incoming + m.shard_count - 1) >> m.shard_bits
+    cdef uint32_t i
+    cdef Position at
+    cdef Block* old
+    cdef PyObject* fresh
+    cdef bint done
+    if m.shard_count > 1:
+        each += <uint64_t>(4 * sqrt(<double>each))
+    start_position(&at)
+    for i in range(m.shard_count):
+        at.shard = shard_at(m, i)
+        old = NULL
+        fresh = NULL
+        done = True
+        if sm_load_ptr(<void**>at.shard.published) == &no_entries:      # a guess: looked at again under the mutex
+            fresh = table_new(each)
+        lock(at.shard)
+        at.block = block_of(at.shard.table)
+        if at.shard.table == NOTHING:
+            if fresh != NULL:
+                at.shard.table = fresh
+                publish(at.shard)
+                at.shard.epoch += 1
+                fresh = NULL
+        elif not is_shared(at.shard.table) and at.block.capacity < each:
+            done = make_room(&at, at.block.live + each, &old)
+        leave(&at)
+        retire(old)
+        if fresh != NULL:
+            table_release(fresh)
+        if not done:
+            raise MemoryError()
+    return 0
+
+
+cdef void grow_without_gil(Shard* shard) noexcept:
+    """If the shard's table is large and full: makes the next one with the GIL released. The mutex is held meanwhile,
+    so nobody changes the table, and let go before attaching again. Only if nothing was inserted or removed since
+    is the new block used; values may have been overwritten, so entries are copied once more then."""
+    cdef PyThreadState* thread
+    cdef Block* old
+    cdef Block* new = NULL
+    cdef uint64_t epoch, version
+    cdef uint32_t entry, to = 0
+    lock(shard)
+    old = block_of(shard.table)
+    if not is_full(old) or old.live < LARGE_GROWTH or is_shared(shard.table) or shard.key_locks != NULL:
+        unlock(shard)
+        return
+    unlock(shard)
+    thread = PyEval_SaveThread()
+    sm_mutex_lock(&shard.mutex)
+    epoch = shard.epoch
+    version = shard.size_word
+    old = (<Table>shard.table).block
+    if old.live >= LARGE_GROWTH:
+        new = rebuilt(old, grown(old.live))
+    sm_mutex_unlock(&shard.mutex)
+    PyEval_RestoreThread(thread)
+    if new == NULL:
+        return
+    lock(shard)
+    if shard.epoch == epoch and shard.size_word == version and not is_shared(shard.table):
+        if old.live == old.used:
+            memcpy(new.entries, old.entries, old.used * sizeof(Entry))
+        else:
+            for entry in range(old.used):
+                if old.entries[entry].key != NULL:
+                    new.entries[to] = old.entries[entry]
+                    to += 1
+        trace_memory(new, new.bytes)
+        (<Table>shard.table).block = new
+        publish(shard)
+        shard.epoch += 1
+        new = old
+    unlock(shard)
+    block_free(new)
+
+
+cdef bint make_room(Position* at, uint64_t wanted, Block** old) noexcept:
+    """Replaces the block of a table that only this shard holds. Under the mutex, attached. The caller frees
+    `old` later. False, and nothing done, when there is no memory."""
+    cdef Block* new = rebuilt(at.block, wanted)
+    if new == NULL:
+        return False
+    trace_memory(new, new.bytes)
+    old[0] = at.block
+    (<Table>at.shard.table).block = new
+    publish(at.shard)
+    at.shard.epoch += 1
+    at.block = new
+    if old[0] != &no_entries and bury(at, <void*>(<uintptr_t>old[0] | 1), old[0].bytes):
+        old[0] = NULL
+    return True
+
+
+cdef inline void retire(Block* block) noexcept:
+    """Frees a block whose entries live on in another."""
+    if block != NULL and block != &no_entries:
+        block_free(block)

@@ -1,0 +1,15 @@
+cdef struct Shard:
+    sm_mutex mutex
+    Block** published       # where readers find the table's block
+    uint8_t* seen           # the map's: a second thread has used it
+    Limbo* limbo            # NULL: nothing in it
+    PyObject* table         # owned, and one share of it; never NULL; NOTHING until the first insertion
+    uint64_t size_word      # version << 32 | live entries: for len() without locks
+    uint64_t epoch          # grows whenever positions in the block lose their meaning
+    KeyLock* key_locks      # of this shard's keys; almost always none
+    uint64_t lock_serial    # of the newest
+    uint64_t contended      # acquisitions that found the mutex taken
+    uint64_t copies         # of the table, because a snapshot shared it
+
+cdef enum:
+    SPINS = 100             # turns of the spin loop: about the time of a few critical sections

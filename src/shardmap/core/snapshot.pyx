@@ -1,0 +1,96 @@
+# Snapshots: one point in time of a whole map, for as many tables as it has shards; and iteration over them.
+
+from types import GenericAlias
+
+
+cdef class SnapshotCore:
+    """The state of a map at one point in time. Never changes; reads take no lock."""
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __cinit__(self, MapCore source=None):
+        if source is not None:
+            fill_snapshot(self, source)
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.tables != NULL and self.origin is None:
+            for i in range(self.table_count):
+                table_release(self.tables[i])
+            free(self.tables)
+
+    def __len__(self):
+        return self.live
+
+    def __contains__(self, key):
+        cdef Position at
+        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
+        return snapshot_find(self, <PyObject*>key, &at) == PRESENT
+
+    def __getitem__(self, key):
+        cdef Position at
+        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
+        if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
+            return boxed_copy(at.block.entries[at.entry].value)
+        raise KeyError(key)
+
+    def get(self, key, default=None, /):
+        """The value of `key`, or `default`. dict.get."""
+        cdef Position at
+        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
+        if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
+            return boxed_copy(at.block.entries[at.entry].value)
+        return default
+
+    def __iter__(self):
+        return new_iterator(self, KEYS, False)
+
+    def __reversed__(self):
+        return new_iterator(self, KEYS, True)
+
+    def _iterate(self, int what, bint backward=False, /):
+        return new_iterator(self, checked(what), backward)
+
+
+cdef int fill_snapshot(SnapshotCore self, MapCore source) except -1:
+    sm_note_use(<PyObject*>source, &source.seen)
+    self.table_count = source.shard_count
+    self.shard_bits = source.shard_bits
+    self.chosen_shards = source.chosen_shards
+    self.tables = map_share_tables(source, &self.live)
+    return 0
+
+
+cdef SnapshotCore snapshot_of(MapCore source):
+    cdef SnapshotCore snapshot = SnapshotCore.__new__(SnapshotCore)
+    fill_snapshot(snapshot, source)
+    return snapshot
+
+
+def _thaw(type cls not None, SnapshotCore source not None, /):
+    """A map of class `cls` with the snapshot's entries, in as many shards: shares all its tables. O(shards)."""
+    cdef MapCore self
+    cdef uint32_t i
+    if source.tables == NULL:
+        return blank_map(cls, default_shard_bits)
+    self = blank_map(cls, source.shard_bits)
+    self.chosen_shards = source.chosen_shards
+    for i in range(self.shard_count):
+        table_share(source.tables[i])
+        give_table(shard_at(self, i), source.tables[i])
+    return self
+
+
+cdef Found snapshot_find(SnapshotCore self, PyObject* key, Position* at) except FAILED:
+    cdef Py_hash_t hashed = 0
+    hash_of(key, &hashed)
+    if self.tables == NULL:
+        return ABSENT
+    at.shard = NULL
+    start_position(at)
+    at.block = block_of(self.tables[sm_shard_of(<uint64_t>hashed, self.shard_bits)])
+    at.place = sm_place_of(<uint64_t>hashed, self.shard_bits)
+    return find_locked(key, at)
+
+
+# --- Iteration ---

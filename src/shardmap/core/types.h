@@ -1,0 +1,41 @@
+/* What Cython cannot say about the extension types: slots, methods with a calling convention of our choice, names. */
+#ifndef SHARDMAP_TYPES_H
+#define SHARDMAP_TYPES_H
+
+#include <Python.h>
+
+static void sm_set_gc(PyTypeObject *t, traverseproc traverse, inquiry clear)
+{ t->tp_traverse = traverse; t->tp_clear = clear; }
+static void sm_no_sequence(PyTypeObject *t)
+{ t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
+/* The public name, from which __module__ comes. */
+static void sm_set_name(PyTypeObject *t, const char *name)
+{ t->tp_name = name; PyType_Modified(t); }
+
+static int sm_take_place(PyTypeObject *type, PyMethodDef *own, const char *name, void *function)
+{
+    PyObject *before = PyDict_GetItemString(type->tp_dict, name), *descriptor;
+    int failed;
+    *own = *((PyMethodDescrObject *)before)->d_method; /* name and doc */
+    own->ml_meth = (PyCFunction)function;
+    own->ml_flags = METH_FASTCALL;
+    descriptor = PyDescr_NewMethod(type, own);
+    if (descriptor == NULL)
+        return -1;
+    failed = PyDict_SetItemString(type->tp_dict, name, descriptor);
+    Py_DECREF(descriptor);
+    PyType_Modified(type);
+    return failed;
+}
+static int sm_own_method(PyObject *type, PyMethodDef *own)
+{
+    PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, own);
+    int failed;
+    if (descriptor == NULL)
+        return -1;
+    failed = PyObject_SetAttrString(type, own->ml_name, descriptor);
+    Py_DECREF(descriptor);
+    return failed;
+}
+
+#endif

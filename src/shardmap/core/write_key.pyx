@@ -1,0 +1,157 @@
+# The operations on one key. Each is linearizable: it takes effect at one point while it holds the mutex.
+#
+# Old keys and values are collected under the mutex and let go after it.
+
+# --- One key: reading ---
+
+# --- One key: writing ---
+#
+# One loop for all: find the key; wait if another thread holds the key's lock; get the shard a table of its
+# own; each of these may let the mutex go, and then it starts over. What is left is done in one go.
+
+cdef inline WriteRequest request_to_write(PyObject* value) noexcept:
+    cdef WriteRequest request
+    request.value = value
+    request.when = ALWAYS
+    request.expected = NULL
+    request.old = NULL
+    request.grant = 0
+    request.found.is_valid = False
+    request.sweep = NULL
+    return request
+
+
+cdef Found map_write(MapCore m, PyObject* key, WriteRequest* request) except FAILED:
+    """Writes as the request says. The answer tells whether there was an entry; for IF_SAME, whether it was done."""
+    cdef Position at
+    sm_note_use(<PyObject*>m, &m.seen)
+    aim(m, key, &at)
+    return write_aimed(&at, key, request)
+
+
+cdef Found map_exchange(MapCore m, PyObject* key, PyObject* value, Write when, PyObject** old) except FAILED:
+    cdef WriteRequest request = request_to_write(value)
+    request.when = when
+    request.old = old
+    return map_write(m, key, &request)
+
+
+cdef Found map_remove(MapCore m, PyObject* key, PyObject** old) except FAILED:
+    return map_exchange(m, key, NULL, ALWAYS, old)
+
+
+cdef inline Found write_aimed(Position* at, PyObject* key, WriteRequest* request) except FAILED:
+    """The same with the key aimed at."""
+    lock(at.shard)
+    return write_locked(at, key, request)
+
+
+cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) except FAILED:
+    """The same with the mutex held; lets it go."""
+    cdef KeyLockCheck check
+    cdef Write when = request.when
+    cdef PyObject* value = request.value
+    cdef PyObject** old = request.old
+    cdef Found found
+    cdef PyObject* box = NULL
+    cdef PyObject* old_key = NULL
+    cdef PyObject* old_value
+    cdef PyObject* equal = NULL
+    cdef Block* old_block
+    cdef bint wanted
+    start_check(&check, request.grant)
+    try:
+        while True:
+            found = find_again_locked(key, at, &request.found)
+            if at.shard.key_locks != NULL and check_key_lock(at, key, &check) == START_AGAIN:
+                continue
+            if request.sweep != NULL and request.sweep[0] != request.same_sweep:
+                leave(at)
+                return ABSENT
+            wanted = True
+            old_value = NULL
+            if found == PRESENT:
+                old_value = at.block.entries[at.entry].value
+                if when == IF_ABSENT:
+                    if old != NULL:
+                        old[0] = old_value
+                        hold(old_value)
+                    wanted = False
+                elif when == IF_SAME:
+                    wanted = old_value == request.expected
+                    if not wanted:
+                        found = ABSENT
+                elif old_value == value and old == NULL:
+                    wanted = False      # nothing to write: the entry's cache line stays with its readers
+            elif when == IF_PRESENT or value == NULL and when == ALWAYS:
+                wanted = False
+            elif when == IF_SAME:
+                wanted = request.expected == NULL and value != NULL
+                if request.expected == NULL:
+                    found = PRESENT
+            if not wanted:
+                leave(at)
+                if when == IF_ABSENT and old != NULL and found == PRESENT:
+                    old[0] = boxed(old_value)
+                return found
+            if is_shared(at.shard.table):
+                make_writable_where_found(at, old_value != NULL, &equal)
+                continue
+            if old_value == NULL:
+                if not insert_found_absent(at, key, value):
+                    deny_memory()
+                return found
+            if old != NULL and not is_boxed(at, old_value, &box):
+                continue
+            if value == NULL:
+                old_block = remove_found(at, &old_key, &old_value)
+                leave(at)
+                retire(old_block)
+                decref(old_key)
+            else:
+                hold(value)
+                put_value(at.block, at.entry, value)
+                leave(at)
+            if old == NULL:
+                let_go(old_value)
+            elif is_number(old_value):
+                old[0] = box
+                box = NULL
+            else:
+                old[0] = old_value
+            return found
+    finally:
+        let_go_if(equal)
+        let_go_if(box)
+        end_check(at.shard, &check)
+
+
+cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
+    """Inserts or overwrites: map_write() with the usual cases, in a table of one's own, in front."""
+    cdef Position at
+    cdef WriteRequest request
+    cdef Found found
+    cdef PyObject* old = NULL
+    if value == <PyObject*>no_value:
+        refuse_missing()
+    sm_note_use(<PyObject*>m, &m.seen)
+    aim(m, key, &at)
+    if overwrite_found(&at, key, value, &old):
+        let_go_if(old)
+        return PRESENT
+    found = find(key, &at)
+    if at.shard.key_locks == NULL and not is_shared(at.shard.table):
+        if found == ABSENT:
+            if not insert_found_absent(&at, key, value):
+                deny_memory()
+            return ABSENT
+        old = at.block.entries[at.entry].value
+        hold(value)
+        put_value(at.block, at.entry, value)
+        leave(&at)
+        let_go(old)
+        return PRESENT
+    request = request_to_write(value)
+    if found == PRESENT:
+        remember_entry(&at, &request.found)
+    return write_locked(&at, key, &request)
