@@ -13,7 +13,7 @@
           Block        the open-addressing table in memory
     SnapshotCore       one reference and one share of each of a map's tables
 
-One file a concern, in core/, from the bottom up. Read core/shard.pxi first: its rules hold everywhere.
+One file a concern, in core/, from the bottom up. Read core/shard.pyx first: its rules hold everywhere.
 """
 
 cimport cython

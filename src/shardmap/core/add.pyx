@@ -13,20 +13,20 @@ cdef PyObject* add_objects(MapCore self, PyObject* key, PyObject* delta, PyObjec
             if map_replace_same(self, key, old, storable(<PyObject*>result), &found) == PRESENT:
                 return new_reference(<PyObject*>result)
         finally:
-            let_go_if(old)
+            value_decref_if(old)
 
 
 cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
     """Adds where no Python code is needed: exact ints of 63 bits and exact floats. False, and nothing done, where it
     is. `total`: a reference to the sum."""
     cdef Position at
-    sm_note_use(<PyObject*>m, &m.seen)
-    aim(m, key, &at)
-    return add_aimed(&at, key, delta, default, total)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    locate(m, key, &at)
+    return add_located(&at, key, delta, default, total)
 
 
-cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
-    """The same with the key aimed at."""
+cdef bint add_located(Position* at, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
+    """The same with the key located at."""
     cdef KeyLockCheck check
     cdef FoundEntry where
     cdef Found found
@@ -54,7 +54,7 @@ cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* defa
                     new = raw_of(number + more)
             elif not is_number(old) and is_exact_float(old) or floating and as_number(old, &number):
                 if fresh == NULL:
-                    leave(at)
+                    unlock_and_reclaim(at)
                     fresh = new_float(0.0)
                     lock(at.shard)
                     continue
@@ -63,23 +63,23 @@ cdef bint add_aimed(Position* at, PyObject* key, PyObject* delta, PyObject* defa
                 set_float(fresh, sum)
                 new = fresh
             if new == NULL:
-                leave(at)
+                unlock_and_reclaim(at)
                 return False
             if is_shared(at.shard.table):
                 make_writable_where_found(at, found == PRESENT, &equal)
                 continue
             if found == PRESENT:
-                hold(new)
+                value_incref(new)
                 put_value(at.block, at.entry, new)
-                leave(at)
-                let_go(old)
+                unlock_and_reclaim(at)
+                value_decref(old)
             elif not insert_found_absent(at, key, new):
-                deny_memory()
+                raise_memory_error()
             break
-        hold(new)
+        value_incref(new)
         total[0] = boxed(new)
         return True
     finally:
-        let_go_if(equal)
-        let_go_if(fresh)
+        value_decref_if(equal)
+        value_decref_if(fresh)
         end_check(at.shard, &check)

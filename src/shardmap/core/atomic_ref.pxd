@@ -4,7 +4,7 @@ cdef class AtomicRef:
     cdef PyObject* value        # owned; never NULL
     cdef unsigned long writer   # thread that wrote last
     cdef uint8_t lock
-    cdef uint8_t seen           # a second thread has used it
+    cdef uint8_t is_shared_between_threads           # a second thread has used it
 
 cdef enum:
     OWN_WRITES = 2      # attempts of one rcu() that its own function may spoil

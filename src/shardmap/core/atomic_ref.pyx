@@ -1,7 +1,7 @@
 # AtomicRef: one reference that threads load and replace (arc-swap of Rust, AtomicReference of Java).
 #
 # Writers change the pointer under a lock of one byte; nothing but the pointer and reference counts that go up
-# is touched under it, and old values are let go after it. Readers take no lock from 3.14 on (atomicref.h).
+# is touched under it, and old values are released after it. Readers take no lock from 3.14 on (atomicref.h).
 
 cdef inline PyObject* ref_load(AtomicRef self) noexcept:
     """A reference of the caller's."""
@@ -86,17 +86,17 @@ cdef class AtomicRef:
 
     def load(self):
         """The value. Linearizable. ArcSwap::load_full."""
-        sm_note_use(<PyObject*>self, &self.seen)
+        sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         return steal(ref_load(self))
 
     def store(self, value, /):
         """Replaces the value. Linearizable. ArcSwap::store."""
-        sm_note_use(<PyObject*>self, &self.seen)
+        sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         decref(ref_swap(self, <PyObject*>value))
 
     def swap(self, value, /):
         """Replaces the value and returns the one before. Linearizable. ArcSwap::swap."""
-        sm_note_use(<PyObject*>self, &self.seen)
+        sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         return steal(ref_swap(self, <PyObject*>value))
 
     def compare_and_swap(self, current, new, /):
@@ -104,7 +104,7 @@ cdef class AtomicRef:
         identity, so `current` should be what load() returned (equal numbers may be different objects).
         Linearizable. ArcSwap::compare_and_swap."""
         cdef bint spoiled = False
-        sm_note_use(<PyObject*>self, &self.seen)
+        sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         return steal(ref_compare_and_swap(self, <PyObject*>current, <PyObject*>new, &spoiled))
 
     def rcu(self, function, /):
@@ -115,7 +115,7 @@ cdef class AtomicRef:
         ArcSwap::rcu."""
         cdef bint spoiled
         cdef int own = 0
-        sm_note_use(<PyObject*>self, &self.seen)
+        sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         while True:
             old = steal(ref_load(self))
             new = function(old)

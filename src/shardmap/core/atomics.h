@@ -24,7 +24,7 @@ static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_
 /* Keeps a store before it before the loads after it, the time-stamp counter's among them. */
 static inline void sm_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
-/* The same after a mutex was let go, which on x86 is a locked instruction and so a full barrier itself. */
+/* The same after a mutex was released, which on x86 is a locked instruction and so a full barrier itself. */
 static inline void sm_fence_after_unlock(void)
 {
 #if !defined(__x86_64__)

@@ -1,32 +1,32 @@
 # A block: the open-addressing table itself, in one piece of memory.
 #
-#     index      uint32 [power of two]   EMPTY, REMOVED, or tag | entry + 2; the top bit: the key is plain
+#     index      uint32 [power of two]   EMPTY, TOMBSTONE, or tag | entry + 2; the top bit: the key is plain
 #     entries    (key, value) [capacity] dense, in insertion order, with holes where one was removed
 #     stamps     uint64 [capacity]       orders entries of different shards; grows within a block
-#     places     uint32 [capacity]       31 bits of hash (core/hashing.h); the top bit likewise
+#     hash31s    uint32 [capacity]       31 bits of hash (core/hashing.h); the top bit likewise
 #
-# An index word keeps as many bits of the place as the entry's number leaves free: the low log2(index)
-# bits number the entry, the bits above are the place's own bits above, so a word that differs there is
-# passed over without touching the entry. The place's low bits say where probing starts. A plain key is then
-# compared itself: asking for the whole place first would be one more cache line for nearly nothing. Where Python
-# would have to compare, the whole place must agree.
+# An slot keeps as many bits of the hash as the entry's number leaves free: the low log2(index)
+# bits number the entry, the bits above are the hash's own bits above, so a slot that differs there is
+# passed over without touching the entry. The hash's low bits say where probing starts. A plain key is then
+# compared itself: comparing all 31 bits first would be one more cache line for nearly nothing. Where Python
+# would have to compare, all 31 bits must agree.
 #
-# Probing goes round within one cache line of the index first (16 words), then jumps to another line by
+# Probing goes round within one cache line of the index first (16 slots), then jumps to another line by
 # CPython's recurrence (line * 5 + perturb + 1, Objects/dictobject.c), which reaches every line.
 #
-# An insertion takes the first removed word that it passed, as dict's does: else a key that is removed and
-# inserted again would be further away each time, far where integers in a row fill all lines. Who lets the mutex
-# go in the middle of probing starts over if that has happened meanwhile (`reuses`): the key may be before it now.
+# An insertion takes the first tombstone that it passed, as dict's does: else a key that is removed and
+# inserted again would be further away each time, far where integers in a row fill all lines. An operation that releases the mutex
+# in the middle of probing starts over if that has happened meanwhile (`tombstone_reuses`): the key may be before it now.
 # Rebuilding is due when the entries' array is full, and pays for itself as in dict.
 #
-# Threads may read index, entries and places without the mutex (core/reading.pxi): what they read is stored
-# by append, take_out and put_value only, an entry before the index word that points to it.
+# Threads may read index, entries and places without the mutex (core/read_key.pyx): what they read is stored
+# by append, erase_entry and put_value only, an entry before the slot that points to it.
 #
 # Functions here neither lock nor touch reference counts, except block_dispose.
 
-cdef inline uint32_t limit_of(uint64_t index_words) noexcept nogil:
-    """Index words in use at the most."""
-    return <uint32_t>(index_words // 4 * 3)
+cdef inline uint32_t limit_of(uint64_t index_slots) noexcept nogil:
+    """Slots in use at the most."""
+    return <uint32_t>(index_slots // 4 * 3)
 
 
 cdef inline size_t head_bytes() noexcept nogil:
@@ -35,33 +35,33 @@ cdef inline size_t head_bytes() noexcept nogil:
 
 cdef Block* block_new(uint64_t wanted) noexcept nogil:
     """An empty block for at least `wanted` entries; NULL when there is no memory."""
-    cdef uint64_t words = index_words_for(wanted)
+    cdef uint64_t slots = index_slots_for(wanted)
     cdef uint64_t capacity = capacity_for(wanted)
     cdef size_t bytes
     cdef char* memory
     cdef Block* block
-    if words > (<uint64_t>1 << LARGEST_INDEX_BITS):
+    if slots > (<uint64_t>1 << LARGEST_INDEX_BITS):
         return NULL
     # The head is whole cache lines, so the index behind it starts one.
-    bytes = head_bytes() + words * sizeof(uint32_t) + capacity * (sizeof(Entry) + sizeof(uint64_t) + sizeof(uint32_t))
+    bytes = head_bytes() + slots * sizeof(uint32_t) + capacity * (sizeof(Entry) + sizeof(uint64_t) + sizeof(uint32_t))
     memory = <char*>allocate_table(bytes)
     if memory == NULL:
         return NULL
     block = <Block*>memory
-    block.mask = <uint32_t>(words - 1)
+    block.mask = <uint32_t>(slots - 1)
     block.capacity = <uint32_t>capacity
     block.index = <uint32_t*>(memory + head_bytes())
-    block.entries = <Entry*>(block.index + words)
+    block.entries = <Entry*>(block.index + slots)
     block.stamps = <uint64_t*>(block.entries + capacity)
-    block.places = <uint32_t*>(block.stamps + capacity)
+    block.hash31s = <uint32_t*>(block.stamps + capacity)
     block.bytes = bytes
     block.used = 0
     block.live = 0
     block.filled = 0
-    block.reuses = 0
+    block.tombstone_reuses = 0
     block.head = 0
     block.tail = 0
-    memset(block.index, 0, words * sizeof(uint32_t))
+    memset(block.index, 0, slots * sizeof(uint32_t))
     return block
 
 
@@ -72,59 +72,59 @@ cdef inline void block_free(Block* block) noexcept:
 
 # --- Places ---
 
-cdef inline uint32_t place_of_entry(Block* block, uint32_t entry) noexcept nogil:
-    return block.places[entry] & PLACE
+cdef inline uint32_t hash31_of_entry(Block* block, uint32_t entry) noexcept nogil:
+    return block.hash31s[entry] & HASH31
 
 
-cdef inline bint is_plain_word(uint32_t content) noexcept nogil:
+cdef inline bint is_plain_slot(uint32_t content) noexcept nogil:
     """Whether the key of the entry it points to is of a plain type."""
-    return (content & ~<uint32_t>PLACE) != 0
+    return (content & ~<uint32_t>HASH31) != 0
 
 
-cdef inline uint32_t word_for(Block* block, uint32_t entry) noexcept nogil:
-    """The index word that points to an entry."""
-    return (block.places[entry] & ~block.mask) | (entry + FIRST_ENTRY)
+cdef inline uint32_t slot_for(Block* block, uint32_t entry) noexcept nogil:
+    """The slot that points to an entry."""
+    return (block.hash31s[entry] & ~block.mask) | (entry + FIRST_ENTRY)
 
 
 cdef inline bint is_plain_entry(Block* block, uint32_t entry) noexcept nogil:
     """Whether the key is of a plain type (core/interpreter.h)."""
-    return (block.places[entry] & ~<uint32_t>PLACE) != 0
+    return (block.hash31s[entry] & ~<uint32_t>HASH31) != 0
 
 
 # --- Probing ---
 
 # --- Changing ---
 
-cdef inline void append(Block* block, uint32_t word, uint32_t place, bint plain, PyObject* key, PyObject* value,
+cdef inline void append(Block* block, uint32_t slot, uint32_t hash31, bint plain, PyObject* key, PyObject* value,
                         uint64_t stamp) noexcept nogil:
-    """Adds an entry of which it owns the references from now on, at an index word that is empty or of a removed one."""
+    """Adds an entry of which it owns the references from now on, at an slot that is empty or of a removed one."""
     cdef uint32_t entry = block.used
-    cdef bint fresh = block.index[word] == EMPTY
+    cdef bint fresh = block.index[slot] == EMPTY
     if entry != 0 and block.stamps[entry - 1] >= stamp:
         stamp = block.stamps[entry - 1] + 1
-    # Who only prefetches has not looked at the index word, and may be reading.
+    # Who only prefetches has not looked at the slot, and may be reading.
     sm_store_ptr(<void**>&block.entries[entry].key, key)
     sm_store_ptr(<void**>&block.entries[entry].value, value)
     block.stamps[entry] = stamp
-    sm_step()
-    block.places[entry] = place | <uint32_t>plain << 31
-    sm_store_u32(&block.index[word], word_for(block, entry))
-    sm_step()
+    sm_sched_point()
+    block.hash31s[entry] = hash31 | <uint32_t>plain << 31
+    sm_store_u32(&block.index[slot], slot_for(block, entry))
+    sm_sched_point()
     block.used = entry + 1
     block.tail = entry + 1
     block.live += 1
     if fresh:
         block.filled += 1
     else:
-        block.reuses += 1
+        block.tombstone_reuses += 1
 
 
-cdef inline void take_out(Block* block, uint32_t word, uint32_t entry) noexcept nogil:
+cdef inline void erase_entry(Block* block, uint32_t slot, uint32_t entry) noexcept nogil:
     """Removes an entry; its references are the caller's from now on."""
-    sm_store_u32(&block.index[word], REMOVED)
-    sm_step()
+    sm_store_u32(&block.index[slot], TOMBSTONE)
+    sm_sched_point()
     sm_store_ptr(<void**>&block.entries[entry].key, NULL)
-    sm_step()
+    sm_sched_point()
     sm_store_ptr(<void**>&block.entries[entry].value, NULL)
     block.live -= 1
 
@@ -165,5 +165,5 @@ cdef void block_dispose(Block* block) noexcept:
         value = block.entries[entry].value
         if key != NULL:
             decref(key)
-            let_go(value)
+            value_decref(value)
     block_free(block)

@@ -5,7 +5,7 @@ cdef Py_ssize_t map_delete_many(MapCore m, keys) except -1:
     cdef Bulk self = new_bulk(m, known_size(source), BATCH)
     cdef Py_ssize_t removed = 0
     cdef uint32_t i
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     while not self.source.ended and take_keys(self, m, source):
         remove_batch(m, self, False)
         for i in range(self.size):
@@ -19,7 +19,7 @@ cdef list map_pop_many(MapCore m, keys, default):
     cdef object source = source_of(keys)
     cdef Bulk self = new_bulk(m, known_size(source), BATCH)
     cdef list result = []
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     while not self.source.ended and take_keys(self, m, source):
         remove_batch(m, self, True)
         result.extend(values_of(self, default))
@@ -49,8 +49,8 @@ cdef int remove_one(MapCore m, Bulk self, uint32_t i) except -1:
     cdef WriteRequest request = request_to_write(NULL)
     cdef Position at
     request.old = &self.values[i]
-    aim_at(m, self, i, &at)
-    if write_aimed(&at, self.keys[i], &request) == PRESENT:
+    locate_key(m, self, i, &at)
+    if write_located(&at, self.keys[i], &request) == PRESENT:
         self.state[i] = REMOVED_NOW
     else:
         self.state[i] = WAS_ABSENT
@@ -64,7 +64,7 @@ cdef void remove_grouped(MapCore m, Bulk self, bint wanted) noexcept:
     cdef Block* old
     while begin < self.size:
         end = turn_end(self, begin)
-        aim_at(m, self, self.order[begin], &position)
+        locate_key(m, self, self.order[begin], &position)
         if position.shard != left_over:
             lock(position.shard)
             if position.shard.key_locks == NULL:
@@ -79,8 +79,8 @@ cdef void remove_grouped(MapCore m, Bulk self, bint wanted) noexcept:
                     at += 1
                 if left_over != position.shard:
                     end = at
-                leave(&position)
-                retire(old)
+                unlock_and_reclaim(&position)
+                free_replaced_block(old)
                 drop_removed_keys(self, begin, at)
             else:
                 left_over = position.shard
@@ -93,11 +93,11 @@ cdef inline bint remove_held(Bulk self, Position* at, uint32_t i, bint wanted, B
     cdef Probe found
     at.block = block_of(at.shard.table)
     self.others[i] = NULL
-    found = probe(at.block, self.keys[i], self.place[i], &at.word, &at.entry)
+    found = probe(at.block, self.keys[i], self.hash31[i], &at.slot, &at.entry)
     if found == NOT_THERE:
         self.state[i] = WAS_ABSENT
         return True
-    if found == ASK or is_shared(at.shard.table) or wanted and is_number(at.block.entries[at.entry].value):
+    if found == NEEDS_PYTHON or is_shared(at.shard.table) or wanted and is_number(at.block.entries[at.entry].value):
         return False
     old[0] = remove_found(at, &self.others[i], &self.values[i])
     self.state[i] = REMOVED_NOW

@@ -3,14 +3,14 @@ cdef struct Source:
     Py_ssize_t position     # in a list or a tuple
     bint ended              # there are no more
 
-# Many keys of one call, their hashes, and the order by shard in which they are worked on (core/bulk_keys.pxi).
+# Many keys of one call, their hashes, and the order by shard in which they are worked on (core/bulk_keys.pyx).
 cdef class Bulk:
     cdef PyObject** keys        # size owned references, or NULL
     cdef PyObject** values      # likewise, or numbers
     cdef uint32_t* shard        # of each key ...
-    cdef uint32_t* place
+    cdef uint32_t* hash31
     cdef uint32_t* entry        # where it was found, and
-    cdef uint64_t* epoch        # in which epoch of its shard
+    cdef uint64_t* layout_version        # in which layout version of its shard
     cdef PyObject** others      # in its stead: keys that were removed
     cdef uint8_t* state
     cdef uint32_t* order        # numbers of keys, sorted by shard
@@ -26,9 +26,9 @@ cdef class Bulk:
     cdef object error           # of a source or of a hash: to be raised once what came before is done
 
 cdef enum Probe:
-    NOT_THERE = 0           # the word is where the key would go
+    NOT_THERE = 0           # the slot is where the key would go
     THERE = 1
-    ASK = 2                 # only Python can compare the key with that of the entry
+    NEEDS_PYTHON = 2                 # only Python can compare the key with that of the entry
 
 cdef enum:
     BATCH = 1024            # keys that are written at a time

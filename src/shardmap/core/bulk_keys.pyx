@@ -2,9 +2,9 @@
 # other, and finding them without running Python code.
 #
 # A call works on batches. A batch's keys are taken from the caller's iterable and hashed first, with no mutex
-# held; then each shard's mutex is taken for at most KEYS_A_TURN keys at a time, with the index words and entries of
+# held; then each shard's mutex is taken for at most KEYS_A_TURN keys at a time, with the slots and entries of
 # the next keys on their way into the cache. A key that only Python can compare, or whose shard is in no usual
-# state (a table shared with a snapshot, a key lock), is left for the way of a single operation, and with it all
+# state (a table shared with a snapshot, a key lock), is left to the code of a single operation, and with it all
 # later keys of its shard in the batch: so equal keys are worked on in their order.
 #
 # If the iterable or a hash raises, the keys before are worked on, then the exception is raised.
@@ -30,11 +30,11 @@ cdef Bulk new_bulk(MapCore m, Py_ssize_t wanted, uint32_t most):
         raise MemoryError()
     self.keys = <PyObject**>self.memory
     self.values = self.keys + room
-    self.epoch = <uint64_t*>(self.values + room)
-    self.others = <PyObject**>self.epoch
-    self.shard = <uint32_t*>(self.epoch + room)
-    self.place = self.shard + room
-    self.entry = self.place + room
+    self.layout_version = <uint64_t*>(self.values + room)
+    self.others = <PyObject**>self.layout_version
+    self.shard = <uint32_t*>(self.layout_version + room)
+    self.hash31 = self.shard + room
+    self.entry = self.hash31 + room
     self.order = self.entry + room
     self.starts = self.order + room if sorted else NULL
     self.state = <uint8_t*>(self.order + room + (m.shard_count + 1) * sorted)
@@ -53,7 +53,7 @@ cdef void drop_keys(Bulk self) noexcept:
         if self.keys[i] != NULL:
             decref(self.keys[i])
         if self.values[i] != NULL:
-            let_go(self.values[i])
+            value_decref(self.values[i])
 
 
 # --- Taking in ---
@@ -122,12 +122,12 @@ cdef int hash_keys(Bulk self, MapCore m) except -1:
             put_hash(self, i, sm_plain_hash(self.keys[i]), m.shard_bits)
         else:
             self.all_plain = False
-            hash_odd_key(self, i, m.shard_bits)
+            hash_non_plain_key(self, i, m.shard_bits)
         i += 1
     return 0
 
 
-cdef int hash_odd_key(Bulk self, uint32_t i, uint32_t shard_bits) except -1:
+cdef int hash_non_plain_key(Bulk self, uint32_t i, uint32_t shard_bits) except -1:
     """One whose hash may be Python code. If it raises, the batch ends here."""
     cdef Py_hash_t hashed = 0
     try:
@@ -147,13 +147,13 @@ cdef void end_batch_at(Bulk self, uint32_t i) noexcept:
     self.size = i
     while i < end:
         decref(self.keys[i])
-        let_go_if(self.values[i])
+        value_decref_if(self.values[i])
         i += 1
 
 
 cdef inline void put_hash(Bulk self, uint32_t i, Py_hash_t hash, uint32_t shard_bits) noexcept nogil:
     self.shard[i] = sm_shard_of(<uint64_t>hash, shard_bits)
-    self.place[i] = sm_place_of(<uint64_t>hash, shard_bits)
+    self.hash31[i] = sm_hash31_of(<uint64_t>hash, shard_bits)
 
 
 cdef int raise_error_of(Bulk self) except -1:
@@ -184,7 +184,7 @@ cdef void group(Bulk self, uint32_t first) noexcept nogil:
 
 
 cdef inline uint32_t turn_end(Bulk self, uint32_t begin) noexcept nogil:
-    """The end of the run of keys of one shard that begins at `begin`, cut where the mutex is to be let go."""
+    """The end of the run of keys of one shard that begins at `begin`, cut where the mutex is to be released."""
     cdef uint32_t shard = self.shard[self.order[begin]], end = begin + 1
     cdef uint32_t most = min(self.size, begin + KEYS_A_TURN)
     while end < most and self.shard[self.order[end]] == shard:
@@ -192,54 +192,54 @@ cdef inline uint32_t turn_end(Bulk self, uint32_t begin) noexcept nogil:
     return end
 
 
-cdef inline void aim_at(MapCore m, Bulk self, uint32_t i, Position* at) noexcept:
+cdef inline void locate_key(MapCore m, Bulk self, uint32_t i, Position* at) noexcept:
     at.shard = shard_at(m, self.shard[i])
-    at.slot = &m.blocks[self.shard[i]]
-    at.place = self.place[i]
+    at.published = &m.blocks[self.shard[i]]
+    at.hash31 = self.hash31[i]
     start_position(at)
 
 
 # --- Finding ---
 
-cdef inline Probe probe(Block* block, PyObject* key, uint32_t place, uint32_t* found_word,
+cdef inline Probe probe(Block* block, PyObject* key, uint32_t hash31, uint32_t* found_slot,
                         uint32_t* found_entry) noexcept nogil:
     """find_locked() without what could run Python code. In a block that does not change meanwhile."""
-    cdef uint32_t mask = block.mask, around = round_of(block), perturb = place
-    cdef uint32_t word = place & mask, content, entry, step, removed = NO_WORD
+    cdef uint32_t mask = block.mask, mask_in_group = group_mask(block), perturb = hash31
+    cdef uint32_t slot = hash31 & mask, content, entry, step, removed = NO_SLOT
     cdef int outcome
     while True:
-        for step in range(around + 1):
-            content = block.index[word]
+        for step in range(mask_in_group + 1):
+            content = block.index[slot]
             if content == EMPTY:
-                found_word[0] = word if removed == NO_WORD else removed
+                found_slot[0] = slot if removed == NO_SLOT else removed
                 return NOT_THERE
-            if content == REMOVED:
-                if removed == NO_WORD:
-                    removed = word
-            elif may_be(content, place, mask):
+            if content == TOMBSTONE:
+                if removed == NO_SLOT:
+                    removed = slot
+            elif may_be(content, hash31, mask):
                 entry = (content & mask) - FIRST_ENTRY
-                outcome = compare_stored(block, content, place, key)
+                outcome = compare_stored(block, content, hash31, key)
                 if outcome != 0:
-                    found_word[0] = word
+                    found_slot[0] = slot
                     found_entry[0] = entry
-                    return THERE if outcome > 0 else ASK
-            word = (word & ~around) | ((word + 1) & around)
-        word = next_line(word, &perturb, mask)
+                    return THERE if outcome > 0 else NEEDS_PYTHON
+            slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
+        slot = next_group(slot, &perturb, mask)
 
 
-cdef inline void prefetch_word(Block* block, uint32_t place) noexcept nogil:
-    prefetch(&block.index[place & block.mask])
+cdef inline void prefetch_slot(Block* block, uint32_t hash31) noexcept nogil:
+    prefetch(&block.index[hash31 & block.mask])
 
 
-cdef inline void prefetch_entry(Block* block, uint32_t place) noexcept nogil:
-    """What the first index word of the place points to: most often the right entry."""
-    cdef uint32_t content = sm_load_u32_relaxed(&block.index[place & block.mask]) & block.mask
+cdef inline void prefetch_entry(Block* block, uint32_t hash31) noexcept nogil:
+    """What the first slot points to: most often the right entry."""
+    cdef uint32_t content = sm_load_u32_relaxed(&block.index[hash31 & block.mask]) & block.mask
     if content >= FIRST_ENTRY:
         prefetch(&block.entries[content - FIRST_ENTRY])
 
 
-cdef inline void prefetch_objects(Block* block, uint32_t place, bint values) noexcept nogil:
-    cdef uint32_t content = sm_load_u32_relaxed(&block.index[place & block.mask]) & block.mask
+cdef inline void prefetch_objects(Block* block, uint32_t hash31, bint values) noexcept nogil:
+    cdef uint32_t content = sm_load_u32_relaxed(&block.index[hash31 & block.mask]) & block.mask
     if content >= FIRST_ENTRY:
         prefetch(sm_load_ptr(<void**>&block.entries[content - FIRST_ENTRY].key))
         if values:
@@ -249,19 +249,19 @@ cdef inline void prefetch_objects(Block* block, uint32_t place, bint values) noe
 cdef inline void prefetch_ahead(Bulk self, Block* block, uint32_t at, uint32_t end, bint values) noexcept nogil:
     """Called for each key in turn: the steps of a look-up, each some keys ahead of the next."""
     if at + 3 * AHEAD < end:
-        prefetch_word(block, self.place[self.order[at + 3 * AHEAD]])
+        prefetch_slot(block, self.hash31[self.order[at + 3 * AHEAD]])
     if at + 2 * AHEAD < end:
-        prefetch_entry(block, self.place[self.order[at + 2 * AHEAD]])
+        prefetch_entry(block, self.hash31[self.order[at + 2 * AHEAD]])
     if at + AHEAD < end:
-        prefetch_objects(block, self.place[self.order[at + AHEAD]], values)
+        prefetch_objects(block, self.hash31[self.order[at + AHEAD]], values)
 
 
 cdef inline void prefetch_first(Bulk self, Block* block, uint32_t begin, uint32_t end) noexcept nogil:
     """Before the first key of a turn."""
     cdef uint32_t at
     for at in range(begin, min(end, begin + 3 * AHEAD)):
-        prefetch_word(block, self.place[self.order[at]])
+        prefetch_slot(block, self.hash31[self.order[at]])
     for at in range(begin, min(end, begin + 2 * AHEAD)):
-        prefetch_entry(block, self.place[self.order[at]])
+        prefetch_entry(block, self.hash31[self.order[at]])
     for at in range(begin, min(end, begin + AHEAD)):
-        prefetch_objects(block, self.place[self.order[at]], False)
+        prefetch_objects(block, self.hash31[self.order[at]], False)

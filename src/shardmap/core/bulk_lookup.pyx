@@ -1,22 +1,22 @@
 # Looking up many keys at once.
 #
 # With a GIL: a batch that is large enough is hashed and probed with the GIL released, so that threads look up at
-# the same time. Each shard's mutex is held meanwhile, and let go before attaching again. While detached we read
+# the same time. Each shard's mutex is held meanwhile, and released before attaching again. While detached we read
 # the tables, and the contents of keys that the table or the call has references to; no reference is counted,
-# nothing is written but the call's own memory. What is remembered is an entry's number and the shard's epoch.
+# nothing is written but the call's own memory. What is remembered is an entry's number and the shard's layout version.
 # Attached again, we are the only thread that is, and published tables change only under an attached thread: so
-# the entry is read without the mutex. If the epoch is what it was and the entry has not been removed, it is that
+# the entry is read without the mutex. If the layout version is what it was and the entry has not been removed, it is that
 # of the key, and its value of now is the answer; else the key is looked up again. "Not there" needs no second
 # look: it was true at one point during the call.
 #
-# Free-threaded: without the mutex, as in core/reading.pxi, a turn's keys as one reader. What was not to be had that
-# way is looked up under the mutex, and then so that the next reader gets it without.
+# Free-threaded: without the mutex, as in core/read_key.pyx, a turn's keys as one reader. What cannot be read that
+# way is looked up under the mutex, so that the next reader can.
 
 cdef list map_get_many(MapCore m, keys, default):
     cdef object source = source_of(keys)
     cdef Bulk self = new_bulk(m, known_size(source), READ_BATCH)
     cdef list result = None, part
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     while not self.source.ended and look_up_batch(m, self, source, True):
         part = values_of(self, default)
         if result is None:
@@ -32,7 +32,7 @@ cdef list map_contains_many(MapCore m, keys):
     cdef Bulk self = new_bulk(m, known_size(source), READ_BATCH)
     cdef list result = []
     cdef uint32_t i
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     while not self.source.ended and look_up_batch(m, self, source, False):
         for i in range(self.size):
             result.append(self.state[i] == THERE)
@@ -82,56 +82,56 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     elif values:
         take_values(m, self)
     for i in range(self.size):
-        if self.state[i] == ASK:
+        if self.state[i] == NEEDS_PYTHON:
             look_up_one(m, self, i, values)
     return self.size != 0
 
 
 cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
-    """True if there are keys left to look up: state ASK."""
+    """True if there are keys left to look up: state NEEDS_PYTHON."""
     cdef uint32_t begin = 0, end, at
     cdef bint left = False
-    cdef Block** slot
+    cdef Block** published
     cdef Block* block
     cdef sm_reader* me
     while begin < self.size:
         end = turn_end(self, begin)
-        me = sm_start_reading() if sm_reads_unlocked else NULL
+        me = sm_read_lock() if sm_reads_unlocked else NULL
         block = NULL
-        slot = &m.blocks[self.shard[self.order[begin]]]
-        if me != NULL and not sm_load_u64(&m.sweep) & 1:
-            block = <Block*>sm_load_ptr(<void**>slot)
+        published = &m.blocks[self.shard[self.order[begin]]]
+        if me != NULL and not sm_load_u64(&m.whole_map_seq) & 1:
+            block = <Block*>sm_load_ptr(<void**>published)
             prefetch_first(self, block, begin, end)
             for at in range(begin, end):
                 prefetch_ahead(self, block, at, end, values)
                 self.state[self.order[at]] = read_one(m, self, block, self.order[at], values)
-                left |= self.state[self.order[at]] == ASK
-        if block == NULL or sm_load_ptr(<void**>slot) != block:
+                left |= self.state[self.order[at]] == NEEDS_PYTHON
+        if block == NULL or sm_load_ptr(<void**>published) != block:
             left = True
             for at in range(begin, end):
-                self.state[self.order[at]] = ASK
+                self.state[self.order[at]] = NEEDS_PYTHON
         if me != NULL:
-            sm_stop_reading(me)
+            sm_read_unlock(me)
         begin = end
     return left
 
 
 cdef inline Probe read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint values) noexcept:
-    """To be believed if the block is still the shard's afterwards. Where it says ASK there may be a value to let go."""
-    cdef Read seen = read_block(shard_at(m, self.shard[i]), block, self.place[i], self.keys[i], values, &self.values[i])
-    return THERE if seen == SEEN_PRESENT else NOT_THERE if seen == SEEN_ABSENT else ASK
+    """To be believed if the block is still the shard's afterwards. Where it says NEEDS_PYTHON there may be a value to release."""
+    cdef Read is_shared_between_threads = read_block(shard_at(m, self.shard[i]), block, self.hash31[i], self.keys[i], values, &self.values[i])
+    return THERE if is_shared_between_threads == FOUND_PRESENT else NOT_THERE if is_shared_between_threads == FOUND_ABSENT else NEEDS_PYTHON
 
 
 cdef void look_up_locked(MapCore m, Bulk self, bint values) noexcept:
     """Those that are left, but for those that only Python can compare."""
-    cdef uint32_t begin = 0, end, at, i, word = 0, entry = 0
+    cdef uint32_t begin = 0, end, at, i, slot = 0, entry = 0
     cdef Shard* shard
     cdef Block* block
     drop_values(self)
     while begin < self.size:
         end = turn_end(self, begin)
         at = begin
-        while at < end and self.state[self.order[at]] != ASK:
+        while at < end and self.state[self.order[at]] != NEEDS_PYTHON:
             at += 1
         if at < end:
             shard = shard_at(m, self.shard[self.order[begin]])
@@ -139,11 +139,11 @@ cdef void look_up_locked(MapCore m, Bulk self, bint values) noexcept:
             block = block_of(shard.table)
             while at < end:
                 i = self.order[at]
-                if self.state[i] == ASK:
-                    self.state[i] = probe(block, self.keys[i], self.place[i], &word, &entry)
+                if self.state[i] == NEEDS_PYTHON:
+                    self.state[i] = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
                     if values and self.state[i] == THERE:
                         self.values[i] = block.entries[entry].value
-                        hold_for_readers(self.values[i])
+                        value_incref_for_readers(self.values[i])
                 at += 1
             unlock(shard)
         begin = end
@@ -154,14 +154,14 @@ cdef void drop_values(Bulk self) noexcept:
     cdef uint32_t i
     cdef PyObject* value
     for i in range(self.size):
-        if self.state[i] == ASK and self.values[i] != NULL:
+        if self.state[i] == NEEDS_PYTHON and self.values[i] != NULL:
             value = self.values[i]
             self.values[i] = NULL
-            let_go(value)
+            value_decref(value)
 
 
-cdef inline void hold_for_readers(PyObject* raw) noexcept:
-    """hold(), after which the next reader needs no mutex."""
+cdef inline void value_incref_for_readers(PyObject* raw) noexcept:
+    """value_incref(), after which the next reader needs no mutex."""
     if not is_number(raw):
         sm_allow_try_incref(raw)
         incref(raw)
@@ -178,7 +178,7 @@ cdef bint hash_detached(Bulk self, uint32_t shard_bits) noexcept nogil:
 
 
 cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
-    cdef uint32_t begin = 0, end, at, i, word = 0
+    cdef uint32_t begin = 0, end, at, i, slot = 0
     cdef Shard* shard
     cdef Block* block
     while begin < self.size:
@@ -190,8 +190,8 @@ cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
         for at in range(begin, end):
             prefetch_ahead(self, block, at, end, values)
             i = self.order[at]
-            self.state[i] = probe(block, self.keys[i], self.place[i], &word, &self.entry[i])
-            self.epoch[i] = shard.epoch
+            self.state[i] = probe(block, self.keys[i], self.hash31[i], &slot, &self.entry[i])
+            self.layout_version[i] = shard.layout_version
         sm_mutex_unlock(&shard.mutex)
         begin = end
 
@@ -199,7 +199,7 @@ cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
 cdef inline Entry* entry_found(MapCore m, Bulk self, uint32_t i) noexcept:
     """With the GIL: the entry that was found without it, or NULL if positions have lost their meaning since."""
     cdef Shard* shard = shard_at(m, self.shard[i])
-    if self.state[i] != THERE or shard.epoch != self.epoch[i]:
+    if self.state[i] != THERE or shard.layout_version != self.layout_version[i]:
         return NULL
     return &block_of(shard.table).entries[self.entry[i]]
 
@@ -219,19 +219,19 @@ cdef void take_values(MapCore m, Bulk self) noexcept:
             entry = entry_found(m, self, i)
             if entry != NULL and entry.key != NULL:
                 self.values[i] = entry.value
-                hold(entry.value)
+                value_incref(entry.value)
                 continue
-            self.state[i] = ASK
+            self.state[i] = NEEDS_PYTHON
 
 
 cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:
     cdef Position at
     cdef Found found
-    aim_at(m, self, i, &at)
+    locate_key(m, self, i, &at)
     found = find(self.keys[i], &at)
     if found == PRESENT and values:
         self.values[i] = at.block.entries[at.entry].value
-        hold_for_readers(self.values[i])
-    leave(&at)
+        value_incref_for_readers(self.values[i])
+    unlock_and_reclaim(&at)
     self.state[i] = THERE if found == PRESENT else NOT_THERE
     return 0

@@ -1,7 +1,7 @@
 # Storing many entries at once: set_many() and update().
 #
 # The map's order is that of insertion, so new entries go in one by one in the order given, as a loop would put
-# them. Two ways to that, and both leave what is unusual to write_locked(), the way of a single store:
+# them. There are two ways, and both leave what is unusual to write_locked(), which stores a single entry:
 #
 # - In runs: the mutexes of all shards of the next RUN keys at once, if nobody holds one (they are tried, not
 #   waited for), then these keys in order: overwritten, or appended with stamps that follow each other. One mutex
@@ -22,7 +22,7 @@ cdef int map_set_many(MapCore m, keys, values) except -1:
     if holds_missing(values):
         refuse_missing()
     self = new_bulk(m, size if size >= 0 else others, BATCH)
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     while not self.source.ended and take_pairs(self, m, key_source, value_source):
         store_batch(m, self)
     drop_keys(self)
@@ -115,8 +115,8 @@ cdef int store_batch(MapCore m, Bulk self) except -1:
 cdef int store_one(MapCore m, Bulk self, uint32_t i) except -1:
     cdef WriteRequest request = request_to_write(self.values[i])
     cdef Position at
-    aim_at(m, self, i, &at)
-    return write_aimed(&at, self.keys[i], &request) == PRESENT
+    locate_key(m, self, i, &at)
+    return write_located(&at, self.keys[i], &request) == PRESENT
 
 
 # --- In runs ---
@@ -192,24 +192,24 @@ cdef void unlock_shards(MapCore m, Inserting* inserting) noexcept:
 cdef inline void prefetch_run(MapCore m, Bulk self, uint32_t begin, uint32_t end) noexcept:
     cdef uint32_t i
     for i in range(begin, end):
-        prefetch_word(block_of(shard_at(m, self.shard[i]).table), self.place[i])
+        prefetch_slot(block_of(shard_at(m, self.shard[i]).table), self.hash31[i])
     for i in range(begin, end):
-        prefetch_entry(block_of(shard_at(m, self.shard[i]).table), self.place[i])
+        prefetch_entry(block_of(shard_at(m, self.shard[i]).table), self.hash31[i])
 
 
 cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserting) noexcept:
     """Stores one pair with the mutex of its shard held. False, and nothing done, where that takes more than this."""
     cdef Shard* shard = shard_at(m, self.shard[i])
     cdef Block* block = block_of(shard.table)
-    cdef uint32_t word = 0, entry = 0
+    cdef uint32_t slot = 0, entry = 0
     cdef Probe found
     if shard.key_locks != NULL or is_shared(shard.table):
         return False
-    found = probe(block, self.keys[i], self.place[i], &word, &entry)
+    found = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
     if found == THERE:
         swap_value(self, i, block, entry)
         return True
-    if found == ASK or is_full(block):
+    if found == NEEDS_PYTHON or is_full(block):
         return False
     if inserting.announced == 0:
         announce_insertions(m, inserting)
@@ -217,7 +217,7 @@ cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserti
         inserting.stamp += 1
     else:
         inserting.stamp = sm_stamp_now()
-    append(block, word, self.place[i], sm_is_plain_key(self.keys[i]), self.keys[i], self.values[i], inserting.stamp)
+    append(block, slot, self.hash31[i], sm_is_plain_key(self.keys[i]), self.keys[i], self.values[i], inserting.stamp)
     self.keys[i] = self.values[i] = NULL
     return True
 
@@ -250,7 +250,7 @@ cdef int store_grouped(MapCore m, Bulk self, uint32_t first) except -1:
 
 cdef void overwrite_grouped(MapCore m, Bulk self, uint32_t first) noexcept:
     """Overwrites what is there, and sets `state`."""
-    cdef uint32_t begin = first, end, at, i, word = 0, entry = 0
+    cdef uint32_t begin = first, end, at, i, slot = 0, entry = 0
     cdef Shard* shard = NULL
     cdef Shard* left_over = NULL    # of this shard some keys are left, so later ones must not overtake them
     cdef Block* block
@@ -266,13 +266,13 @@ cdef void overwrite_grouped(MapCore m, Bulk self, uint32_t first) noexcept:
                 for at in range(begin, end):
                     prefetch_ahead(self, block, at, end, False)
                     i = self.order[at]
-                    found = probe(block, self.keys[i], self.place[i], &word, &entry)
+                    found = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
                     if found == THERE:
                         swap_value(self, i, block, entry)
                         self.state[i] = True
                     else:
                         left_over = shard
-                        if found == ASK:
+                        if found == NEEDS_PYTHON:
                             break
             else:
                 left_over = shard

@@ -37,7 +37,7 @@ cdef int store_dict(MapCore m, source) except -1:
                 refuse_missing()
         done = 0
         self = new_bulk(m, count, BATCH)
-        sm_note_use(<PyObject*>m, &m.seen)
+        sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
         reserve_if_many(m, count)
         while done < count:
             self.keys = keys + done
@@ -81,7 +81,7 @@ cdef Py_ssize_t hold_entries(source, PyObject** keys, PyObject** values, Py_ssiz
 cdef int store_snapshot(MapCore m, SnapshotCore source) except -1:
     cdef SnapshotIterator iterator = new_iterator(source, ITEMS, False)
     cdef Bulk self = new_bulk(m, source.live, BATCH)
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     reserve_if_many(m, source.live)
     while iterator.merge != NULL and not iterator.merge.over:
         while not iterator.merge.over and self.size < self.room:
@@ -91,12 +91,12 @@ cdef int store_snapshot(MapCore m, SnapshotCore source) except -1:
 
 
 cdef inline void take_entry(Bulk self, SnapshotIterator iterator) noexcept:
-    """The next entry of an iterator that nobody else has. Numbers stay numbers (core/value.pxi)."""
+    """The next entry of an iterator that nobody else has. Numbers stay numbers (core/value.pyx)."""
     cdef Entry* entry = merge_entry(iterator.merge)
     self.keys[self.size] = entry.key
     self.values[self.size] = entry.value
     incref(entry.key)
-    hold(entry.value)
+    value_incref(entry.value)
     self.size += 1
     merge_advance(iterator.merge)
 
@@ -106,37 +106,37 @@ cdef int store_pairs(MapCore m, pairs) except -1:
     which may run code, and is stored by itself."""
     cdef Bulk self = new_bulk(m, known_size(pairs), BATCH)
     cdef Py_ssize_t number = 0
-    cdef PyObject* odd
-    sm_note_use(<PyObject*>m, &m.seen)
+    cdef PyObject* non_plain
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     reserve_if_many(m, known_size(pairs))
     while True:
-        odd = take_tuples(self, pairs, &number)
+        non_plain = take_tuples(self, pairs, &number)
         if self.size != 0:
             try:
                 hash_and_store(m, self)
             except:
-                if odd != NULL:
-                    decref(odd)
+                if non_plain != NULL:
+                    decref(non_plain)
                 raise
-        elif odd == NULL:
+        elif non_plain == NULL:
             return 0
-        if odd != NULL:
-            pair = checked_pair(steal(odd), number)
+        if non_plain != NULL:
+            pair = checked_pair(steal(non_plain), number)
             map_set(m, tuple_item(<PyObject*>pair, 0), tuple_item(<PyObject*>pair, 1))
             number += 1
 
 
 cdef PyObject* take_tuples(Bulk self, pairs, Py_ssize_t* number) noexcept:
     """Keys and values of the pairs that follow. A reference to the element that ended it, if one did."""
-    cdef PyObject* odd = NULL
+    cdef PyObject* non_plain = NULL
     if PyList_CheckExact(pairs):
         with cython.critical_section(pairs):
-            while self.size < self.room and odd == NULL and number[0] < list_size(<PyObject*>pairs):
-                odd = take_tuple(self, list_item(<PyObject*>pairs, number[0]), number)
+            while self.size < self.room and non_plain == NULL and number[0] < list_size(<PyObject*>pairs):
+                non_plain = take_tuple(self, list_item(<PyObject*>pairs, number[0]), number)
     else:
-        while self.size < self.room and odd == NULL and number[0] < tuple_size(<PyObject*>pairs):
-            odd = take_tuple(self, tuple_item(<PyObject*>pairs, number[0]), number)
-    return odd
+        while self.size < self.room and non_plain == NULL and number[0] < tuple_size(<PyObject*>pairs):
+            non_plain = take_tuple(self, tuple_item(<PyObject*>pairs, number[0]), number)
+    return non_plain
 
 
 cdef inline PyObject* take_tuple(Bulk self, PyObject* pair, Py_ssize_t* number) noexcept:

@@ -2,34 +2,34 @@
 
 cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint64_t size) noexcept:
     """The invariant that the block breaks, or NULL. Under the mutex: runs no Python code, allocates nothing."""
-    cdef uint32_t entry, word, content, live = 0, filled = 0, pointing = 0
-    cdef uint64_t words = <uint64_t>block.mask + 1
+    cdef uint32_t entry, slot, content, live = 0, filled = 0, pointing = 0
+    cdef uint64_t slots = <uint64_t>block.mask + 1
     cdef uint32_t head, tail
     cdef PyObject* key
     cdef Py_hash_t hashed
     if size != block.live:
         return b"the size for len() is not the number of entries"
-    if block == &no_entries:
+    if block == &empty_block:
         return NULL
-    if words & (words - 1) or words < SMALLEST_INDEX:
+    if slots & (slots - 1) or slots < SMALLEST_INDEX:
         return b"the index is not a power of two"
-    if block.used > block.capacity or block.capacity > limit_of(words) or block.filled > limit_of(words):
+    if block.used > block.capacity or block.capacity > limit_of(slots) or block.filled > limit_of(slots):
         return b"more entries than fit"
-    for word in range(block.mask + 1):
-        content = block.index[word]
+    for slot in range(block.mask + 1):
+        content = block.index[slot]
         if content == EMPTY:
             continue
         filled += 1
-        if content == REMOVED:
+        if content == TOMBSTONE:
             continue
         entry = (content & block.mask) - FIRST_ENTRY
         if entry >= block.used or block.entries[entry].key == NULL:
-            return b"an index word points to no entry"
-        if content != word_for(block, entry):
-            return b"an index word's tag is not its entry's"
+            return b"an index slot points to no entry"
+        if content != slot_for(block, entry):
+            return b"an index slot's tag is not its entry's"
         pointing += 1
     if filled != block.filled:
-        return b"the count of index words in use is wrong"
+        return b"the count of index slots in use is wrong"
     head = sm_load_u32_relaxed(&block.head)     # hints are written without the mutex, too
     tail = sm_load_u32_relaxed(&block.tail)
     if head > block.used or tail > block.used:
@@ -47,27 +47,27 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
         live += 1
         if is_plain_entry(block, entry) != sm_is_plain_key(key):
             return b"the mark of plain keys is wrong"
-        if way_to(block, entry) == 0:
+        if probe_length(block, entry) == 0:
             return b"probing does not reach an entry"
         if is_exact_str(key):
             hashed = sm_str_hash(key)
             if (sm_shard_of(<uint64_t>hashed, m.shard_bits) != number
-                    or sm_place_of(<uint64_t>hashed, m.shard_bits) != place_of_entry(block, entry)):
+                    or sm_hash31_of(<uint64_t>hashed, m.shard_bits) != hash31_of_entry(block, entry)):
                 return b"an entry is not where its hash says"
     if live != block.live or pointing != live:
         return b"the count of entries is wrong"
     return NULL
 
 
-def _longest_way(MapCore m not None, /):
-    """For tests: the most index words that finding a key of the map takes. While nobody changes it."""
+def _longest_probe(MapCore m not None, /):
+    """For tests: the most slots that finding a key of the map takes. While nobody changes it."""
     cdef uint32_t i, entry, longest = 0
     cdef Block* block
     for i in range(m.shard_count):
         block = block_of(shard_at(m, i).table)
         for entry in range(block.used):
             if block.entries[entry].key != NULL:
-                longest = max(longest, way_to(block, entry))
+                longest = max(longest, probe_length(block, entry))
     return longest
 
 
@@ -80,9 +80,9 @@ def _check(MapCore m not None, /):
     for i in range(m.shard_count):
         shard = shard_at(m, i)
         violation = block_violation(m, i, block_of(shard.table), <uint32_t>shard.size_word)
-        if sm_load_u64(&(<Table>shard.table).shares) < 1:
-            violation = b"a table without shares"
-        if shard.published[0] != block_of(shard.table) and block_of(shard.table) != &no_entries:
+        if sm_load_u64(&(<Table>shard.table).cow_refs) < 1:
+            violation = b"a table without cow_refs"
+        if shard.published[0] != block_of(shard.table) and block_of(shard.table) != &empty_block:
             violation = b"readers do not see the shard's block"
         if violation != NULL:
             break

@@ -12,7 +12,7 @@ cdef KeyLock* foreign_lock(Shard* shard, Caller* caller) noexcept:
             if each.computing:
                 break
         elif not each.is_compute and each.key != NULL and (
-                each.written or has_place(block_of(shard.table), each.place)):
+                each.written or has_hash31(block_of(shard.table), each.hash31)):
             break
         each = each.next
     return each
@@ -70,7 +70,7 @@ cdef int map_clear(MapCore m) except -1:
     cdef Caller caller
     if tables == NULL:
         raise MemoryError()
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     start_caller(&caller)
     try:
         while True:
@@ -84,27 +84,27 @@ cdef int map_clear(MapCore m) except -1:
             else:
                 unlock_all(m)
                 know_caller(&caller)
-        sm_store_u64(&m.sweep, m.sweep + 1)
+        sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
         sm_fence_release()
         for i in range(m.shard_count):
             shard = shard_at(m, i)
             tables[i] = shard.table
-            shard.table = NOTHING
+            shard.table = EMPTY_TABLE
             publish(shard)
             limbos[i] = shard.limbo
             shard.limbo = NULL
-            shard.epoch += 1
-            note_size(shard, &no_entries)
-        sm_store_u64(&m.sweep, m.sweep + 1)
+            shard.layout_version += 1
+            note_size(shard, &empty_block)
+        sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
         unlock_all(m)
         if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
             sm_fence_after_unlock()
-            if sm_load_u8(&m.seen):
+            if sm_load_u8(&m.is_shared_between_threads):
                 sm_wait_for_readers()
         release_all_held(&held)
         for i in range(m.shard_count):
             if limbos[i] != NULL:
-                empty_limbo(limbos[i])
+                free_limbo(limbos[i])
             table_release(tables[i])
     finally:
         release_all_held(&held)

@@ -12,7 +12,7 @@ cdef Found map_replace_same(MapCore self, PyObject* key, PyObject* expected, PyO
 
 cdef Found map_look_at(MapCore self, PyObject* key, PyObject** value, FoundEntry* found) except FAILED:
     cdef Position at
-    aim(self, key, &at)
+    locate(self, key, &at)
     return map_get_found(self, &at, key, value, found)
 
 
@@ -34,7 +34,7 @@ cdef object compare_and_write(MapCore self, key, expected, PyObject* new):
             if map_replace_same(self, <PyObject*>key, old, new, &found) == PRESENT:
                 return True
         finally:
-            let_go(old)
+            value_decref(old)
 
 
 cdef bint is_expected(stored, expected) except -1:

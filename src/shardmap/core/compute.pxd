@@ -2,6 +2,6 @@ cdef struct Computation:
     Position at
     KeyLock* held
     uint64_t grant
-    uint64_t* sweep
-    uint64_t same_sweep     # when the value was read
+    uint64_t* whole_map_seq
+    uint64_t seq_at_read     # when the value was read
     FoundEntry found

@@ -1,18 +1,18 @@
 # Compound operations: what would be several steps of a dict, as one.
 #
-# Two ways. Functions run under the key's lock (keylock.pxi): exactly once, while others that write the key wait.
+# Two ways. Functions run under the key's lock (core/key_lock.pyx): exactly once, while others that write the key wait.
 # Comparisons and `+` run without any lock on the value seen, and the new value goes in only if the entry still holds
 # that very value; else again. Either way the key itself is compared once: where it was found is remembered.
 #
 # clear() does not wait for functions. If it comes between the moment when the value was read and the one when the
 # result would be stored, the result is given to the caller and not stored: it is as if it had been stored just
-# before clear() removed it. (To run the function again could go on for ever.) `sweep` tells, since every clear()
+# before clear() removed it. (To run the function again could go on for ever.) `whole_map_seq` tells, since every clear()
 # changes it while it holds all mutexes.
 
 cdef Found start_computing(MapCore self, PyObject* key, Computation* work, PyObject** value) except FAILED:
     """Takes the key's lock and reads the value."""
-    sm_note_use(<PyObject*>self, &self.seen)
-    aim(self, key, &work.at)
+    sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
+    locate(self, key, &work.at)
     work.held = take_key_lock(&work.at, key, key, NO_DEADLINE, True)
     work.grant = work.held.grant
     try:
@@ -24,14 +24,14 @@ cdef Found start_computing(MapCore self, PyObject* key, Computation* work, PyObj
 
 cdef Found read_to_compute(MapCore self, PyObject* key, Computation* work, PyObject** value) except FAILED:
     cdef Found found
-    work.sweep = &self.sweep
+    work.whole_map_seq = &self.whole_map_seq
     while True:
-        work.same_sweep = sm_load_u64(work.sweep)
+        work.seq_at_read = sm_load_u64(work.whole_map_seq)
         found = map_get_found(self, &work.at, key, value, &work.found)
-        if not work.same_sweep & 1 and sm_load_u64(work.sweep) == work.same_sweep:
+        if not work.seq_at_read & 1 and sm_load_u64(work.whole_map_seq) == work.seq_at_read:
             break
         if found == PRESENT:        # a clear() came between. What is under way has the mutexes: reading waited for it
-            let_go(value[0])
+            value_decref(value[0])
             value[0] = NULL
     if found == PRESENT:
         value[0] = boxed(value[0])
@@ -44,9 +44,9 @@ cdef int write_computed(Computation* work, key, result) except -1:
     cdef WriteRequest request = request_to_write(NULL if result is no_value else <PyObject*>result)
     request.grant = work.grant
     request.found = work.found
-    request.sweep = work.sweep
-    request.same_sweep = work.same_sweep
-    write_aimed(&work.at, <PyObject*>key, &request)
+    request.whole_map_seq = work.whole_map_seq
+    request.seq_at_read = work.seq_at_read
+    write_located(&work.at, <PyObject*>key, &request)
     return 0
 
 

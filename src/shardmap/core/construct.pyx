@@ -57,7 +57,7 @@ def _copy(cls, MapCore source not None, /):
     cdef Py_ssize_t live = 0
     cdef uint32_t i
     self.chosen_shards = source.chosen_shards
-    sm_note_use(<PyObject*>source, &source.seen)
+    sm_mark_shared(<PyObject*>source, &source.is_shared_between_threads)
     tables = map_share_tables(source, &live)
     for i in range(self.shard_count):
         give_table(shard_at(self, i), tables[i])

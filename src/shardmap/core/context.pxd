@@ -1,4 +1,4 @@
-# Who runs (core/context.pxi).
+# Who runs (core/context.pyx).
 cdef struct Context:
     uint64_t thread         # token
     uint64_t id             # token of the task, or of the thread's scope

@@ -119,7 +119,7 @@ cdef inline Relation relation(Context* holder, Caller* caller) noexcept nogil:
 
 cdef int learn_scope(Context* holder, Caller* caller) except -1:
     """Finds out whether the holder's contextvars.Context is still entered, that is below us on this thread's stack: then
-    the holder is this very code. Else it was left, and the lock will be left elsewhere. No mutex may be held; the
+    the holder is this very code. Else it was left, and the lock will be released elsewhere. No mutex may be held; the
     caller has a reference to `holder.scope`."""
     cdef Scope scope = <Scope>holder.scope
     if scope.entered is None or is_entered(<PyObject*>scope.entered):

@@ -1,6 +1,6 @@
 # Copy-on-write: a writer that finds its shard's table shared with a snapshot replaces it by a copy first.
 
-cdef void let_go_left(Position* at) noexcept:
+cdef void release_replaced_table(Position* at) noexcept:
     cdef PyObject* table = at.left
     at.left = NULL
     table_release(table)        # the shard's share
@@ -8,16 +8,16 @@ cdef void let_go_left(Position* at) noexcept:
 
 
 cdef int make_writable(Position* at) except -1:
-    """Gives the shard a table of its own instead of a shared one. Comes and leaves with the mutex held, so
-    that threads that take snapshot after snapshot cannot keep a writer from writing; raises without it.
+    """Gives the shard a table of its own instead of a shared one. Requires: mutex held; holds it on
+    return, so that threads that take snapshot after snapshot cannot keep a writer from writing; raises without it.
     The copy is made outside, from a table that cannot change while we have a share in it."""
     cdef Shard* shard = at.shard
     cdef PyObject* shared = shard.table
     cdef PyObject* own
     table_share(shared)
-    leave(at)
+    unlock_and_reclaim(at)
     try:
-        own = table_new(1) if shared == NOTHING else table_copy(shared)
+        own = table_new(1) if shared == EMPTY_TABLE else table_copy(shared)
     except:
         table_release(shared)
         raise
@@ -25,13 +25,13 @@ cdef int make_writable(Position* at) except -1:
     if shard.table == shared:
         shard.table = own
         publish(shard)
-        shard.epoch += 1
-        shard.copies += shared != NOTHING
+        shard.layout_version += 1
+        shard.copies += shared != EMPTY_TABLE
         at.left = shared
-        if SM_READERS_MEET_WRITERS and sm_reads_unlocked and shared != NOTHING:
-            # Who shares the table may be alone with it as soon as we let it go, and then writes and frees in place,
-            # looking at the users of another map only: this map's readers must have left it by then.
-            at.removed = UNSEEN
+        if SM_READERS_MEET_WRITERS and sm_reads_unlocked and shared != EMPTY_TABLE:
+            # Another holder of the table may be the only one as soon as our share is released. It then writes and frees
+            # in place, and waits for the readers of its own map only: this map's readers must have gone by then.
+            at.removed = GRACE_PERIOD_IF_SHARED
     else:                       # another thread was first
         unlock(shard)
         table_release(own)
@@ -59,7 +59,7 @@ cdef PyObject* table_copy(PyObject* original) except NULL:
     trace_memory(block, block.bytes)
     for entry in range(block.used):
         incref(block.entries[entry].key)
-        hold(block.entries[entry].value)
+        value_incref(block.entries[entry].value)
     table.block = block
     incref(<PyObject*>table)
     return <PyObject*>table

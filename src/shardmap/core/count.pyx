@@ -11,54 +11,54 @@ cdef object ONE = 1
 
 cdef int tally_grow(Tally* tally, uint32_t bits) except -1:
     """A new index of so many bits for what there is."""
-    cdef size_t words = <size_t>1 << bits
-    cdef Sum* sums = <Sum*>allocate(words // 2 * sizeof(Sum) + words * sizeof(uint32_t), 64)
-    cdef uint32_t i, word
+    cdef size_t slots = <size_t>1 << bits
+    cdef Sum* sums = <Sum*>allocate(slots // 2 * sizeof(Sum) + slots * sizeof(uint32_t), 64)
+    cdef uint32_t i, slot
     if sums == NULL:
         raise MemoryError()
     if tally.used != 0:
         memcpy(sums, tally.sums, tally.used * sizeof(Sum))
     free(tally.sums)
     tally.sums = sums
-    tally.index = <uint32_t*>(sums + words // 2)
+    tally.index = <uint32_t*>(sums + slots // 2)
     tally.bits = bits
-    memset(tally.index, 0, words * sizeof(uint32_t))
+    memset(tally.index, 0, slots * sizeof(uint32_t))
     for i in range(tally.used):
-        word = tally_word(tally, sums[i].hash)
-        while tally.index[word] != 0:
-            word = (word + 1) & <uint32_t>(words - 1)
-        tally.index[word] = i + 1
+        slot = tally_slot(tally, sums[i].hash)
+        while tally.index[slot] != 0:
+            slot = (slot + 1) & <uint32_t>(slots - 1)
+        tally.index[slot] = i + 1
     return 0
 
 
-cdef inline uint32_t tally_word(Tally* tally, uint64_t hash) noexcept nogil:
+cdef inline uint32_t tally_slot(Tally* tally, uint64_t hash) noexcept nogil:
     """Where probing starts (Fibonacci hashing: see core/hashing.h)."""
     return <uint32_t>((hash * <uint64_t>0x9E3779B97F4A7C15) >> (64 - tally.bits))
 
 
 cdef inline Probe tally_probe(Tally* tally, PyObject* key, uint64_t hash, uint32_t* at) noexcept nogil:
-    """Goes on from the index word `at`."""
-    cdef uint32_t word = at[0], number
+    """Goes on from the slot `at`."""
+    cdef uint32_t slot = at[0], number
     cdef Sum* sum
     cdef int outcome
     while True:
-        number = tally.index[word]
+        number = tally.index[slot]
         if number == 0:
-            at[0] = word
+            at[0] = slot
             return NOT_THERE
         sum = &tally.sums[number - 1]
         if sum.key == key:
-            at[0] = word
+            at[0] = slot
             return THERE
         if sum.hash == hash:
-            at[0] = word
+            at[0] = slot
             outcome = sm_compare(sum.key, key)
             if outcome != 0:
-                return THERE if outcome > 0 else ASK
-        word = (word + 1) & ((<uint32_t>1 << tally.bits) - 1)
+                return THERE if outcome > 0 else NEEDS_PYTHON
+        slot = (slot + 1) & ((<uint32_t>1 << tally.bits) - 1)
 
 
-cdef inline void tally_insert(Tally* tally, uint32_t word, PyObject* key, uint64_t hash) noexcept:
+cdef inline void tally_insert(Tally* tally, uint32_t slot, PyObject* key, uint64_t hash) noexcept:
     """Where probing ended; there is room (tally_is_full)."""
     cdef Sum* sum = &tally.sums[tally.used]
     incref(key)
@@ -66,7 +66,7 @@ cdef inline void tally_insert(Tally* tally, uint32_t word, PyObject* key, uint64
     sum.hash = hash
     sum.number = 1
     tally.used += 1
-    tally.index[word] = tally.used
+    tally.index[slot] = tally.used
 
 
 cdef inline bint tally_is_full(Tally* tally) noexcept nogil:
@@ -77,19 +77,19 @@ cdef inline bint tally_plain(Tally* tally, PyObject* key) except -1:
     """Counts a key of a plain type. False, and nothing done, where the key is none, or has to be compared with one
     that is none. Runs no Python code."""
     cdef Py_hash_t hashed = 0
-    cdef uint32_t word
+    cdef uint32_t slot
     cdef Probe found
     if not sm_is_plain_key(key):
         return False
     hash_of(key, &hashed)
-    word = tally_word(tally, <uint64_t>hashed)
-    found = tally_probe(tally, key, <uint64_t>hashed, &word)
+    slot = tally_slot(tally, <uint64_t>hashed)
+    found = tally_probe(tally, key, <uint64_t>hashed, &slot)
     if found == THERE:
-        tally.sums[tally.index[word] - 1].number += 1
-    elif found == ASK or tally_is_full(tally):
+        tally.sums[tally.index[slot] - 1].number += 1
+    elif found == NEEDS_PYTHON or tally_is_full(tally):
         return False
     else:
-        tally_insert(tally, word, key, <uint64_t>hashed)
+        tally_insert(tally, slot, key, <uint64_t>hashed)
     tally.elements += 1
     return True
 
@@ -97,21 +97,21 @@ cdef inline bint tally_plain(Tally* tally, PyObject* key) except -1:
 cdef int tally_object(Tally* tally, PyObject* key) except -1:
     """Counts a key of any type, of which the caller has a reference; may run any code."""
     cdef Py_hash_t hashed = 0
-    cdef uint32_t word
+    cdef uint32_t slot
     cdef Probe found
     hash_of(key, &hashed)
     if tally_is_full(tally):
         tally_grow(tally, tally.bits + 1)
-    word = tally_word(tally, <uint64_t>hashed)
+    slot = tally_slot(tally, <uint64_t>hashed)
     while True:
-        found = tally_probe(tally, key, <uint64_t>hashed, &word)
-        if found != ASK or equal_objects(tally.sums[tally.index[word] - 1].key, key):
+        found = tally_probe(tally, key, <uint64_t>hashed, &slot)
+        if found != NEEDS_PYTHON or equal_objects(tally.sums[tally.index[slot] - 1].key, key):
             break
-        word = (word + 1) & ((<uint32_t>1 << tally.bits) - 1)
+        slot = (slot + 1) & ((<uint32_t>1 << tally.bits) - 1)
     if found == NOT_THERE:
-        tally_insert(tally, word, key, <uint64_t>hashed)
+        tally_insert(tally, slot, key, <uint64_t>hashed)
     else:
-        tally.sums[tally.index[word] - 1].number += 1
+        tally.sums[tally.index[slot] - 1].number += 1
     tally.elements += 1
     return 0
 
@@ -123,22 +123,22 @@ cdef int tally_object(Tally* tally, PyObject* key) except -1:
 
 cdef int tally_list(MapCore m, Bulk work, Tally* tally, list source, int64_t delta) except -1:
     cdef Py_ssize_t i = 0
-    cdef PyObject* odd
+    cdef PyObject* non_plain
     while True:
-        odd = NULL
+        non_plain = NULL
         with cython.critical_section(source):
             while i < list_size(<PyObject*>source) and tally.elements < TALLY_ELEMENTS:
                 if not tally_plain(tally, list_item(<PyObject*>source, i)):
-                    odd = list_item(<PyObject*>source, i)
-                    incref(odd)
+                    non_plain = list_item(<PyObject*>source, i)
+                    incref(non_plain)
                     break
                 i += 1
-        if odd != NULL:
+        if non_plain != NULL:
             i += 1
             try:
-                tally_object(tally, odd)
+                tally_object(tally, non_plain)
             finally:
-                decref(odd)
+                decref(non_plain)
         elif tally.elements == 0:
             return 0
         else:
@@ -180,7 +180,7 @@ cdef int map_count(MapCore m, source, int64_t delta) except -1:
     """Adds `delta`, at most MOST_DELTA, to the number of each element of `source`."""
     cdef Bulk work = new_bulk(m, -1, BATCH)
     cdef Tally tally
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     tally.sums = NULL
     tally.used = 0
     tally.elements = 0
@@ -237,7 +237,7 @@ cdef int tally_flush(MapCore m, Bulk work, Tally* tally, int64_t delta) except -
 cdef void add_grouped(MapCore m, Bulk work, Sum* sums, int64_t delta) noexcept:
     """Adds what can be added in one go under the shards' mutexes to entries that are there, and sets `state`. What
     went out is in `values`. The keys differ, so their order does not matter."""
-    cdef uint32_t begin = 0, end, at, i, word = 0, entry = 0
+    cdef uint32_t begin = 0, end, at, i, slot = 0, entry = 0
     cdef int64_t number = 0
     cdef Shard* shard
     cdef Block* block
@@ -253,7 +253,7 @@ cdef void add_grouped(MapCore m, Bulk work, Sum* sums, int64_t delta) noexcept:
             for at in range(begin, end):
                 prefetch_ahead(work, block, at, end, False)
                 i = work.order[at]
-                if probe(block, sums[i].key, work.place[i], &word, &entry) == THERE:
+                if probe(block, sums[i].key, work.hash31[i], &slot, &entry) == THERE:
                     old = block.entries[entry].value
                     if as_number(old, &number) and fits(number + sums[i].number * delta):
                         put_value(block, entry, raw_of(number + sums[i].number * delta))
@@ -269,19 +269,19 @@ cdef int add_later(MapCore m, Bulk work, uint32_t i, Sum* sum, int64_t delta) ex
     cdef uint32_t entry = 0
     cdef PyObject* total = NULL
     cdef PyObject* more
-    aim_at(m, work, i, &at)
+    locate_key(m, work, i, &at)
     lock(at.shard)
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
         at.block = block_of(at.shard.table)
-        if probe(at.block, sum.key, at.place, &at.word, &entry) == NOT_THERE:
+        if probe(at.block, sum.key, at.hash31, &at.slot, &entry) == NOT_THERE:
             if not insert_found_absent(&at, sum.key, raw_of(sum.number * delta)):
-                deny_memory()
+                raise_memory_error()
             return 0
     unlock(at.shard)
     more = box_long_long(sum.number * delta)
     try:
-        if add_aimed(&at, sum.key, more, <PyObject*>ZERO, &total):
-            let_go(total)
+        if add_located(&at, sum.key, more, <PyObject*>ZERO, &total):
+            value_decref(total)
         else:
             decref(add_objects(m, sum.key, more, <PyObject*>ZERO))
     finally:

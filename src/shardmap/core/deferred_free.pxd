@@ -5,8 +5,8 @@ cdef struct Limbo:
     size_t bytes
     void* items[126]
 
-# What leave() has to see to before the caller frees what it took out of the table.
-cdef enum Removed:
-    NOTHING_REMOVED = 0
-    UNSEEN = 1              # while one thread only used the map: nobody to wait for, unless that has changed
-    SEEN = 2                # wait for those who read
+# What unlock_and_reclaim() has to wait for before the caller frees what it took out of the table.
+cdef enum GracePeriod:
+    NO_GRACE_PERIOD = 0
+    GRACE_PERIOD_IF_SHARED = 1              # while one thread only used the map: nobody to wait for, unless that has changed
+    NEEDS_GRACE_PERIOD = 2                # wait for those who read

@@ -1,32 +1,32 @@
 # Freeing what readers without the mutex may still look at: blocks and plain keys. They are retired under the mutex, into the
 # shard's limbo, and freed after a grace period (core/readers.h), which is waited for without any mutex.
 
-cdef inline void leave(Position* at) noexcept:
-    """Lets the mutex go, then what could not be let go under it."""
+cdef inline void unlock_and_reclaim(Position* at) noexcept:
+    """Release the shard's mutex, then reclaim what was deferred. Requires: mutex held. May run Python code."""
     unlock(at.shard)
-    leave_behind(at)
+    reclaim_deferred(at)
 
 
-cdef inline void leave_behind(Position* at) noexcept:
+cdef inline void reclaim_deferred(Position* at) noexcept:
     if SM_READERS_MEET_WRITERS:
-        if at.removed != NOTHING_REMOVED:
-            wait_before_freeing(at)
+        if at.removed != NO_GRACE_PERIOD:
+            wait_for_grace_period(at)
         if at.full != NULL:
-            empty_limbo(at.full)
+            free_limbo(at.full)
             at.full = NULL
     if at.left != NULL:
-        let_go_left(at)
+        release_replaced_table(at)
 
 
-cdef bint bury(Position* at, void* item, size_t bytes) noexcept:
+cdef bint retire(Position* at, void* item, size_t bytes) noexcept:
     """Has what was just put out of reach freed when nobody can be looking at it any more. False: the caller frees it,
-    after leave_behind(). Under the mutex."""
+    after reclaim_deferred(). Under the mutex."""
     cdef Limbo* limbo
     if not (SM_READERS_MEET_WRITERS and sm_reads_unlocked):
         return False
-    if not sm_load_u8(at.shard.seen):
-        if at.removed == NOTHING_REMOVED:
-            at.removed = UNSEEN
+    if not sm_load_u8(at.shard.is_shared_between_threads):
+        if at.removed == NO_GRACE_PERIOD:
+            at.removed = GRACE_PERIOD_IF_SHARED
         return False
     limbo = at.shard.limbo
     if limbo == NULL and bytes <= LARGE:
@@ -35,7 +35,7 @@ cdef bint bury(Position* at, void* item, size_t bytes) noexcept:
             limbo.count = 0
             limbo.bytes = 0
     if limbo == NULL or bytes > LARGE or at.full != NULL:
-        at.removed = SEEN
+        at.removed = NEEDS_GRACE_PERIOD
         return False
     limbo.items[limbo.count] = item
     limbo.count += 1
@@ -43,19 +43,19 @@ cdef bint bury(Position* at, void* item, size_t bytes) noexcept:
     if limbo.count == sizeof(limbo.items) // sizeof(limbo.items[0]) or limbo.bytes > LIMBO_BYTES:
         at.full = limbo
         at.shard.limbo = NULL
-        at.removed = SEEN
+        at.removed = NEEDS_GRACE_PERIOD
     return True
 
 
-cdef void wait_before_freeing(Position* at) noexcept:
-    if at.removed == UNSEEN:
+cdef void wait_for_grace_period(Position* at) noexcept:
+    if at.removed == GRACE_PERIOD_IF_SHARED:
         sm_fence_after_unlock()
-    if at.removed == SEEN or sm_load_u8(at.shard.seen):
+    if at.removed == NEEDS_GRACE_PERIOD or sm_load_u8(at.shard.is_shared_between_threads):
         sm_wait_for_readers()
-    at.removed = NOTHING_REMOVED
+    at.removed = NO_GRACE_PERIOD
 
 
-cdef void empty_limbo(Limbo* limbo) noexcept:
+cdef void free_limbo(Limbo* limbo) noexcept:
     """When nobody is looking. Plain keys only: runs no Python code."""
     cdef uint32_t i
     for i in range(limbo.count):

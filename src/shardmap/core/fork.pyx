@@ -36,7 +36,7 @@ cdef void delist(MapCore m) noexcept:
 # These run inside fork(): no Python, no reference counting.
 
 cdef void drop_lost_key_locks(Shard* shard) noexcept nogil:
-    """In a forked child: the locks of threads that are gone. Frees nothing: nothing may be let go inside fork(), and a
+    """In a forked child: the locks of threads that are gone. Frees nothing: nothing may be released inside fork(), and a
     KeyEntry may still point to its lock. Who waits is gone, too, but for waits of the forking thread itself, which
     is in the middle of them if code that runs there forks; of tasks that wait nothing comes any more, since an event loop
     does not go on in a child."""
@@ -89,7 +89,7 @@ cdef void after_fork_in_child() noexcept:
     sm_mutex_init(&live_maps_mutex)
     sm_mutex_init(&waiters_mutex)
     newest_waiter = NULL
-    sm_forget_readers()
+    sm_reset_readers()
     main_thread = PyThread_get_thread_ident()
 
 

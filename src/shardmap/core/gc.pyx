@@ -67,10 +67,10 @@ cdef int table_clear(PyObject* self) noexcept:
     cdef uint32_t entry
     cdef PyObject* key
     cdef PyObject* value
-    if block == &no_entries:
+    if block == &empty_block:
         return 0
-    (<Table>self).block = &no_entries
-    block.emptied_before = (<Table>self).emptied
+    (<Table>self).block = &empty_block
+    block.next_emptied = (<Table>self).emptied
     (<Table>self).emptied = block       # readers without the mutex find its entries gone
     for entry in range(block.used):
         key = block.entries[entry].key
@@ -79,7 +79,7 @@ cdef int table_clear(PyObject* self) noexcept:
         block.entries[entry].value = NULL
         if key != NULL:
             decref(key)
-            let_go(value)
+            value_decref(value)
     return 0
 
 
@@ -95,7 +95,7 @@ cdef int visit_shards(char* shards, uint32_t count, visitproc visit, void* arg) 
         return 0
     for i in range(count):
         table = (<Shard*>(shards + i * stride_for(sizeof(Shard)))).table
-        if table != NOTHING:
+        if table != EMPTY_TABLE:
             stop = visit(table, arg)
             if stop:
                 return stop
@@ -115,7 +115,7 @@ cdef int visit_tables(PyObject** tables, uint32_t count, visitproc visit, void* 
     if tables == NULL:
         return 0
     for i in range(count):
-        if tables[i] != NULL and tables[i] != NOTHING:
+        if tables[i] != NULL and tables[i] != EMPTY_TABLE:
             stop = visit(tables[i], arg)
             if stop:
                 return stop

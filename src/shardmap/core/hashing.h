@@ -1,7 +1,7 @@
-/* From Python's hash of a key to its shard and its place in the shard's index.
+/* From Python's hash of a key to its shard, and to the 31 bits by which it is found in the shard's index.
  *
  * Two needs pull apart. The shard must be even for every pattern of hashes people have: integers in a
- * row, multiples of a power of two, addresses. The place in the index must keep neighbours neighbours,
+ * row, multiples of a power of two, addresses. The 31 bits must keep neighbours neighbours,
  * because dict is fast on integers in a row for no other reason than that.
  *
  * Shard, of 2^b: h's low b bits, turned round by b bits that the bits above decide, so that multiples of
@@ -10,12 +10,12 @@
  * would cancel, but for the shift by 3. Of 2^b integers in a row, from a multiple of 2^b on, one goes to each
  * shard.
  *
- * Place: 31 bits that start with h >> b, so that those 2^b neighbours have the same place, each in its
- * shard, and the next 2^b the next place: integers in a row never meet. (Two on one place in a dense
+ * The 31 bits start with h >> b, so that those 2^b neighbours have the same bits, each in its
+ * shard, and the next 2^b the next number: integers in a row never meet. (Two with the same bits in a dense
  * row would push all that follow from theirs.) The bits above are folded in by steps that can be undone
  * (xor-shift, odd multiplier), so hashes that agree in their upper half have the same 32 bits only when
  * they are equal; of those one is given up, so that it can say beside the others whether the key is
- * plain (core/block.pxi). Others agree with probability 2^-31. A key's __eq__ is called only where
+ * plain (core/block.pyx). Others agree with probability 2^-31. A key's __eq__ is called only where
  * shard and 31 bits agree. */
 #ifndef SHARDMAP_HASHING_H
 #define SHARDMAP_HASHING_H
@@ -30,7 +30,7 @@ static inline uint32_t sm_shard_of(uint64_t hash, unsigned shard_bits)
     return turned ^ ((uint32_t)hash & ((UINT32_C(1) << shard_bits) - 1));
 }
 
-static inline uint32_t sm_place_of(uint64_t hash, unsigned shard_bits)
+static inline uint32_t sm_hash31_of(uint64_t hash, unsigned shard_bits)
 {
     uint32_t low = (uint32_t)hash;
     uint32_t high = (uint32_t)(hash >> 32) * UINT32_C(0x9E3779B1);

@@ -22,7 +22,7 @@ static inline void sm_defer(PyObject *op)
         PyUnstable_Object_EnableDeferredRefcount(op);
 }
 
-static inline void sm_note_use(PyObject *op, uint8_t *seen)
+static inline void sm_mark_shared(PyObject *op, uint8_t *seen)
 {
     /* Acquire: who finds it set by another thread has not read the map before that one's barrier either. */
     if (__builtin_expect(!__atomic_load_n(seen, __ATOMIC_ACQUIRE), 0) && !_Py_IsOwnedByCurrentThread(op)) {
@@ -32,7 +32,7 @@ static inline void sm_note_use(PyObject *op, uint8_t *seen)
     }
 }
 #else
-static inline void sm_note_use(PyObject *op, uint8_t *seen) { (void)op; (void)seen; }
+static inline void sm_mark_shared(PyObject *op, uint8_t *seen) { (void)op; (void)seen; }
 #endif
 
 /* Takes a reference to an object that is on its way out, perhaps: whoever let it go last may have done so just now.
@@ -131,11 +131,11 @@ static inline Py_hash_t sm_str_hash(PyObject *s)
 #endif
 }
 
-/* As sm_note_use, but only once other threads have used the object often: a snapshot that one thread takes and
- * another reads a little is better let go at its last reference, tables and all. Losing a count is harmless. */
+/* As sm_mark_shared, but only once other threads have used the object often: a snapshot that one thread takes and
+ * another reads a little is better released at its last reference, tables and all. Losing a count is harmless. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 #define SM_OFTEN 4096
-static inline void sm_note_frequent_use(PyObject *op, uint32_t *uses)
+static inline void sm_mark_used_often(PyObject *op, uint32_t *uses)
 {
     uint32_t count = __atomic_load_n(uses, __ATOMIC_RELAXED);
     if (__builtin_expect(count < SM_OFTEN, 0) && !_Py_IsOwnedByCurrentThread(op)) {
@@ -145,7 +145,7 @@ static inline void sm_note_frequent_use(PyObject *op, uint32_t *uses)
     }
 }
 #else
-static inline void sm_note_frequent_use(PyObject *op, uint32_t *uses) { (void)op; (void)uses; }
+static inline void sm_mark_used_often(PyObject *op, uint32_t *uses) { (void)op; (void)uses; }
 #endif
 
 /* The contextvars.Context that is current, borrowed; NULL: none was needed so far. */

@@ -28,8 +28,8 @@ cdef KeyEntry new_entry(MapCore source, key, timeout):
     return self
 
 
-cdef inline void aim_entry(KeyEntry self, Position* at) noexcept:
-    aim_hashed(self.source, self.hashed, at)
+cdef inline void locate_entry(KeyEntry self, Position* at) noexcept:
+    locate_hashed(self.source, self.hashed, at)
 
 
 cdef int check_is_free(KeyEntry self) except -1:
@@ -37,7 +37,7 @@ cdef int check_is_free(KeyEntry self) except -1:
         let_entry_go(self, True)
     if self.source is None or sm_load_ptr(<void**>&self.lock) != NULL:
         raise RuntimeError(f"the entry of {self.key!r} is held already")
-    sm_note_use(<PyObject*>self.source, &self.source.seen)
+    sm_mark_shared(<PyObject*>self.source, &self.source.is_shared_between_threads)
     return 0
 
 
@@ -45,8 +45,8 @@ cdef int enter(KeyEntry self, double deadline, timeout) except -1:
     cdef Position at
     cdef KeyLock* taken
     check_is_free(self)
-    aim_entry(self, &at)
-    taken = take_key_lock(&at, NULL if self.guard else <PyObject*>self.key, <PyObject*>self.key, deadline, False)
+    locate_entry(self, &at)
+    taken = take_key_lock(&at, NULL if self.is_hash_lock else <PyObject*>self.key, <PyObject*>self.key, deadline, False)
     if taken == NULL:
         raise TimeoutError(f"no lock of {self.key!r} within {timeout} s")
     give_lock(self, at.shard, taken)
@@ -111,9 +111,9 @@ cdef Found write_entry(KeyEntry self, PyObject* value) except FAILED:
     cdef Position at
     must_hold(self)
     request.grant = self.grant
-    sm_note_use(<PyObject*>self.source, &self.source.seen)
-    aim_entry(self, &at)
-    return write_aimed(&at, <PyObject*>self.key, &request)
+    sm_mark_shared(<PyObject*>self.source, &self.source.is_shared_between_threads)
+    locate_entry(self, &at)
+    return write_located(&at, <PyObject*>self.key, &request)
 
 
 @cython.final

@@ -1,7 +1,7 @@
 cdef struct KeyLock:
     KeyLock* next
-    PyObject* key           # owned; NULL: the guard of a place (lock_many)
-    uint32_t place
+    PyObject* key           # owned; NULL: the lock of a hash (lock_many)
+    uint32_t hash31
     bint is_compute         # held to compute a value, not for a block
     bint computing          # the function runs: the holder itself may not write from within
     bint written            # the holder came by to write the key
@@ -11,7 +11,7 @@ cdef struct KeyLock:
     Waiter* first
     Waiter* last
 
-# A writer's way past the key locks of its shard.
+# What a writer has found out about the key locks of its shard.
 cdef struct KeyLockCheck:
     uint64_t cleared        # locks up to this serial are of other keys
     uint64_t matched        # the lock of this serial is of an equal key
@@ -22,8 +22,8 @@ cdef struct KeyLockCheck:
 cdef enum Match:
     NONE = 0
     MATCH = 1
-    AGAIN = 2               # the mutex was let go meanwhile
+    AGAIN = 2               # the mutex was released meanwhile
 
 cdef enum Check:
-    START_AGAIN = 0         # the mutex was let go meanwhile: the writer starts over
+    START_AGAIN = 0         # the mutex was released meanwhile: the writer starts over
     MAY_WRITE = 1

@@ -7,12 +7,12 @@
 #
 # Each time a lock is taken or handed on it gets a new `grant`, a token that is never used twice. Who knows the grant
 # holds the lock, in whatever thread: the KeyEntry that `with` gives, or the call of compute(). A plain write also
-# passes if it comes from the execution context that took the lock (core/context.pxi).
+# passes if it comes from the execution context that took the lock (core/context.pyx).
 #
 # clear() does not wait for functions that compute values (`is_compute`): what they return after a clear() is given to
-# their callers and not stored (core/compound.pxi).
+# their callers and not stored (core/compute.pyx).
 #
-# Waiting is in core/keywait.pxi.
+# Waiting is in core/key_wait.pyx.
 
 cdef inline void start_check(KeyLockCheck* check, uint64_t granted) noexcept nogil:
     check.cleared = check.matched = 0
@@ -29,14 +29,14 @@ cdef inline void end_check(Shard* shard, KeyLockCheck* check) noexcept:
 
 
 cdef Match match_key_lock(Position* at, PyObject* key, KeyLockCheck* check, KeyLock** found) except? NONE:
-    """The lock of `key` (NULL: the guard of its place). Under the mutex; raises without it."""
+    """The lock of `key` (NULL: the lock of its hash). Under the mutex; raises without it."""
     cdef KeyLock* each = at.shard.key_locks
     cdef KeyLock* unknown = NULL
     cdef PyObject* other
     cdef uint64_t serial
     cdef bint equal
     while each != NULL:
-        if each.place == at.place:
+        if each.hash31 == at.hash31:
             if key == NULL or each.key == NULL:
                 if key == each.key:
                     found[0] = each
@@ -53,11 +53,11 @@ cdef Match match_key_lock(Position* at, PyObject* key, KeyLockCheck* check, KeyL
         each = each.next
     if unknown == NULL:
         return NONE
-    # A comparison that can run any code: as in lookup.pxi, with the mutex let go.
+    # A comparison that can run any code: as in lookup.pyx, with the mutex released.
     other = unknown.key
     serial = unknown.serial
     incref(other)
-    leave(at)
+    unlock_and_reclaim(at)
     try:
         equal = equal_objects(other, key)
     finally:
@@ -89,19 +89,19 @@ cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) exce
         found.computing = False     # the function has run: what it replaces may come back to the key as it dies
         return MAY_WRITE
     if not check.caller.is_known:
-        leave(at)
+        unlock_and_reclaim(at)
         know_caller(&check.caller)
         lock(at.shard)
         return START_AGAIN
     who = relation(&found.owner, &check.caller)
     if who == SAME_CONTEXT:
         if found.computing:
-            leave(at)
+            unlock_and_reclaim(at)
             raise RuntimeError(f"a function that computes the value of {<object>key!r} cannot change that key in the map")
         found.written = True
         return MAY_WRITE
-    if at.left != NULL or at.full != NULL or at.removed != NOTHING_REMOVED:
-        leave(at)
+    if at.left != NULL or at.full != NULL or at.removed != NO_GRACE_PERIOD:
+        unlock_and_reclaim(at)
         lock(at.shard)
         return START_AGAIN
     outcome = wait_for_key_lock(at.shard, found, key, &check.caller, who, NO_DEADLINE, False)
@@ -115,7 +115,7 @@ cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) exce
 
 cdef KeyLock* take_key_lock(Position* at, PyObject* key, PyObject* name, double deadline,
                             bint computing) except? NULL:
-    """Takes the lock of the aimed key (`key` is NULL: the guard of its place; `name` is what messages call it).
+    """Takes the lock of the located key (`key` is NULL: the lock of its hash; `name` is what messages call it).
     NULL without an exception: not by the deadline."""
     cdef KeyLock* fresh = NULL
     cdef KeyLock* found = NULL
@@ -130,11 +130,11 @@ cdef KeyLock* take_key_lock(Position* at, PyObject* key, PyObject* name, double 
         while True:
             found = find_or_add_key_lock(at, key, &check, &fresh)
             if fresh == NULL:
-                leave(at)
+                unlock_and_reclaim(at)
                 return found
             who = relation(&found.owner, &check.caller)
             if who == SAME_CONTEXT:
-                leave(at)
+                unlock_and_reclaim(at)
                 raise_held_already(name, &check.caller)
             outcome = wait_for_key_lock(at.shard, found, name, &check.caller, who, deadline, computing)
             if outcome == DEADLOCK:
@@ -159,7 +159,7 @@ cdef KeyLock* new_key_lock(Position* at, PyObject* key, Context* owner, bint com
     self.key = key
     if key != NULL:
         incref(key)
-    self.place = at.place
+    self.hash31 = at.hash31
     self.is_compute = self.computing = computing
     self.written = False
     self.owner = owner[0]
@@ -180,7 +180,7 @@ cdef void free_key_lock(KeyLock* self) noexcept:
 
 cdef KeyLock* find_or_add_key_lock(Position* at, PyObject* key, KeyLockCheck* check, KeyLock** fresh) except NULL:
     """The lock of the key, held by somebody; or `fresh`, which is then NULL and holds it from now on. Under the mutex,
-    which is let go for comparisons; raises without it."""
+    which is released for comparisons; raises without it."""
     cdef KeyLock* found = NULL
     cdef Match match = AGAIN
     while match == AGAIN:

@@ -46,14 +46,14 @@ def _request(KeyEntry entry not None, loop, future, bint for_ever, /):
     """Takes the entry's lock for the running task and returns None; or queues for it, and returns the request. The
     future's result is set when the lock is granted."""
     cdef LockRequest self = LockRequest.__new__(LockRequest)
-    cdef PyObject* key = NULL if entry.guard else <PyObject*>entry.key
+    cdef PyObject* key = NULL if entry.is_hash_lock else <PyObject*>entry.key
     cdef PyObject* name = <PyObject*>entry.key
     cdef KeyLock* fresh = NULL
     cdef KeyLock* found
     cdef KeyLockCheck check
     cdef Position at
     check_is_free(entry)
-    aim_entry(entry, &at)
+    locate_entry(entry, &at)
     start_check(&check, 0)
     try:
         know_caller(&check.caller)
@@ -61,16 +61,16 @@ def _request(KeyEntry entry not None, loop, future, bint for_ever, /):
         lock(at.shard)
         found = find_or_add_key_lock(&at, key, &check, &fresh)
         if fresh == NULL:
-            leave(&at)
+            unlock_and_reclaim(&at)
             give_lock(entry, at.shard, found)
             return None
         if relation(&found.owner, &check.caller) == SAME_CONTEXT:
-            leave(&at)
+            unlock_and_reclaim(&at)
             raise_held_already(name, &check.caller)
         start_waiter(&self.waiter, found, &check.caller.context, for_ever, False)
         self.waiter.request = <PyObject*>self
         if not register_waiter(&self.waiter):
-            leave(&at)
+            unlock_and_reclaim(&at)
             raise_deadlock(name)
         join_queue(&self.waiter)
         incref(<PyObject*>self)
@@ -80,7 +80,7 @@ def _request(KeyEntry entry not None, loop, future, bint for_ever, /):
         self.lock = found
         self.shard = at.shard
         self.held_map = new_reference(<PyObject*>entry.source)
-        leave(&at)
+        unlock_and_reclaim(&at)
         return self
     finally:
         free_key_lock(fresh)

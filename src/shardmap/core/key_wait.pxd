@@ -11,7 +11,7 @@ cdef struct Waiter:
     uint64_t grant
     uint64_t searched_by    # the search for deadlocks that came by last,
     Waiter* next_to_follow  # and whom it looks at next
-    PyObject* request       # of a task (core/keyrequest.pxi); NULL: a thread waits
+    PyObject* request       # of a task (core/key_request.pyx); NULL: a thread waits
     sm_cond wake
 
 cdef enum Wait:

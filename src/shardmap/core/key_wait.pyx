@@ -1,7 +1,7 @@
 # Waiting for a key's lock, and finding out that a wait would never end.
 #
 # Who waits stands in the lock's queue; the lock is handed to the first. A thread waits detached, on a condition
-# variable of its own under the shard's mutex; an asyncio task waits for a future (core/keyrequest.pxi).
+# variable of its own under the shard's mutex; an asyncio task waits for a future (core/key_request.pyx).
 #
 # While a thread waits, code of the user's may run in it: handlers of signals, finalizers that the collector runs there.
 # Such code may want the very lock that the thread waits for, or one whose holder waits behind this thread. So while

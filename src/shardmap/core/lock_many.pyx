@@ -74,25 +74,25 @@ cdef bint release_many(LockedMany self) noexcept:
 
 
 cdef list in_locking_order(MapCore source, dict entries):
-    """By shard, then by place. Keys of one place have no order of their own: whoever wants several of them takes turns
-    by the guard of the place."""
-    cdef KeyEntry entry, guard
+    """By shard, then by hash. Keys of one hash have no order of their own: whoever wants several of them first takes the
+    lock of the hash."""
+    cdef KeyEntry entry, is_hash_lock
     cdef Position at
     cdef list order = []
-    cdef dict by_place = {}
+    cdef dict by_hash31 = {}
     for entry in entries.values():
-        aim_entry(entry, &at)
+        locate_entry(entry, &at)
         number = (<char*>at.shard - source.shards) // <Py_ssize_t>stride_for(sizeof(Shard))
-        by_place.setdefault((number, at.place), []).append(entry)
-    for where in sorted(by_place):
-        same_place = by_place[where]
-        if len(same_place) > 1:
-            entry = same_place[0]
-            guard = KeyEntry.__new__(KeyEntry)
-            guard.source = source
-            guard.key = entry.key
-            guard.hashed = entry.hashed
-            guard.guard = True
-            order.append(guard)
-        order.extend(same_place)
+        by_hash31.setdefault((number, at.hash31), []).append(entry)
+    for where in sorted(by_hash31):
+        same_hash31 = by_hash31[where]
+        if len(same_hash31) > 1:
+            entry = same_hash31[0]
+            is_hash_lock = KeyEntry.__new__(KeyEntry)
+            is_hash_lock.source = source
+            is_hash_lock.key = entry.key
+            is_hash_lock.hashed = entry.hashed
+            is_hash_lock.is_hash_lock = True
+            order.append(is_hash_lock)
+        order.extend(same_hash31)
     return order

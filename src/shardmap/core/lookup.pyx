@@ -1,9 +1,9 @@
 # Finding a key under its shard's mutex.
 #
 # The same object is equal; two objects of one plain type are compared in C. Anything else may run any
-# code, so it is compared with the mutex let go. Then, if the shard's epoch is what it was, the block is
-# the same and every entry is still itself or gone: an entry number is used once in an epoch. "Equal" holds if
-# the entry is still there. "Not equal" means go on from here, unless an insertion has taken the index word of a
+# code, so it is compared with the mutex released. Then, if the shard's layout version is what it was, the block is
+# the same and every entry is still itself or gone: an entry number is used once in a layout version. "Equal" holds if
+# the entry is still there. "Not equal" means go on from here, unless an insertion has taken the slot of a
 # removed entry meanwhile: it may be one that was passed. Else start over. As in dict, an exception from __eq__
 # goes to the caller, nothing changed.
 
@@ -22,40 +22,40 @@ cdef inline void start_position(Position* at) noexcept:
     at.equal = NULL
     at.left = NULL
     at.full = NULL
-    at.removed = NOTHING_REMOVED
+    at.removed = NO_GRACE_PERIOD
 
 
-cdef inline int aim(MapCore m, PyObject* key, Position* at) except -1:
-    """Hashes the key: which shard, which place."""
+cdef inline int locate(MapCore m, PyObject* key, Position* at) except -1:
+    """Hashes the key: which shard, which 31 bits."""
     cdef Py_hash_t hashed = 0
     hash_of(key, &hashed)
-    aim_hashed(m, hashed, at)
+    locate_hashed(m, hashed, at)
     return 0
 
 
-cdef inline void aim_hashed(MapCore m, Py_hash_t hashed, Position* at) noexcept:
+cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Position* at) noexcept:
     cdef uint32_t number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
     at.shard = shard_at(m, number)
-    at.slot = &m.blocks[number]
-    at.place = sm_place_of(<uint64_t>hashed, m.shard_bits)
+    at.published = &m.blocks[number]
+    at.hash31 = sm_hash31_of(<uint64_t>hashed, m.shard_bits)
     start_position(at)
 
 
-cdef inline int compare_stored(Block* block, uint32_t content, uint32_t place, PyObject* key) noexcept nogil:
-    """Compares with the key of the entry that an index word points to, under the mutex. 1: equal, 0: not; -1: only
+cdef inline int compare_stored(Block* block, uint32_t content, uint32_t hash31, PyObject* key) noexcept nogil:
+    """Compares with the key of the entry that an slot points to, under the mutex. 1: equal, 0: not; -1: only
     Python can tell."""
     cdef uint32_t entry = (content & block.mask) - FIRST_ENTRY
     cdef PyObject* stored = block.entries[entry].key
     cdef int answer = -1
     if stored == key:
         return 1
-    if is_plain_word(content):
+    if is_plain_slot(content):
         answer = sm_compare(stored, key)
-    return answer if answer >= 0 or place_of_entry(block, entry) == place else 0
+    return answer if answer >= 0 or hash31_of_entry(block, entry) == hash31 else 0
 
 
 cdef inline Found find(PyObject* key, Position* at) except FAILED:
-    """Takes the mutex of the aimed shard and finds the key. Still holds it afterwards, unless it raises."""
+    """Takes the mutex of the located shard and finds the key. Still holds it afterwards, unless it raises."""
     lock(at.shard)
     return find_locked(key, at)
 
@@ -63,8 +63,8 @@ cdef inline Found find(PyObject* key, Position* at) except FAILED:
 cdef Found find_locked(PyObject* key, Position* at) except FAILED:
     """The same for a mutex that is held; or, without a shard, in a block that cannot change."""
     cdef Block* block
-    cdef uint32_t mask, around, perturb, word, content, entry, step, removed
-    cdef uint32_t place = at.place
+    cdef uint32_t mask, mask_in_group, perturb, slot, content, entry, step, removed
+    cdef uint32_t hash31 = at.hash31
     cdef Comparison outcome
     cdef int answer
     while True:
@@ -72,36 +72,36 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
             at.block = block_of(at.shard.table)
         block = at.block
         mask = block.mask
-        around = round_of(block)
-        perturb = place
-        word = place & mask
-        removed = NO_WORD
+        mask_in_group = group_mask(block)
+        perturb = hash31
+        slot = hash31 & mask
+        removed = NO_SLOT
         outcome = DIFFERENT
         while outcome != START_OVER:
-            for step in range(around + 1):
-                content = block.index[word]
+            for step in range(mask_in_group + 1):
+                content = block.index[slot]
                 if content == EMPTY:
-                    at.word = word if removed == NO_WORD else removed
+                    at.slot = slot if removed == NO_SLOT else removed
                     return ABSENT
-                if content == REMOVED:
-                    if removed == NO_WORD:
-                        removed = word
-                elif may_be(content, place, mask):
+                if content == TOMBSTONE:
+                    if removed == NO_SLOT:
+                        removed = slot
+                elif may_be(content, hash31, mask):
                     entry = (content & mask) - FIRST_ENTRY
-                    answer = compare_stored(block, content, place, key)
+                    answer = compare_stored(block, content, hash31, key)
                     if answer < 0:
                         outcome = compare_unlocked(at, entry, key)
                     else:
                         outcome = EQUAL if answer else DIFFERENT
                     if outcome != DIFFERENT:
                         if outcome == EQUAL:
-                            at.word = word
+                            at.slot = slot
                             at.entry = entry
                             return PRESENT
                         break
-                word = (word & ~around) | ((word + 1) & around)
+                slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
             else:
-                word = next_line(word, &perturb, mask)
+                slot = next_group(slot, &perturb, mask)
 
 
 cdef bint equal_objects(PyObject* a, PyObject* b) except -1:
@@ -113,30 +113,30 @@ cdef bint equal_objects(PyObject* a, PyObject* b) except -1:
 
 
 cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) except RAISED:
-    """Compares as dict does, stored key first, with the mutex let go. Holds it again, unless it raises."""
+    """Compares as dict does, stored key first, with the mutex released. Holds it again, unless it raises."""
     cdef Shard* shard = at.shard
     cdef PyObject* stored = at.block.entries[entry].key
-    cdef uint64_t epoch
-    cdef uint32_t reuses
+    cdef uint64_t layout_version
+    cdef uint32_t tombstone_reuses
     cdef bint equal
     if shard == NULL:
         return EQUAL if equal_objects(stored, key) else DIFFERENT
     if stored == at.equal:
         return EQUAL
-    epoch = shard.epoch
-    reuses = at.block.reuses
+    layout_version = shard.layout_version
+    tombstone_reuses = at.block.tombstone_reuses
     incref(stored)
-    leave(at)
+    unlock_and_reclaim(at)
     try:
         equal = equal_objects(stored, key)
     finally:
         decref(stored)
     lock(shard)
-    if shard.epoch != epoch:
+    if shard.layout_version != layout_version:
         return START_OVER
     if not equal:
-        return DIFFERENT if at.block.reuses == reuses else START_OVER
-    # In one epoch an entry holds one key, then none: there at all is the same key.
+        return DIFFERENT if at.block.tombstone_reuses == tombstone_reuses else START_OVER
+    # In one layout version an entry holds one key, then none: an entry that is still there holds the same key.
     return EQUAL if at.block.entries[entry].key != NULL else START_OVER
 
 
@@ -144,11 +144,11 @@ cdef inline Found find_again_locked(PyObject* key, Position* at, FoundEntry* bef
     """find_locked() that remembers where it found the key. A key is compared once: not again as long as positions in the
     block mean the same."""
     cdef Found found
-    if before.is_valid and before.epoch == at.shard.epoch:
+    if before.is_valid and before.layout_version == at.shard.layout_version:
         at.block = block_of(at.shard.table)
         if before.entry < at.block.used and at.block.entries[before.entry].key != NULL:
             at.entry = before.entry
-            at.word = word_of_entry(at.block, at.entry)
+            at.slot = slot_of_entry(at.block, at.entry)
             return PRESENT
     found = find_locked(key, at)
     before.is_valid = found == PRESENT
@@ -160,5 +160,5 @@ cdef inline Found find_again_locked(PyObject* key, Position* at, FoundEntry* bef
 cdef inline void remember_entry(Position* at, FoundEntry* found) noexcept:
     """Under the mutex, where a look-up has found the key."""
     found.is_valid = True
-    found.epoch = at.shard.epoch
+    found.layout_version = at.shard.layout_version
     found.entry = at.entry

@@ -61,17 +61,17 @@ cdef class MapCore:
 
     def get(self, key, default=None, /):
         """The value of `key`, or `default`. Linearizable. dict.get."""
-        # call_get() in calls.pxi
+        # call_get() in fast_methods.pyx
 
     def setdefault(self, key, default=None, /):
         """The value of `key`; without one, inserts `default` and returns it. One operation: of many threads that
         ask at once, one inserts, and all get the same value. Linearizable. dict.setdefault."""
-        # call_setdefault() in calls.pxi
+        # call_setdefault() in fast_methods.pyx
 
     def pop(self, key, default=NO_DEFAULT, /):
         """Removes the entry and returns its value; without one, `default` or KeyError. Of many threads that pop
         one entry, one gets it. Linearizable. dict.pop."""
-        # call_pop() in calls.pxi
+        # call_pop() in fast_methods.pyx
 
     def popitem(self):
         """Removes the entry inserted last and returns it as (key, value); KeyError from an empty map. Takes every
@@ -99,16 +99,16 @@ cdef class MapCore:
 
     # --- Compound operations: what would be several steps of a dict, as one ---
     #
-    # In compound.pxi.
+    # In compute.pyx.
 
     def add(self, key, delta=1, default=0, /):
         """Adds `delta` to the number stored for `key` (to `default` without one) and returns the sum. Linearizable,
         plain writes included: no update is lost. Ints of 63 bits and floats run no Python code and are added under
         the shard's lock; for anything else `+` runs outside of any lock, and again if the entry changed meanwhile.
         Like `c[key] += delta` of a collections.Counter under a lock."""
-        # call_add() in calls.pxi
+        # call_add() in fast_methods.pyx
 
-    # --- Many keys at once (bulk_keys.pxi) ---
+    # --- Many keys at once (bulk_keys.pyx) ---
 
     def get_many(self, keys, default=None):
         """The values of all `keys` in their order, as a list, with `default` for those without an entry. Each look-up is

@@ -49,7 +49,7 @@ cdef void merge_start(Merge* merge, PyObject** tables, uint32_t count, bint back
     while merge.size > 1 and merge.size // 2 >= used:
         merge.size //= 2
     for i in range(used, merge.size):
-        merge.cursors[i].block = &no_entries
+        merge.cursors[i].block = &empty_block
         merge.cursors[i].entry = 0
     # Each leaf plays its way up until it meets a node that nobody has come to: there it waits for the other side.
     for node in range(1, merge.size):

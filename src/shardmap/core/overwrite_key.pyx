@@ -8,11 +8,11 @@ cdef inline bint has_box(PyObject* raw, PyObject* box) noexcept:
 
 cdef bint is_boxed(Position* at, PyObject* raw, PyObject** box) except -1:
     """Whether the value that is about to be taken out is at hand as an object: itself, or a number's int in `box`.
-    If not, makes it with the mutex let go, which is then held again, and the caller starts over: once the entry
+    If not, makes it with the mutex released, which is then held again, and the caller starts over: once the entry
     is out nothing may fail."""
     if not is_number(raw) or has_box(raw, box[0]):
         return True
-    leave(at)
+    unlock_and_reclaim(at)
     if box[0] != NULL:
         decref(box[0])
         box[0] = NULL
@@ -21,9 +21,9 @@ cdef bint is_boxed(Position* at, PyObject* raw, PyObject** box) except -1:
     return False
 
 
-cdef bint overwrite_found(Position* at, PyObject* key, PyObject* value, PyObject** old) noexcept:
+cdef bint overwrite_unlocked(Position* at, PyObject* key, PyObject* value, PyObject** old) noexcept:
     """Looks for the key without the mutex, and if there is an entry overwrites it under the mutex, which is then held
-    for a moment only. False: nothing done, for whatever reason. `old`: what to let go."""
+    for a moment only. False: nothing done, for whatever reason. `old`: the reference to release."""
     cdef sm_reader* me
     cdef Block* block
     cdef PyObject* found = NULL
@@ -31,12 +31,12 @@ cdef bint overwrite_found(Position* at, PyObject* key, PyObject* value, PyObject
     cdef bint done = False
     if not sm_reads_unlocked:
         return False
-    me = sm_start_reading()
+    me = sm_read_lock()
     if me == NULL:
         return False
-    block = <Block*>sm_load_ptr(<void**>at.slot)
+    block = <Block*>sm_load_ptr(<void**>at.published)
     # While reading nobody may wait. The block is the very one if it still is the table's: it cannot have been freed.
-    if look_up(block, at.place, key, &entry, &found) == SEEN_PRESENT and try_lock(at.shard):
+    if look_up(block, at.hash31, key, &entry, &found) == FOUND_PRESENT and try_lock(at.shard):
         found = block.entries[entry].value
         if (block_of(at.shard.table) == block and found != NULL and at.shard.key_locks == NULL
                 and not is_shared(at.shard.table)):
@@ -46,5 +46,5 @@ cdef bint overwrite_found(Position* at, PyObject* key, PyObject* value, PyObject
                 old[0] = found
             done = True
         unlock(at.shard)
-    sm_stop_reading(me)
+    sm_read_unlock(me)
     return done

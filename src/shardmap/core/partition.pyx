@@ -35,7 +35,7 @@ def _shard_snapshot(type cls not None, MapCore m not None, uint32_t number, /):
     cdef Shard* shard
     cdef uint32_t i
     check_shard(m, number)
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     self.tables = <PyObject**>allocate(m.shard_count * sizeof(PyObject*), sizeof(void*))
     if self.tables == NULL:
         raise MemoryError()
@@ -43,7 +43,7 @@ def _shard_snapshot(type cls not None, MapCore m not None, uint32_t number, /):
     self.shard_bits = m.shard_bits
     self.chosen_shards = m.chosen_shards
     for i in range(m.shard_count):
-        self.tables[i] = NOTHING
+        self.tables[i] = EMPTY_TABLE
     shard = shard_at(m, number)
     lock(shard)
     self.tables[number] = shard.table

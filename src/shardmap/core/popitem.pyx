@@ -2,12 +2,12 @@
 # taken first, in the queue, like any writer's.
 
 cdef bint locked_by_another(Position* at, PyObject* key, KeyLockCheck* check) noexcept:
-    """Whether another context may hold the key's lock: holds that one, or one of the same place that is not known to be
+    """Whether another context may hold the key's lock: holds that one, or one of the same hash that is not known to be
     another key's. Under the mutex; compares nothing but plain keys."""
     cdef KeyLock* each = at.shard.key_locks
     cdef bint unknown = False
     while each != NULL:
-        if each.place == at.place and each.key != NULL:
+        if each.hash31 == at.hash31 and each.key != NULL:
             if each.key == key or each.serial == check.matched:
                 return not (each == check.held
                             or check.caller.is_known and relation(&each.owner, &check.caller) == SAME_CONTEXT)
@@ -22,7 +22,7 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
     cdef Position at
     cdef Shard* chosen
     cdef Block* old_block
-    sm_note_use(<PyObject*>m, &m.seen)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     start_position(&at)
     while True:
         lock_all(m)
@@ -38,8 +38,8 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
             continue
         old_block = remove_found(&at, key, value)
         unlock_all(m)
-        leave_behind(&at)
-        retire(old_block)
+        reclaim_deferred(&at)
+        free_replaced_block(old_block)
         return PRESENT
 
 
@@ -60,8 +60,8 @@ cdef Shard* find_last(MapCore m, Position* at) noexcept:
             at.block = block
             at.entry = end - 1
     if chosen != NULL:
-        at.word = word_of_entry(at.block, at.entry)
-        at.place = place_of_entry(at.block, at.entry)
+        at.slot = slot_of_entry(at.block, at.entry)
+        at.hash31 = hash31_of_entry(at.block, at.entry)
     return chosen
 
 
@@ -89,7 +89,7 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
             pass
         if is_shared(chosen.table):
             make_writable(&at)
-        leave(&at)
+        unlock_and_reclaim(&at)
         while True:
             lock_all(m)
             if find_last(m, &at) != chosen or at.block.entries[at.entry].key != last or is_shared(chosen.table) or (
@@ -107,8 +107,8 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
             break
         old_block = remove_found(&at, key, value)
         unlock_all(m)
-        leave_behind(&at)
-        retire(old_block)
+        reclaim_deferred(&at)
+        free_replaced_block(old_block)
         if is_number(value[0]):
             value[0] = box
             box = NULL

@@ -1,8 +1,8 @@
 cdef enum Read:
-    SEEN_ABSENT = 0         # ABSENT
-    SEEN_PRESENT = 1        # PRESENT
+    FOUND_ABSENT = 0         # ABSENT
+    FOUND_PRESENT = 1        # PRESENT
     LOOK_AGAIN = 2          # something came between, or it needs Python code: look again with the mutex
-    SEEN_BEYOND = 3         # absent as far as was seen, but on the way there were words of removed entries
+    ABSENT_BEYOND_TOMBSTONE = 3         # absent as far as was seen, but there were tombstones on the way
 
 cdef enum:
     LARGE = 16384           # bytes: what is larger does not stay in limbo

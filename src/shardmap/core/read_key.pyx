@@ -1,23 +1,23 @@
 cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAILED:
-    """PRESENT: `value` is a reference of the caller's to the value as it stands in the entry (core/value.pxi)."""
+    """PRESENT: `value` is a reference of the caller's to the value as it stands in the entry (core/value.pyx)."""
     cdef Position at
-    cdef Read seen
-    sm_note_use(<PyObject*>m, &m.seen)
-    aim(m, key, &at)
-    seen = read_unlocked(m, &at, key, value)
-    if seen != LOOK_AGAIN:
-        return <Found>seen
+    cdef Read is_shared_between_threads
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    locate(m, key, &at)
+    is_shared_between_threads = read_unlocked(m, &at, key, value)
+    if is_shared_between_threads != LOOK_AGAIN:
+        return <Found>is_shared_between_threads
     return get_locked(&at, key, value)
 
 
 cdef Found map_get_found(MapCore m, Position* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
-    """The same with the key aimed at; remembers the entry if the key was compared by Python code."""
-    cdef Read seen
+    """The same with the key located at; remembers the entry if the key was compared by Python code."""
+    cdef Read is_shared_between_threads
     where.is_valid = False
-    sm_note_use(<PyObject*>m, &m.seen)
-    seen = read_unlocked(m, at, key, value)
-    if seen != LOOK_AGAIN:
-        return <Found>seen
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    is_shared_between_threads = read_unlocked(m, at, key, value)
+    if is_shared_between_threads != LOOK_AGAIN:
+        return <Found>is_shared_between_threads
     lock(at.shard)
     return get_held(at, key, value, where)
 
@@ -30,28 +30,28 @@ cdef Found get_locked(Position* at, PyObject* key, PyObject** value) except FAIL
 
 
 cdef Found get_held(Position* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
-    """With the mutex held; lets it go."""
+    """With the mutex held; releases it."""
     cdef Found found = find_again_locked(key, at, where)
     if found == PRESENT:
         value[0] = at.block.entries[at.entry].value
         if not is_number(value[0]):
             sm_allow_try_incref(value[0])       # the next reader needs no mutex
             incref(value[0])
-    leave(at)
+    unlock_and_reclaim(at)
     return found
 
 
 cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
     cdef Position at
     cdef Found found
-    cdef Read seen
-    sm_note_use(<PyObject*>m, &m.seen)
-    aim(m, key, &at)
-    seen = read_unlocked(m, &at, key, NULL)
-    if seen != LOOK_AGAIN:
-        return <Found>seen
+    cdef Read is_shared_between_threads
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    locate(m, key, &at)
+    is_shared_between_threads = read_unlocked(m, &at, key, NULL)
+    if is_shared_between_threads != LOOK_AGAIN:
+        return <Found>is_shared_between_threads
     found = find(key, &at)
-    leave(&at)
+    unlock_and_reclaim(&at)
     return found
 
 
@@ -69,76 +69,76 @@ cdef Found map_get_object(MapCore m, PyObject* key, PyObject** value) except FAI
 # believes what it saw only if that block is still published when it has seen it. Blocks are not freed, so not
 # used again, while it looks; so the block was the shard's own all that time.
 #
-# - Absent: the index word at which probing ended was empty when it was read, so the key was in none further on.
-#   Had it been in one entry all the time, that entry's word would have been met: entries do not move in a block.
+# - Absent: the slot at which probing ended was empty when it was read, so the key was in none further on.
+#   Had it been in one entry all the time, that entry's slot would have been met: entries do not move in a block.
 #   So at some moment since the look-up began there was no entry.
 #   Nor had an insertion of the key begun before: it might have its stamp already, and come in front of what is
-#   inserted after this look-up. It would go into this very word, which is empty yet while nothing is being
-#   inserted (was_absent); or into the word of a removed entry before it. If that was a removed one's when it was
+#   inserted after this look-up. It would go into this very slot, which is empty yet while nothing is being
+#   inserted (was_absent); or into a tombstone before it. If that was a tombstone when it was
 #   passed, the look-up is made again, with the version of the shard the same before and after; if it was in
 #   use when it was passed, then its entry was removed, and the insertion began, after that.
 # - Present: the entry holds the key (it is used once, so it never holds another), and held this value when it
 #   was read the second time. In between the reader took a reference to it; so the value is alive, and is the
 #   one that the entry held at the second reading, whatever went on before.
-# - While one operation changes several shards (`sweep` is odd) readers wait for it at the mutexes, else they
+# - While one operation changes several shards (`whole_map_seq` is odd) readers wait for it at the mutexes, else they
 #   could see one shard before and then another after it.
 #
 # Why nothing freed is read. (core/readers.h says how it is told that nobody is looking any more.)
 #
-# - Blocks: freed by retire() and in Table.__dealloc__, after wait_before_freeing() if a reader may have got at
-#   them; a map that dies has no readers. A table that other maps or snapshots share is let go likewise, by
+# - Blocks: freed by free_replaced_block() and in Table.__dealloc__, after wait_for_grace_period() if a reader may have got at
+#   them; a map that dies has no readers. A table that other maps or snapshots share is released likewise, by
 #   make_writable() and map_clear(): so nobody reads a table through a map that does not hold it any more, and
 #   who is alone with a table need only know who uses its own map.
-# - Keys are compared only if the index word says that they are plain, which is known without touching the key. A
+# - Keys are compared only if the slot says that they are plain, which is known without touching the key. A
 #   plain key that leaves a map has a reference in its shard's limbo until nobody is looking any more. (Keys of
-#   other types are let go at once, as by dict; to compare with one takes the mutex, unless it is the same.)
+#   other types are released at once, as by dict; to compare with one takes the mutex, unless it is the same.)
 # - Values: the reference is taken by sm_try_incref(), which fails for an object that is on its way out.
 #
 # A map that one thread only has used so far has no readers but that thread. So nothing is put into limbo then
-# and nothing waits: who takes something out looks at `seen` once more after a full barrier, and a thread that
-# sets `seen` has one before its first read; so either the one sees the flag or the other sees the new state.
+# and nothing waits: who takes something out looks at the flag once more after a full barrier, and a thread that
+# sets it has one before its first read; so either the one sees the flag or the other sees the new state.
 
 cdef inline Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value) noexcept:
-    """Looks for the key that is aimed at. `value`: NULL, or where to put a reference to the value as it stands."""
+    """Looks for the key that is located at. `value`: NULL, or where to put a reference to the value as it stands."""
     cdef sm_reader* me
     cdef Block* block
     cdef Read answer = LOOK_AGAIN
     cdef PyObject* found = NULL
     if not sm_reads_unlocked:
         return LOOK_AGAIN
-    me = sm_start_reading()
+    me = sm_read_lock()
     if me == NULL:
         return LOOK_AGAIN
-    if not sm_load_u64(&m.sweep) & 1:
-        block = <Block*>sm_load_ptr(<void**>at.slot)
-        answer = read_block(at.shard, block, at.place, key, value != NULL, &found)
-        if sm_load_ptr(<void**>at.slot) != block:
+    if not sm_load_u64(&m.whole_map_seq) & 1:
+        block = <Block*>sm_load_ptr(<void**>at.published)
+        answer = read_block(at.shard, block, at.hash31, key, value != NULL, &found)
+        if sm_load_ptr(<void**>at.published) != block:
             answer = LOOK_AGAIN
-    sm_stop_reading(me)
+    sm_read_unlock(me)
     if answer == LOOK_AGAIN:
-        let_go_if(found)        # may be the last reference by now, and run any code
+        value_decref_if(found)        # may be the last reference by now, and run any code
     elif found != NULL:
         value[0] = found
     return answer
 
 
-cdef inline Read read_block(Shard* shard, Block* block, uint32_t place, PyObject* key, bint take,
+cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObject* key, bint take,
                             PyObject** value) noexcept:
     """The answer is to be believed if the block is still the shard's afterwards. `take`: puts a reference to the value
     into `value`, which is NULL before; perhaps also where the answer is LOOK_AGAIN. While reading."""
     cdef PyObject* found = NULL
     cdef uint32_t entry = 0
-    cdef Read answer = look_up(block, place, key, &entry, &found)
-    if answer == SEEN_BEYOND:
-        answer = look_up_beyond(shard, block, place, key, &entry, &found)
-    elif answer == SEEN_ABSENT and not was_absent(shard, block, entry):
+    cdef Read answer = look_up(block, hash31, key, &entry, &found)
+    if answer == ABSENT_BEYOND_TOMBSTONE:
+        answer = look_up_beyond(shard, block, hash31, key, &entry, &found)
+    elif answer == FOUND_ABSENT and not was_absent(shard, block, entry):
         answer = LOOK_AGAIN
-    if answer == SEEN_PRESENT and take:
+    if answer == FOUND_PRESENT and take:
         if is_number(found):
             value[0] = found
         elif sm_try_incref(found):
             value[0] = found
-            sm_step()
+            sm_sched_point()
             if sm_load_ptr(<void**>&block.entries[entry].value) != found:
                 answer = LOOK_AGAIN
         else:
@@ -146,63 +146,63 @@ cdef inline Read read_block(Shard* shard, Block* block, uint32_t place, PyObject
     return answer
 
 
-cdef inline Read look_up(Block* block, uint32_t place, PyObject* key, uint32_t* at, PyObject** found) noexcept:
-    """The entry that holds the key, and the value in it, which is not the caller's; or the empty index word where
+cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t* at, PyObject** found) noexcept:
+    """The entry that holds the key, and the value in it, which is not the caller's; or the empty slot where
     probing ended, for was_absent(); or that it takes look_up_beyond(). While reading."""
-    cdef uint32_t mask = block.mask, around = round_of(block), perturb = place, word = place & mask
+    cdef uint32_t mask = block.mask, mask_in_group = group_mask(block), perturb = hash31, slot = hash31 & mask
     cdef uint32_t content, entry, step
     cdef PyObject* stored
     cdef bint beyond = False
-    sm_step()
+    sm_sched_point()
     while True:
-        for step in range(around + 1):
-            content = sm_load_u32(&block.index[word])
-            sm_step()
+        for step in range(mask_in_group + 1):
+            content = sm_load_u32(&block.index[slot])
+            sm_sched_point()
             if content == EMPTY:
-                at[0] = word
-                return SEEN_BEYOND if beyond else SEEN_ABSENT
-            if content == REMOVED:
+                at[0] = slot
+                return ABSENT_BEYOND_TOMBSTONE if beyond else FOUND_ABSENT
+            if content == TOMBSTONE:
                 beyond = True
-            elif may_be(content, place, mask):
+            elif may_be(content, hash31, mask):
                 entry = (content & mask) - FIRST_ENTRY
                 stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
-                sm_step()
+                sm_sched_point()
                 if stored != key and stored != NULL:
-                    if is_plain_word(content) and type_of(stored) == type_of(key):
+                    if is_plain_slot(content) and type_of(stored) == type_of(key):
                         if sm_compare(stored, key) == 0:
                             stored = NULL
-                    elif place_of_entry(block, entry) == place:
+                    elif hash31_of_entry(block, entry) == hash31:
                         return LOOK_AGAIN
                     else:
                         stored = NULL
                 if stored != NULL:
                     found[0] = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
-                    sm_step()
+                    sm_sched_point()
                     if found[0] != NULL:
                         at[0] = entry
-                        return SEEN_PRESENT
-            word = (word & ~around) | ((word + 1) & around)
-        word = next_line(word, &perturb, mask)
+                        return FOUND_PRESENT
+            slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
+        slot = next_group(slot, &perturb, mask)
 
 
-cdef inline bint was_absent(Shard* shard, Block* block, uint32_t word) noexcept:
-    """Whether the word where probing ended was empty while nothing was being inserted into the shard. An entry gets
-    its stamp after the version has become odd (announce_insertion) and before the index word that shows it."""
+cdef inline bint was_absent(Shard* shard, Block* block, uint32_t slot) noexcept:
+    """Whether the slot where probing ended was empty while nothing was being inserted into the shard. An entry gets
+    its stamp after the version has become odd (announce_insertion) and before the slot that shows it."""
     if not SM_READERS_MEET_WRITERS:
         return True
-    return (sm_load_u64(&shard.size_word) >> 32 & 1) == 0 and sm_load_u32(&block.index[word]) == EMPTY
+    return (sm_load_u64(&shard.size_word) >> 32 & 1) == 0 and sm_load_u32(&block.index[slot]) == EMPTY
 
 
-cdef Read look_up_beyond(Shard* shard, Block* block, uint32_t place, PyObject* key, uint32_t* at,
+cdef Read look_up_beyond(Shard* shard, Block* block, uint32_t hash31, PyObject* key, uint32_t* at,
                          PyObject** found) noexcept:
     """look_up() once more, in a shard into which nothing is inserted and from which nothing is removed meanwhile."""
     cdef uint64_t version = sm_load_u64(&shard.size_word) >> 32
     cdef Read answer
     if SM_READERS_MEET_WRITERS and version & 1:
         return LOOK_AGAIN
-    answer = look_up(block, place, key, at, found)
-    if answer == SEEN_ABSENT or answer == SEEN_BEYOND:
-        return SEEN_ABSENT if sm_load_u64(&shard.size_word) >> 32 == version else LOOK_AGAIN
+    answer = look_up(block, hash31, key, at, found)
+    if answer == FOUND_ABSENT or answer == ABSENT_BEYOND_TOMBSTONE:
+        return FOUND_ABSENT if sm_load_u64(&shard.size_word) >> 32 == version else LOOK_AGAIN
     return answer
 
 

@@ -1,9 +1,9 @@
 /* Reads without a mutex: who is looking, and how to wait until all who were have gone.
  *
  * On a free-threaded build a thread that reads a block without its shard's mutex sets a flag of its own
- * first: it makes its `turns` odd, and even again when it has done. The line is the thread's own, so
+ * first: it makes its `seq` odd, and even again when it has done. The line is the thread's own, so
  * reading writes nothing that other cores share. Who has taken something out of reach and wants to free
- * it calls sm_wait_for_readers(): it looks at every thread's `turns`, and where it finds an odd one waits
+ * it calls sm_wait_for_readers(): it looks at every thread's `seq`, and where it finds an odd one waits
  * until it has changed. Between the two a reader neither detaches nor stops nor waits for anything, so
  * this takes a moment, at worst until the system lets a reader run on that it had interrupted.
  *
@@ -46,8 +46,8 @@ static int sm_membarrier(int command) { (void)command; return -1; }
 #endif
 
 typedef struct sm_reader {
-    uint64_t turns;                 /* odd: reading */
-    int taken;                      /* by a thread that lives */
+    uint64_t seq;                 /* odd: reading */
+    int in_use;                      /* by a thread that lives */
     struct sm_reader *next;         /* all there ever were; they are used again, never freed */
 } __attribute__((aligned(128))) sm_reader;
 
@@ -58,7 +58,7 @@ static sm_thread_key sm_reader_key;
 static void sm_give_reader_back(void *reader)
 {
     sm_this_reader = NULL;
-    __atomic_store_n(&((sm_reader *)reader)->taken, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&((sm_reader *)reader)->in_use, 0, __ATOMIC_RELEASE);
 }
 
 /* A thread's first read. NULL when there is no memory. */
@@ -68,7 +68,7 @@ static __attribute__((noinline)) sm_reader *sm_new_reader(void)
     void *memory = NULL;
     for (; r != NULL; r = r->next) {
         int taken = 0;
-        if (__atomic_compare_exchange_n(&r->taken, &taken, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&r->in_use, &taken, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             break;
     }
     if (r == NULL) {
@@ -76,21 +76,21 @@ static __attribute__((noinline)) sm_reader *sm_new_reader(void)
             return NULL;
         r = memory;
         memset(r, 0, sizeof *r);
-        r->taken = 1;
+        r->in_use = 1;
         r->next = __atomic_load_n(&sm_readers, __ATOMIC_RELAXED);
         while (!__atomic_compare_exchange_n(&sm_readers, &r->next, r, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
             ;
     }
     if (sm_thread_key_set(sm_reader_key, r) != 0) {
-        __atomic_store_n(&r->taken, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(&r->in_use, 0, __ATOMIC_RELEASE);
         return NULL;
     }
     sm_this_reader = r;
     return r;
 }
 
-/* From here on, until sm_stop_reading(), no block is freed that is in reach now. NULL: not to be had, lock. */
-static inline sm_reader *sm_start_reading(void)
+/* From here on, until sm_read_unlock(), no block is freed that is in reach now. NULL: not to be had, lock. */
+static inline sm_reader *sm_read_lock(void)
 {
     sm_reader *me = sm_this_reader;
     if (__builtin_expect(me == NULL, 0)) {
@@ -98,7 +98,7 @@ static inline sm_reader *sm_start_reading(void)
         if (me == NULL)
             return NULL;
     }
-    __atomic_store_n(&me->turns, me->turns + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&me->seq, me->seq + 1, __ATOMIC_RELAXED);
     if (__builtin_expect(__atomic_load_n(&sm_asymmetric, __ATOMIC_RELAXED), 1))
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
     else
@@ -106,9 +106,9 @@ static inline sm_reader *sm_start_reading(void)
     return me;
 }
 
-static inline void sm_stop_reading(sm_reader *me)
+static inline void sm_read_unlock(sm_reader *me)
 {
-    __atomic_store_n(&me->turns, me->turns + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&me->seq, me->seq + 1, __ATOMIC_RELEASE);
 }
 
 /* Returns when every thread that may have seen what the caller has put out of reach has stopped reading. Not to
@@ -116,7 +116,7 @@ static inline void sm_stop_reading(sm_reader *me)
 static __attribute__((noinline)) void sm_wait_for_readers(void)
 {
     sm_reader *r;
-    uint64_t turns;
+    uint64_t seq;
     int round;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (sm_asymmetric && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0
@@ -127,10 +127,10 @@ static __attribute__((noinline)) void sm_wait_for_readers(void)
         sm_nap(50000);
     }
     for (r = __atomic_load_n(&sm_readers, __ATOMIC_SEQ_CST); r != NULL; r = r->next) {
-        turns = __atomic_load_n(&r->turns, __ATOMIC_ACQUIRE);
-        if ((turns & 1) == 0)
+        seq = __atomic_load_n(&r->seq, __ATOMIC_ACQUIRE);
+        if ((seq & 1) == 0)
             continue;
-        for (round = 0; __atomic_load_n(&r->turns, __ATOMIC_ACQUIRE) == turns; round++) {
+        for (round = 0; __atomic_load_n(&r->seq, __ATOMIC_ACQUIRE) == seq; round++) {
             if (round < 100)
                 ;
             else if (round < 1000)
@@ -142,13 +142,13 @@ static __attribute__((noinline)) void sm_wait_for_readers(void)
 }
 
 /* In a forked child: the other threads are gone, whatever they were doing. */
-static void sm_forget_readers(void)
+static void sm_reset_readers(void)
 {
     sm_reader *r;
     for (r = sm_readers; r != NULL; r = r->next) {
         if (r != sm_this_reader) {
-            r->turns = 0;
-            r->taken = 0;
+            r->seq = 0;
+            r->in_use = 0;
         }
     }
     if (sm_asymmetric)
@@ -159,10 +159,10 @@ static void sm_forget_readers(void)
 
 typedef char sm_reader;
 static char sm_nobody;
-static inline sm_reader *sm_start_reading(void) { return &sm_nobody; }
-static inline void sm_stop_reading(sm_reader *me) { (void)me; }
+static inline sm_reader *sm_read_lock(void) { return &sm_nobody; }
+static inline void sm_read_unlock(sm_reader *me) { (void)me; }
 static inline void sm_wait_for_readers(void) { }
-static inline void sm_forget_readers(void) { }
+static inline void sm_reset_readers(void) { }
 
 #endif
 

@@ -1,22 +1,22 @@
 # When a table grows or shrinks: a new block takes the place of the old one.
 
-cdef inline uint64_t index_words_for(uint64_t capacity) noexcept nogil:
-    cdef uint64_t words = SMALLEST_INDEX
-    while limit_of(words) < capacity:
-        words *= 2
-    return words
+cdef inline uint64_t index_slots_for(uint64_t capacity) noexcept nogil:
+    cdef uint64_t slots = SMALLEST_INDEX
+    while limit_of(slots) < capacity:
+        slots *= 2
+    return slots
 
 
 cdef inline uint64_t capacity_for(uint64_t wanted) noexcept nogil:
     """The capacity to allocate for `wanted` entries: all that the index allows if that is small, else the
     next eighth of it, so that a large map does not carry twice the entries it has."""
-    cdef uint64_t words = index_words_for(wanted)
+    cdef uint64_t slots = index_slots_for(wanted)
     cdef uint64_t step, capacity
-    if words <= SMALL_INDEX:
-        return limit_of(words)
-    step = words // 8
+    if slots <= SMALL_INDEX:
+        return limit_of(slots)
+    step = slots // 8
     capacity = (wanted + step - 1) // step * step
-    return capacity if capacity < limit_of(words) else limit_of(words)
+    return capacity if capacity < limit_of(slots) else limit_of(slots)
 
 
 cdef inline uint64_t grown(uint64_t live) noexcept nogil:
@@ -34,27 +34,27 @@ cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
     """A new block with the entries of `old`, holes closed, room for `wanted`. No reference is counted: the
     caller makes one of the two forget them, or counts. NULL when there is no memory."""
     cdef Block* new = block_new(wanted)
-    cdef uint32_t entry, at = 0, place
+    cdef uint32_t entry, at = 0, hash31
     if new == NULL:
         return NULL
     if old.live == old.used:
         at = old.used
         memcpy(new.entries, old.entries, at * sizeof(Entry))
         memcpy(new.stamps, old.stamps, at * sizeof(uint64_t))
-        memcpy(new.places, old.places, at * sizeof(uint32_t))
+        memcpy(new.hash31s, old.hash31s, at * sizeof(uint32_t))
     else:
         for entry in range(old.used):
             if old.entries[entry].key != NULL:
                 new.entries[at] = old.entries[entry]
                 new.stamps[at] = old.stamps[entry]
-                new.places[at] = old.places[entry]
+                new.hash31s[at] = old.hash31s[entry]
                 at += 1
     if new.mask == old.mask and old.live == old.used == old.filled:
         memcpy(new.index, old.index, (<size_t>old.mask + 1) * sizeof(uint32_t))
     else:
         for entry in range(at):
-            place = place_of_entry(new, entry)
-            new.index[empty_word(new, place)] = word_for(new, entry)
+            hash31 = hash31_of_entry(new, entry)
+            new.index[empty_slot(new, hash31)] = slot_for(new, entry)
     new.used = new.live = new.filled = new.tail = at
     return new
 
@@ -76,20 +76,20 @@ cdef int reserve(MapCore m, uint64_t incoming) except -1:
         old = NULL
         fresh = NULL
         done = True
-        if sm_load_ptr(<void**>at.shard.published) == &no_entries:      # a guess: looked at again under the mutex
+        if sm_load_ptr(<void**>at.shard.published) == &empty_block:      # a guess: looked at again under the mutex
             fresh = table_new(each)
         lock(at.shard)
         at.block = block_of(at.shard.table)
-        if at.shard.table == NOTHING:
+        if at.shard.table == EMPTY_TABLE:
             if fresh != NULL:
                 at.shard.table = fresh
                 publish(at.shard)
-                at.shard.epoch += 1
+                at.shard.layout_version += 1
                 fresh = NULL
         elif not is_shared(at.shard.table) and at.block.capacity < each:
             done = make_room(&at, at.block.live + each, &old)
-        leave(&at)
-        retire(old)
+        unlock_and_reclaim(&at)
+        free_replaced_block(old)
         if fresh != NULL:
             table_release(fresh)
         if not done:
@@ -99,12 +99,12 @@ cdef int reserve(MapCore m, uint64_t incoming) except -1:
 
 cdef void grow_without_gil(Shard* shard) noexcept:
     """If the shard's table is large and full: makes the next one with the GIL released. The mutex is held meanwhile,
-    so nobody changes the table, and let go before attaching again. Only if nothing was inserted or removed since
+    so nobody changes the table, and released before attaching again. Only if nothing was inserted or removed since
     is the new block used; values may have been overwritten, so entries are copied once more then."""
     cdef PyThreadState* thread
     cdef Block* old
     cdef Block* new = NULL
-    cdef uint64_t epoch, version
+    cdef uint64_t layout_version, version
     cdef uint32_t entry, to = 0
     lock(shard)
     old = block_of(shard.table)
@@ -114,7 +114,7 @@ cdef void grow_without_gil(Shard* shard) noexcept:
     unlock(shard)
     thread = PyEval_SaveThread()
     sm_mutex_lock(&shard.mutex)
-    epoch = shard.epoch
+    layout_version = shard.layout_version
     version = shard.size_word
     old = (<Table>shard.table).block
     if old.live >= LARGE_GROWTH:
@@ -124,7 +124,7 @@ cdef void grow_without_gil(Shard* shard) noexcept:
     if new == NULL:
         return
     lock(shard)
-    if shard.epoch == epoch and shard.size_word == version and not is_shared(shard.table):
+    if shard.layout_version == layout_version and shard.size_word == version and not is_shared(shard.table):
         if old.live == old.used:
             memcpy(new.entries, old.entries, old.used * sizeof(Entry))
         else:
@@ -135,7 +135,7 @@ cdef void grow_without_gil(Shard* shard) noexcept:
         trace_memory(new, new.bytes)
         (<Table>shard.table).block = new
         publish(shard)
-        shard.epoch += 1
+        shard.layout_version += 1
         new = old
     unlock(shard)
     block_free(new)
@@ -151,14 +151,14 @@ cdef bint make_room(Position* at, uint64_t wanted, Block** old) noexcept:
     old[0] = at.block
     (<Table>at.shard.table).block = new
     publish(at.shard)
-    at.shard.epoch += 1
+    at.shard.layout_version += 1
     at.block = new
-    if old[0] != &no_entries and bury(at, <void*>(<uintptr_t>old[0] | 1), old[0].bytes):
+    if old[0] != &empty_block and retire(at, <void*>(<uintptr_t>old[0] | 1), old[0].bytes):
         old[0] = NULL
     return True
 
 
-cdef inline void retire(Block* block) noexcept:
+cdef inline void free_replaced_block(Block* block) noexcept:
     """Frees a block whose entries live on in another."""
-    if block != NULL and block != &no_entries:
+    if block != NULL and block != &empty_block:
         block_free(block)

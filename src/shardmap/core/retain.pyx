@@ -9,7 +9,7 @@ cdef Py_ssize_t map_retain(MapCore self, predicate) except -1:
     for key in new_iterator(snapshot_of(self), KEYS, False):
         removed += retain_one(self, key, predicate)
     for key in computed:
-        aim(self, <PyObject*>key, &at)
+        locate(self, <PyObject*>key, &at)
         held = take_key_lock(&at, <PyObject*>key, <PyObject*>key, NO_DEADLINE, False)
         release_key_lock(at.shard, held)
         removed += retain_one(self, key, predicate)
@@ -30,7 +30,7 @@ cdef bint retain_one(MapCore self, key, predicate) except -1:
             if map_replace_same(self, <PyObject*>key, value, NULL, &found) == PRESENT:
                 return True
         finally:
-            let_go(value)
+            value_decref(value)
 
 
 cdef list keys_being_computed(MapCore self):

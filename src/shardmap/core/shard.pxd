@@ -1,11 +1,11 @@
 cdef struct Shard:
     sm_mutex mutex
     Block** published       # where readers find the table's block
-    uint8_t* seen           # the map's: a second thread has used it
+    uint8_t* is_shared_between_threads           # the map's: a second thread has used it
     Limbo* limbo            # NULL: nothing in it
-    PyObject* table         # owned, and one share of it; never NULL; NOTHING until the first insertion
+    PyObject* table         # owned, and one share of it; never NULL; EMPTY_TABLE until the first insertion
     uint64_t size_word      # version << 32 | live entries: for len() without locks
-    uint64_t epoch          # grows whenever positions in the block lose their meaning
+    uint64_t layout_version          # grows whenever positions in the block lose their meaning
     KeyLock* key_locks      # of this shard's keys; almost always none
     uint64_t lock_serial    # of the newest
     uint64_t contended      # acquisitions that found the mutex taken

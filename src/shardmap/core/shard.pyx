@@ -5,7 +5,7 @@
 # - While a mutex is held nothing runs that could run Python code, stop, or wait: no comparison or hash
 #   but those of plain types, no DECREF that can reach zero, no allocation of Python objects, no attach
 #   or detach, no exception. Reference counts may go up.
-# - Waiting: try, spin a little, then detach, wait, let go, attach, try again. A mutex is never carried
+# - Waiting: try, spin a little, then detach, wait, unlock, attach, try again. A mutex is never carried
 #   across an attach: the world may be stopped there, by a thread that waits for the mutex.
 # - Several mutexes in ascending order.
 
@@ -19,18 +19,18 @@ cdef inline Shard* shard_at(MapCore m, uint32_t i) noexcept:
 
 
 cdef inline void lock(Shard* shard) noexcept:
-    sm_step()
+    sm_sched_point()
     if not sm_mutex_try(&shard.mutex):
         lock_contended(shard)
 
 
 cdef inline bint try_lock(Shard* shard) noexcept:
-    sm_step()
+    sm_sched_point()
     return sm_mutex_try(&shard.mutex)
 
 
 cdef inline void unlock(Shard* shard) noexcept:
-    sm_step()
+    sm_sched_point()
     sm_mutex_unlock(&shard.mutex)
 
 
@@ -90,7 +90,7 @@ cdef inline void make_version_odd(Shard* shard) noexcept nogil:
 
 cdef inline void announce_insertion(Shard* shard) noexcept nogil:
     """Makes the version odd: who counts without locks waits. Before the stamp is taken, so that no thread counts a
-    map without this entry and then finds it in front of one that was counted."""
+    map without this entry and then finds the entry in front of one that was counted."""
     make_version_odd(shard)
     sm_fence_full()
 
@@ -102,9 +102,9 @@ cdef inline void announce_removal(Shard* shard) noexcept nogil:
 
 cdef inline void publish(Shard* shard) noexcept:
     """Shows those who read without the mutex the block of the shard's table."""
-    sm_step()
+    sm_sched_point()
     sm_store_ptr(<void**>shard.published, block_of(shard.table))
-    sm_step()
+    sm_sched_point()
 
 
 cdef inline void note_size(Shard* shard, Block* block) noexcept nogil:
@@ -132,10 +132,10 @@ cdef int make_shards(MapCore m, uint32_t bits) except -1:
     for i in range(count):
         shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
         sm_mutex_init(&shard.mutex)
-        shard.table = NOTHING
-        shard.seen = &m.seen
+        shard.table = EMPTY_TABLE
+        shard.is_shared_between_threads = &m.is_shared_between_threads
         shard.published = &m.blocks[i]
-        m.blocks[i] = &no_entries
+        m.blocks[i] = &empty_block
     m.shard_count = count
     m.shard_bits = bits
     m.shards = memory
@@ -152,7 +152,7 @@ cdef void drop_shards(MapCore m) noexcept:
         shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
         table_release(shard.table)
         if shard.limbo != NULL:
-            empty_limbo(shard.limbo)
+            free_limbo(shard.limbo)
         sm_mutex_destroy(&shard.mutex)
     untrace_memory(memory)
     free(memory)

@@ -1,6 +1,6 @@
 cdef class SnapshotCore:
     cdef object __weakref__
-    cdef object origin          # None; or what keeps the tables, which are then that one's (core/eventual.pxi)
+    cdef object origin          # None; or what keeps the tables, which are then that one's (core/eventual.pyx)
     cdef PyObject** tables      # table_count owned references, each with a share
     cdef uint32_t table_count
     cdef uint32_t shard_bits

@@ -24,12 +24,12 @@ cdef class SnapshotCore:
 
     def __contains__(self, key):
         cdef Position at
-        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
+        sm_mark_used_often(<PyObject*>self, &self.foreign_uses)
         return snapshot_find(self, <PyObject*>key, &at) == PRESENT
 
     def __getitem__(self, key):
         cdef Position at
-        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
+        sm_mark_used_often(<PyObject*>self, &self.foreign_uses)
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
             return boxed_copy(at.block.entries[at.entry].value)
         raise KeyError(key)
@@ -37,7 +37,7 @@ cdef class SnapshotCore:
     def get(self, key, default=None, /):
         """The value of `key`, or `default`. dict.get."""
         cdef Position at
-        sm_note_frequent_use(<PyObject*>self, &self.foreign_uses)
+        sm_mark_used_often(<PyObject*>self, &self.foreign_uses)
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
             return boxed_copy(at.block.entries[at.entry].value)
         return default
@@ -53,7 +53,7 @@ cdef class SnapshotCore:
 
 
 cdef int fill_snapshot(SnapshotCore self, MapCore source) except -1:
-    sm_note_use(<PyObject*>source, &source.seen)
+    sm_mark_shared(<PyObject*>source, &source.is_shared_between_threads)
     self.table_count = source.shard_count
     self.shard_bits = source.shard_bits
     self.chosen_shards = source.chosen_shards
@@ -89,7 +89,7 @@ cdef Found snapshot_find(SnapshotCore self, PyObject* key, Position* at) except 
     at.shard = NULL
     start_position(at)
     at.block = block_of(self.tables[sm_shard_of(<uint64_t>hashed, self.shard_bits)])
-    at.place = sm_place_of(<uint64_t>hashed, self.shard_bits)
+    at.hash31 = sm_hash31_of(<uint64_t>hashed, self.shard_bits)
     return find_locked(key, at)
 
 

@@ -75,7 +75,7 @@ cdef class SnapshotIterator:
                 value = try_boxed_copy(entry.value)
                 if value == NULL:
                     sm_byte_unlock(&self.lock)
-                    let_go_if(item)
+                    value_decref_if(item)
                     raise_what_is_set()
             key = entry.key
             if self.what != VALUES:
@@ -90,7 +90,7 @@ cdef class SnapshotIterator:
                 self.merge.over = True
         sm_byte_unlock(&self.lock)
         if key == NULL:
-            let_go_if(item)
+            value_decref_if(item)
             raise StopIteration
         if self.what == KEYS:
             return steal(key)

@@ -52,5 +52,5 @@ def _reads():
 
 
 def _has_pauses():
-    """Whether this build pauses between steps (core/pauses.h)."""
+    """Whether this build pauses between steps (core/sched_point.h)."""
     return bool(sm_has_pauses)

@@ -1,5 +1,5 @@
 cdef class Table:
     cdef Block* block       # never NULL
     cdef Block* emptied     # by the collector, a list: iterators may still point to them
-    cdef uint64_t shares    # maps and snapshots that hold it; more than one: nobody may change it
+    cdef uint64_t cow_refs    # maps and snapshots that hold it; more than one: nobody may change it
     cdef object gc_anchor   # makes Cython give the type the garbage collector's slots; stays None

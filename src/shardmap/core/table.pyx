@@ -18,39 +18,39 @@ cdef class Table:
     """The keys and values of one shard (internal)."""
 
     def __cinit__(self):
-        self.block = &no_entries
+        self.block = &empty_block
         self.emptied = NULL
-        self.shares = 1
+        self.cow_refs = 1
 
     def __dealloc__(self):
-        # First out of reach, then let go: what runs meanwhile finds an empty table.
+        # First out of reach, then released: what runs meanwhile finds an empty table.
         cdef Block* block = self.block
         cdef Block* emptied = self.emptied
-        self.block = &no_entries
-        if block != &no_entries:
+        self.block = &empty_block
+        if block != &empty_block:
             block_dispose(block)
         while emptied != NULL:
-            block = emptied.emptied_before
+            block = emptied.next_emptied
             block_free(emptied)
             emptied = block
 
 
-cdef Block no_entries       # what an emptied table points to: full, so that nothing is ever put in
-cdef uint32_t no_index[SMALLEST_INDEX]
-no_entries.mask = SMALLEST_INDEX - 1
-no_entries.capacity = 0
-no_entries.index = no_index
-no_entries.entries = NULL
-no_entries.bytes = 0
+cdef Block empty_block       # what an emptied table points to: full, so that nothing is ever put in
+cdef uint32_t empty_index[SMALLEST_INDEX]
+empty_block.mask = SMALLEST_INDEX - 1
+empty_block.capacity = 0
+empty_block.index = empty_index
+empty_block.entries = NULL
+empty_block.bytes = 0
 
 
 # The table of a shard that never had an entry. Shared by all of them and so never written; its references
 # and shares are not counted, because all threads would count on one line.
-cdef Table nothing_owner = Table()
+cdef Table empty_table_owner = Table()
 
-nothing_owner.shares = 2
-cdef PyObject* NOTHING = <PyObject*>nothing_owner
-incref(NOTHING)     # for good: maps that outlive this module's globals point to it
+empty_table_owner.cow_refs = 2
+cdef PyObject* EMPTY_TABLE = <PyObject*>empty_table_owner
+incref(EMPTY_TABLE)     # for good: maps that outlive this module's globals point to it
 
 
 cdef inline Block* block_of(PyObject* table) noexcept:
@@ -58,20 +58,20 @@ cdef inline Block* block_of(PyObject* table) noexcept:
 
 
 cdef inline bint is_shared(PyObject* table) noexcept:
-    return sm_load_u64(&(<Table>table).shares) != 1
+    return sm_load_u64(&(<Table>table).cow_refs) != 1
 
 
 cdef inline void table_share(PyObject* table) noexcept:
     """One more holder. The caller holds the mutex, or a share that nobody can take away meanwhile."""
-    if table != NOTHING:
+    if table != EMPTY_TABLE:
         incref(table)
-        sm_add_u64(&(<Table>table).shares, 1)
+        sm_add_u64(&(<Table>table).cow_refs, 1)
 
 
 cdef inline void table_release(PyObject* table) noexcept:
     """One holder less; may run any code. Not under a mutex."""
-    if table != NOTHING:
-        sm_add_u64(&(<Table>table).shares, <uint64_t>-1)
+    if table != EMPTY_TABLE:
+        sm_add_u64(&(<Table>table).cow_refs, <uint64_t>-1)
         decref(table)
 
 

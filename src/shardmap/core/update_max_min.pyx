@@ -14,6 +14,6 @@ cdef object extreme(MapCore self, key, value, bint least):
                 if map_replace_same(self, <PyObject*>key, old, <PyObject*>value, &found) == PRESENT:
                     return value
             finally:
-                let_go(old)
+                value_decref(old)
         elif map_replace_same(self, <PyObject*>key, NULL, <PyObject*>value, &found) == PRESENT:
             return value

@@ -1,15 +1,15 @@
-cdef PyObject* deny_memory() except NULL:
+cdef PyObject* raise_memory_error() except NULL:
     raise MemoryError()
 
 
-cdef inline void let_go_if(PyObject* raw) noexcept:
+cdef inline void value_decref_if(PyObject* raw) noexcept:
     if raw != NULL:
-        let_go(raw)
+        value_decref(raw)
 
 
 cdef inline object boxed_copy(PyObject* raw):
     """The value as an object, of which the entry keeps its own reference."""
-    hold(raw)
+    value_incref(raw)
     return steal(boxed(raw))
 
 
@@ -48,7 +48,7 @@ cdef inline bint fits(int64_t number) noexcept nogil:
     return sizeof(void*) == 8 and number_of(raw_of(number)) == number
 
 
-cdef inline void hold(PyObject* raw) noexcept:
+cdef inline void value_incref(PyObject* raw) noexcept:
     """One more reference, if it is an object."""
     if not is_number(raw):
         incref(raw)
@@ -59,7 +59,7 @@ cdef inline PyObject* new_reference(PyObject* o) noexcept:
     return o
 
 
-cdef inline void let_go(PyObject* raw) noexcept:
+cdef inline void value_decref(PyObject* raw) noexcept:
     """One reference less; may run any code. Not under a mutex."""
     if not is_number(raw):
         decref(raw)

@@ -1,6 +1,6 @@
 # The operations on all shards at once. Each is linearizable: it takes effect at one point while it holds all mutexes.
 #
-# An entry whose key another thread has locked is not popped or cleared before that lock is let go: the key's
+# An entry whose key another thread has locked is not popped or cleared before that lock is released: the key's
 # lock is taken first, in the queue, like any writer's.
 
 cdef void unlock_others(MapCore m, Shard* kept) noexcept:
@@ -15,22 +15,22 @@ cdef Py_ssize_t map_len(MapCore m) noexcept:
     versions: the double collect of Afek et al., Atomic snapshots of shared memory, 1993), else with all."""
     cdef int attempt
     cdef uint32_t i
-    cdef uint64_t sweep, first, second, word, odd
+    cdef uint64_t whole_map_seq, first, second, slot, non_plain
     cdef Py_ssize_t total = 0
     for attempt in range(3):
-        sweep = sm_load_u64(&m.sweep)
-        if sweep & 1:
+        whole_map_seq = sm_load_u64(&m.whole_map_seq)
+        if whole_map_seq & 1:
             break
         total = 0
-        first = second = odd = 0
+        first = second = non_plain = 0
         for i in range(m.shard_count):
-            word = sm_load_u64(&shard_at(m, i).size_word)
-            total += <uint32_t>word
-            first += word >> 32
-            odd |= word >> 32
+            slot = sm_load_u64(&shard_at(m, i).size_word)
+            total += <uint32_t>slot
+            first += slot >> 32
+            non_plain |= slot >> 32
         for i in range(m.shard_count):
             second += sm_load_u64(&shard_at(m, i).size_word) >> 32
-        if not odd & 1 and first == second and sm_load_u64(&m.sweep) == sweep:
+        if not non_plain & 1 and first == second and sm_load_u64(&m.whole_map_seq) == whole_map_seq:
             return total
     lock_all(m)
     total = 0

@@ -12,5 +12,5 @@ cdef struct WriteRequest:
                             # the one that is there
     uint64_t grant          # of the key's lock that the caller holds; 0: none
     FoundEntry found        # where the key was found by the caller
-    uint64_t* sweep         # NULL; or the map's, and nothing is written if it is not
-    uint64_t same_sweep     # this one any more
+    uint64_t* whole_map_seq         # NULL; or the map's, and nothing is written if it is not
+    uint64_t seq_at_read     # this one any more

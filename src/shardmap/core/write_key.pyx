@@ -1,13 +1,13 @@
 # The operations on one key. Each is linearizable: it takes effect at one point while it holds the mutex.
 #
-# Old keys and values are collected under the mutex and let go after it.
+# Old keys and values are collected under the mutex and released after it.
 
 # --- One key: reading ---
 
 # --- One key: writing ---
 #
 # One loop for all: find the key; wait if another thread holds the key's lock; get the shard a table of its
-# own; each of these may let the mutex go, and then it starts over. What is left is done in one go.
+# own; each of these may release the mutex, and then it starts over. What is left is done in one go.
 
 cdef inline WriteRequest request_to_write(PyObject* value) noexcept:
     cdef WriteRequest request
@@ -17,16 +17,16 @@ cdef inline WriteRequest request_to_write(PyObject* value) noexcept:
     request.old = NULL
     request.grant = 0
     request.found.is_valid = False
-    request.sweep = NULL
+    request.whole_map_seq = NULL
     return request
 
 
 cdef Found map_write(MapCore m, PyObject* key, WriteRequest* request) except FAILED:
     """Writes as the request says. The answer tells whether there was an entry; for IF_SAME, whether it was done."""
     cdef Position at
-    sm_note_use(<PyObject*>m, &m.seen)
-    aim(m, key, &at)
-    return write_aimed(&at, key, request)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    locate(m, key, &at)
+    return write_located(&at, key, request)
 
 
 cdef Found map_exchange(MapCore m, PyObject* key, PyObject* value, Write when, PyObject** old) except FAILED:
@@ -40,14 +40,14 @@ cdef Found map_remove(MapCore m, PyObject* key, PyObject** old) except FAILED:
     return map_exchange(m, key, NULL, ALWAYS, old)
 
 
-cdef inline Found write_aimed(Position* at, PyObject* key, WriteRequest* request) except FAILED:
-    """The same with the key aimed at."""
+cdef inline Found write_located(Position* at, PyObject* key, WriteRequest* request) except FAILED:
+    """The same with the key located at."""
     lock(at.shard)
     return write_locked(at, key, request)
 
 
 cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) except FAILED:
-    """The same with the mutex held; lets it go."""
+    """The same with the mutex held; releases it."""
     cdef KeyLockCheck check
     cdef Write when = request.when
     cdef PyObject* value = request.value
@@ -65,8 +65,8 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
             found = find_again_locked(key, at, &request.found)
             if at.shard.key_locks != NULL and check_key_lock(at, key, &check) == START_AGAIN:
                 continue
-            if request.sweep != NULL and request.sweep[0] != request.same_sweep:
-                leave(at)
+            if request.whole_map_seq != NULL and request.whole_map_seq[0] != request.seq_at_read:
+                unlock_and_reclaim(at)
                 return ABSENT
             wanted = True
             old_value = NULL
@@ -75,7 +75,7 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
                 if when == IF_ABSENT:
                     if old != NULL:
                         old[0] = old_value
-                        hold(old_value)
+                        value_incref(old_value)
                     wanted = False
                 elif when == IF_SAME:
                     wanted = old_value == request.expected
@@ -90,7 +90,7 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
                 if request.expected == NULL:
                     found = PRESENT
             if not wanted:
-                leave(at)
+                unlock_and_reclaim(at)
                 if when == IF_ABSENT and old != NULL and found == PRESENT:
                     old[0] = boxed(old_value)
                 return found
@@ -99,21 +99,21 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
                 continue
             if old_value == NULL:
                 if not insert_found_absent(at, key, value):
-                    deny_memory()
+                    raise_memory_error()
                 return found
             if old != NULL and not is_boxed(at, old_value, &box):
                 continue
             if value == NULL:
                 old_block = remove_found(at, &old_key, &old_value)
-                leave(at)
-                retire(old_block)
+                unlock_and_reclaim(at)
+                free_replaced_block(old_block)
                 decref(old_key)
             else:
-                hold(value)
+                value_incref(value)
                 put_value(at.block, at.entry, value)
-                leave(at)
+                unlock_and_reclaim(at)
             if old == NULL:
-                let_go(old_value)
+                value_decref(old_value)
             elif is_number(old_value):
                 old[0] = box
                 box = NULL
@@ -121,8 +121,8 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
                 old[0] = old_value
             return found
     finally:
-        let_go_if(equal)
-        let_go_if(box)
+        value_decref_if(equal)
+        value_decref_if(box)
         end_check(at.shard, &check)
 
 
@@ -134,22 +134,22 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
     cdef PyObject* old = NULL
     if value == <PyObject*>no_value:
         refuse_missing()
-    sm_note_use(<PyObject*>m, &m.seen)
-    aim(m, key, &at)
-    if overwrite_found(&at, key, value, &old):
-        let_go_if(old)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    locate(m, key, &at)
+    if overwrite_unlocked(&at, key, value, &old):
+        value_decref_if(old)
         return PRESENT
     found = find(key, &at)
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
         if found == ABSENT:
             if not insert_found_absent(&at, key, value):
-                deny_memory()
+                raise_memory_error()
             return ABSENT
         old = at.block.entries[at.entry].value
-        hold(value)
+        value_incref(value)
         put_value(at.block, at.entry, value)
-        leave(&at)
-        let_go(old)
+        unlock_and_reclaim(&at)
+        value_decref(old)
         return PRESENT
     request = request_to_write(value)
     if found == PRESENT:

@@ -51,13 +51,13 @@ cdef extern from "core/token.h" nogil:
     uint64_t sm_new_token()
     uint64_t sm_thread_token()
 
-cdef extern from "core/pauses.h" nogil:
-    void sm_step()
+cdef extern from "core/sched_point.h" nogil:
+    void sm_sched_point()
     const bint sm_has_pauses
 
 cdef extern from "core/hashing.h" nogil:
     uint32_t sm_shard_of(uint64_t hash, unsigned int shard_bits)
-    uint32_t sm_place_of(uint64_t hash, unsigned int shard_bits)
+    uint32_t sm_hash31_of(uint64_t hash, unsigned int shard_bits)
     uint32_t sm_owner_of(uint64_t hash, uint32_t owners) noexcept
 
 cdef extern from "core/plain.h" nogil:
@@ -77,10 +77,10 @@ cdef extern from "core/readers.h":
     bint sm_reads_unlocked
     bint sm_asymmetric
     void sm_readers_init() noexcept
-    sm_reader* sm_start_reading() noexcept
-    void sm_stop_reading(sm_reader*) noexcept
+    sm_reader* sm_read_lock() noexcept
+    void sm_read_unlock(sm_reader*) noexcept
     void sm_wait_for_readers() noexcept
-    void sm_forget_readers() noexcept
+    void sm_reset_readers() noexcept
 
 cdef extern from "core/stamp.h" nogil:
     void sm_stamp_init()
@@ -89,7 +89,7 @@ cdef extern from "core/stamp.h" nogil:
 
 cdef extern from "core/interpreter.h":
     object steal "SM_STEAL"(PyObject*)
-    void sm_note_use(PyObject*, uint8_t* seen) noexcept
+    void sm_mark_shared(PyObject*, uint8_t* is_shared_between_threads) noexcept
     bint sm_try_incref(PyObject*) noexcept
     void sm_allow_try_incref(PyObject*) noexcept
     const bint SM_TELLS_ONLY_REFERENCE
@@ -98,7 +98,7 @@ cdef extern from "core/interpreter.h":
     Py_hash_t sm_str_hash(PyObject*) noexcept
     bint sm_small_int_hash(PyObject*, Py_hash_t*) noexcept
     PyObject* sm_lookup_special(PyObject*, PyObject* name) except? NULL
-    void sm_note_frequent_use(PyObject*, uint32_t*) noexcept
+    void sm_mark_used_often(PyObject*, uint32_t*) noexcept
     PyObject* current_contextvars "SM_CURRENT_CONTEXT"() noexcept
     void set_float "SM_SET_FLOAT"(PyObject*, double) noexcept
 
