@@ -55,7 +55,7 @@ static void of_neighbours_one_goes_to_each_shard(void)
     }
 }
 
-/* The places of a row, up to the length where bits from above come in: 0, 1, 2, ... with each shard's neighbours alike. */
+/* The places of a row, up to the length where bits from above come in: 0, 1, 2, ..., the same in each shard. */
 static void places_keep_neighbours_neighbours(void)
 {
     unsigned bits;

@@ -220,7 +220,10 @@ static void read_and_wait_in_turn(int number)
     }
 }
 
-static void threads_that_read_and_wait_in_turn_do_not_wait_for_each_other(void) { run_threads(4, read_and_wait_in_turn); }
+static void threads_that_read_and_wait_in_turn_do_not_wait_for_each_other(void)
+{
+    run_threads(4, read_and_wait_in_turn);
+}
 
 int main(int argc, char **argv)
 {

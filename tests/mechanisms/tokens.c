@@ -74,7 +74,8 @@ int main(int argc, char **argv)
 {
     static const test TESTS[] = {
         {"no token is given twice, and a thread keeps its own", no_token_is_given_twice},
-        {"a thread does not get the token of one that has ended", a_thread_does_not_get_the_token_of_one_that_has_ended},
+        {"a thread does not get the token of one that has ended",
+         a_thread_does_not_get_the_token_of_one_that_has_ended},
 #ifdef HAS_FORK
         {"a thread keeps its token in a forked child", a_thread_keeps_its_token_in_a_forked_child},
 #endif
