@@ -1,0 +1,158 @@
+"""The mechanisms by themselves: programs in C around the headers that hold no Python, on threads, built with the
+system's compiler. What each of them asserts is in mechanisms/*.c; `program part-of-a-sentence` runs a part of one."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from harness.threads import LONG
+
+PROGRAMS = Path(__file__).parent / "mechanisms"
+HEADERS = Path(__file__).parents[1] / "src" / "shardmap"
+if not HEADERS.is_dir():
+    pytest.skip("a wheel is tested without its sources", allow_module_level=True)
+
+ALWAYS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-pthread", f"-I{HEADERS}")
+BUILDS = {
+    "plain": ("-O2",),
+    "O0": ("-O0",),
+    "pauses": ("-O2", "-DSHARDMAP_PAUSES"),
+    "tsan": ("-O1", "-g", "-fsanitize=thread", "-Wno-error"),  # gcc warns of fences, which it does not follow
+    "asan": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+}
+FENCED = {"SHARDMAP_READS": "fenced"}
+COUNTER = {"SHARDMAP_STAMP": "counter"}
+VARIABLES: dict[str, tuple[dict[str, str], ...]] = {
+    "readers": ({}, FENCED),
+    "records": ({}, FENCED, {"SHARDMAP_READS": "locked"}),
+    "stamps": ({}, COUNTER),
+}
+NO_THREADS = ("hashing", "memory")
+NOT_OPTIMIZED = ("atomics", "hashing", "readers", "stamps")  # where it could make a difference
+
+
+def compiler() -> list[str] | None:
+    for candidate in (os.environ.get("CC"), sysconfig.get_config_var("CC"), "cc", "gcc", "clang"):
+        words = shlex.split(candidate or "")
+        if words and which(words[0]):
+            return words
+    return None
+
+
+def compile_c(source: Path, program: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    cc = compiler()
+    if cc is None:
+        pytest.skip("there is no C compiler")
+    return subprocess.run(
+        [*cc, *ALWAYS, *flags, str(source), "-o", str(program)],
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+
+
+Build = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Compiles a program, once for each set of flags; skips where the system lacks a sanitizer."""
+    folder = tmp_path_factory.mktemp("mechanisms")
+    empty = folder / "empty.c"
+    empty.write_text("int main(void) { return 0; }\n")
+
+    @functools.cache
+    def can_run(*flags: str) -> bool:
+        program = folder / "empty"
+        if compile_c(empty, program, *flags).returncode != 0:
+            return False
+        return run(program).returncode == 0
+
+    @functools.cache
+    def build(name: str, *flags: str) -> Path:
+        sanitizers = [flag for flag in flags if flag.startswith("-fsanitize=")]
+        if sanitizers and not can_run(*sanitizers):
+            pytest.skip(f"nothing that was compiled with {' '.join(sanitizers)} runs here")
+        program = folder / "-".join((name, *(flag.strip("-").replace("=", "-") for flag in flags)))
+        done = compile_c(PROGRAMS / f"{name}.c", program, *flags)
+        assert done.returncode == 0, done.stderr
+        return program
+
+    return build
+
+
+def run(program: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    options = {"ASAN_OPTIONS": "allocator_may_return_null=1", "TSAN_OPTIONS": "halt_on_error=1"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHARDMAP_")}
+    inherited.pop("LD_PRELOAD", None)  # a sanitizer's library, for the interpreter
+    return subprocess.run(
+        [str(program), *arguments],
+        env={**inherited, **options, **variables},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+
+
+def is_worth_running(name: str, build: str, variables: dict[str, str]) -> bool:
+    if build == "tsan" and name in ("readers", "records"):
+        return variables != {}  # it knows nothing of membarrier()
+    if build == "O0":
+        return name in NOT_OPTIMIZED
+    return not (name in NO_THREADS and build in ("pauses", "tsan"))
+
+
+RUNS = [
+    pytest.param(name, how, variables, id="-".join((name, how, *variables.values())))
+    for name in sorted(path.stem for path in PROGRAMS.glob("*.c"))
+    for how in BUILDS
+    for variables in VARIABLES.get(name, ({},))
+    if is_worth_running(name, how, variables)
+]
+
+
+@pytest.mark.parametrize(("name", "how", "variables"), RUNS)
+def test_mechanism(name: str, how: str, variables: dict[str, str], build: Build) -> None:
+    done = run(build(name, *BUILDS[how]), **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    if variables == FENCED:
+        assert f"{name}: with a barrier of their own\n" in done.stdout
+    if variables == COUNTER:
+        assert "stamps: from a counter\n" in done.stdout
+
+
+NOTICED = [
+    ("readers", "MUTANT_NO_WAIT", "a block is not freed while a reader looks at it"),
+    ("readers", "MUTANT_NO_WAIT", "a reader that stays inside keeps who waits waiting"),
+    ("readers", "MUTANT_SAYS_NOTHING", "a block is not freed while a reader looks at it"),
+    ("readers", "MUTANT_SAYS_NOTHING", "many readers inside are all waited for"),
+    ("hashing", "MUTANT_LOW_BITS", "patterns are spread over the shards"),
+    ("stamps", "MUTANT_OWN_STAMPS", "a later insertion has the greater stamp, after a flag"),
+    ("stamps", "MUTANT_OWN_STAMPS", "a later insertion has the greater stamp, after a mutex"),
+    ("system", "MUTANT_NO_MUTEX", "a mutex lets in one thread at a time"),
+]
+
+
+@pytest.mark.parametrize(("name", "mutant", "sentence"), NOTICED)
+def test_what_is_wrong_is_noticed(name: str, mutant: str, sentence: str, build: Build) -> None:
+    """With the mechanism left out: else the tests above would say nothing."""
+    done = run(build(name, "-O2", "-DSHARDMAP_PAUSES", f"-D{mutant}"), sentence)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{name}: {sentence} ... FAILED\n{PROGRAMS / name}.c:" in done.stdout
+
+
+def test_a_sentence_that_no_test_has_is_an_error(build: Build) -> None:
+    done = run(build("hashing", "-O2"), "no such sentence")
+    assert (done.returncode, done.stdout) == (1, "hashing: no test is called that: no such sentence\n")
