@@ -1,6 +1,6 @@
 /* Loads, stores and fences: core/atomics.h. What a fence forbids is tried in short races, many times: a processor that
  * would do it does so now and then. */
-#include "core/pauses.h"
+#include "core/sched_point.h"
 #include "harness.h"
 #include "threads.h"
 
@@ -82,7 +82,7 @@ static void write_then_release(int number)
     if (number == 0) {
         for (i = 1; i <= ROUNDS; i += 2) {
             written = i;
-            sm_step();
+            sm_sched_point();
             sm_store_u64(&released, i);
             for (turn = 0; sm_load_u64(&released) == i; turn++)
                 wait_a_turn(turn);
@@ -94,7 +94,7 @@ static void write_then_release(int number)
                 wait_a_turn(turn);
             CHECK_EQUAL(written, i);
             written = i + 1;
-            sm_step();
+            sm_sched_point();
             sm_store_u64(&released, i + 1);
         }
     }
@@ -110,7 +110,7 @@ static void publish_or_look(int number)
         for (i = 0; i < ROUNDS; i++) {
             blocks[i] = i + 1;
             sm_store_ptr((void **)&published, &blocks[i]);
-            sm_step();
+            sm_sched_point();
         }
         return;
     }
@@ -136,7 +136,7 @@ static void store_in_order(int number)
             __atomic_store_n(&first.value, i, __ATOMIC_RELAXED);
             sm_fence_release();
             __atomic_store_n(&second.value, i, __ATOMIC_RELAXED);
-            sm_step();
+            sm_sched_point();
         }
         return;
     }

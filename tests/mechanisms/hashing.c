@@ -30,9 +30,9 @@ static void a_shard_and_a_place_are_in_range(void)
             hash = next_number(&state);
             hash = i < 64 ? UINT64_C(1) << i : i < 128 ? ~(UINT64_C(1) << (i - 64)) : i == 128 ? 0 : hash;
             CHECK(shard_of(hash, bits) < UINT32_C(1) << bits);
-            CHECK(sm_place_of(hash, bits) <= IN_PLACE);
+            CHECK(sm_hash31_of(hash, bits) <= IN_PLACE);
         }
-        CHECK_EQUAL(sm_place_of(0, bits), 0);
+        CHECK_EQUAL(sm_hash31_of(0, bits), 0);
         CHECK(shard_of(UINT64_MAX, bits) < UINT32_C(1) << bits);
     }
 }
@@ -63,7 +63,7 @@ static void places_keep_neighbours_neighbours(void)
     for (bits = 0; bits < 15; bits++) {
         uint32_t in_index = IN_PLACE >> bits;
         for (hash = 0; hash < UINT64_C(1) << 15; hash++)
-            CHECK_EQUAL(sm_place_of(hash, bits) & in_index, hash >> bits);
+            CHECK_EQUAL(sm_hash31_of(hash, bits) & in_index, hash >> bits);
     }
 }
 
@@ -79,7 +79,7 @@ static void integers_in_a_row_never_meet(void)
         for (base = 0; base < BASES_COUNT; base++) {
             memset(seen, 0, sizeof seen);
             for (i = 0; i < UINT32_C(1) << ROW_BITS; i++) {
-                where = sm_place_of(BASES[base] + i, bits) & ((UINT32_C(1) << (ROW_BITS - bits)) - 1);
+                where = sm_hash31_of(BASES[base] + i, bits) & ((UINT32_C(1) << (ROW_BITS - bits)) - 1);
                 where = shard_of(BASES[base] + i, bits) << (ROW_BITS - bits) | where;
                 CHECK_EQUAL(seen[where], 0);
                 seen[where] = 1;
@@ -107,7 +107,7 @@ static uint64_t hash_from(uint32_t upper, uint32_t shard, uint32_t place, unsign
 
 static void check_alone(uint64_t hash, unsigned bits)
 {
-    uint32_t shard = sm_shard_of(hash, bits), place = sm_place_of(hash, bits);
+    uint32_t shard = sm_shard_of(hash, bits), place = sm_hash31_of(hash, bits);
     CHECK_EQUAL(hash_from((uint32_t)(hash >> 32), shard, place, bits), hash);
 }
 
@@ -134,10 +134,10 @@ static void with_one_shard_two_such_hashes_share_a_place_and_no_third(void)
     uint32_t i, folded, low;
     for (i = 0; i < 20000; i++) {
         hash = next_number(&state);
-        CHECK_EQUAL(sm_place_of(hash, 0), sm_place_of(hash ^ UINT64_C(0x80010002), 0));
+        CHECK_EQUAL(sm_hash31_of(hash, 0), sm_hash31_of(hash ^ UINT64_C(0x80010002), 0));
         folded = (uint32_t)(hash >> 32) * UINT32_C(0x9E3779B1);
         folded ^= folded >> 15;
-        folded = ((sm_place_of(hash, 0) ^ folded) & IN_PLACE) | ((uint32_t)hash & ~IN_PLACE);
+        folded = ((sm_hash31_of(hash, 0) ^ folded) & IN_PLACE) | ((uint32_t)hash & ~IN_PLACE);
         low = folded ^ folded >> 15 ^ folded >> 30;
         CHECK_EQUAL(low, (uint32_t)hash);
     }

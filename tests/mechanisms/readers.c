@@ -5,7 +5,7 @@
 #define SM_READERS_MEET_WRITERS 1
 #include "core/readers.h"
 
-#include "core/pauses.h"
+#include "core/sched_point.h"
 #include "harness.h"
 #include "threads.h"
 
@@ -23,7 +23,7 @@ static sm_reader *start_reading(void)
     static sm_reader nobody;
     return &nobody;
 #else
-    sm_reader *me = sm_start_reading();
+    sm_reader *me = sm_read_lock();
     CHECK(me != NULL);
     return me;
 #endif
@@ -34,7 +34,7 @@ static void stop_reading(sm_reader *me)
 #ifdef MUTANT_SAYS_NOTHING
     (void)me;
 #else
-    sm_stop_reading(me);
+    sm_read_unlock(me);
 #endif
 }
 
@@ -70,7 +70,7 @@ static void poison_and_free(block *b)
     for (i = 0; i < WORDS; i++) {
         b->words[i] = POISON;
         if (i == WORDS / 2)
-            sm_step();
+            sm_sched_point();
     }
     __asm__ __volatile__("" ::: "memory"); /* stores before a free are stores */
     sm_release(b);
@@ -83,7 +83,7 @@ static void replace(uint64_t word)
     old = published;
     sm_store_ptr((void **)&published, fresh);
     sm_mutex_unlock(&shard);
-    sm_step();
+    sm_sched_point();
     wait_for_readers();
     poison_and_free(old);
 }
@@ -94,9 +94,9 @@ static void look(unsigned turn)
     const volatile uint64_t *words;
     uint64_t first;
     int i;
-    sm_step();
+    sm_sched_point();
     words = ((block *)sm_load_ptr((void *const *)&published))->words;
-    sm_step();
+    sm_sched_point();
     first = words[0];
     if (turn % 16 == 0)
         sm_yield(); /* as if the system had interrupted it */

@@ -42,7 +42,7 @@ static uint32_t records(int *taken)
     uint32_t count = 0;
     *taken = 0;
     for (r = __atomic_load_n(&sm_readers, __ATOMIC_ACQUIRE); r != NULL; r = r->next) {
-        *taken += __atomic_load_n(&r->taken, __ATOMIC_ACQUIRE);
+        *taken += __atomic_load_n(&r->in_use, __ATOMIC_ACQUIRE);
         CHECK((uintptr_t)r % 128 == 0); /* the line is the thread's own */
         count++;
     }
@@ -51,13 +51,13 @@ static uint32_t records(int *taken)
 
 static void read_once(void *seen)
 {
-    sm_reader *me = sm_start_reading();
+    sm_reader *me = sm_read_lock();
     CHECK(me != NULL);
-    CHECK_EQUAL(me->turns % 2, 1);
-    sm_stop_reading(me);
-    CHECK_EQUAL(me->turns % 2, 0);
-    CHECK(sm_start_reading() == me);
-    sm_stop_reading(me);
+    CHECK_EQUAL(me->seq % 2, 1);
+    sm_read_unlock(me);
+    CHECK_EQUAL(me->seq % 2, 0);
+    CHECK(sm_read_lock() == me);
+    sm_read_unlock(me);
     *(sm_reader **)seen = me;
 }
 
@@ -88,12 +88,12 @@ static sm_reader *of_each[MANY];
 
 static void read_together(int number)
 {
-    sm_reader *me = sm_start_reading();
+    sm_reader *me = sm_read_lock();
     CHECK(me != NULL);
     of_each[number] = me;
     pass_gate(&all_inside);
-    CHECK_EQUAL(me->turns % 2, 1);
-    sm_stop_reading(me);
+    CHECK_EQUAL(me->seq % 2, 1);
+    sm_read_unlock(me);
 }
 
 static void threads_at_the_same_time_have_a_record_each(void)
@@ -119,12 +119,12 @@ static void find_no_memory(void *unused)
     uint32_t before = records(&taken);
     (void)unused;
     no_memory = 1;
-    CHECK(sm_start_reading() == NULL);
-    CHECK(sm_start_reading() == NULL);
+    CHECK(sm_read_lock() == NULL);
+    CHECK(sm_read_lock() == NULL);
     CHECK_EQUAL(records(&taken), before);
     sm_wait_for_readers();
     no_memory = 0;
-    sm_stop_reading(sm_start_reading()); /* and then all is well */
+    sm_read_unlock(sm_read_lock()); /* and then all is well */
     CHECK_EQUAL(records(&taken), before + 1);
 }
 
@@ -133,11 +133,11 @@ static void without_memory_for_a_record_there_is_none(void)
     sm_reader *r;
     thread one;
     for (r = sm_readers; r != NULL; r = r->next) /* so that none is left to use again */
-        r->taken += 2;
+        r->in_use += 2;
     start_thread(&one, find_no_memory, NULL);
     join_thread(&one);
     for (r = sm_readers; r != NULL; r = r->next)
-        r->taken = r->taken >= 2 ? r->taken - 2 : r->taken;
+        r->in_use = r->in_use >= 2 ? r->in_use - 2 : r->in_use;
 }
 
 #ifdef HAS_FORK
@@ -145,27 +145,27 @@ static uint32_t inside, may_leave;
 
 static void stay_inside(void *unused)
 {
-    sm_reader *me = sm_start_reading();
+    sm_reader *me = sm_read_lock();
     (void)unused;
     sm_store_u32(&inside, 1);
     wait_until_is(&may_leave, 1);
-    CHECK_EQUAL(me->turns % 2, 1); /* what a child does is not seen here */
-    sm_stop_reading(me);
+    CHECK_EQUAL(me->seq % 2, 1); /* what a child does is not seen here */
+    sm_read_unlock(me);
 }
 
 static void forget_readers(void)
 {
     sm_reader *mine = sm_this_reader, *again;
-    uint64_t turns = mine->turns;
+    uint64_t turns = mine->seq;
     int taken;
-    sm_forget_readers();
+    sm_reset_readers();
     sm_wait_for_readers(); /* not for who is not there */
     records(&taken);
     CHECK_EQUAL(taken, 1);
-    CHECK(mine->taken && mine->turns == turns);
-    again = sm_start_reading();
+    CHECK(mine->in_use && mine->seq == turns);
+    again = sm_read_lock();
     CHECK(again == mine);
-    sm_stop_reading(again);
+    sm_read_unlock(again);
     sm_wait_for_readers();
 }
 
@@ -194,9 +194,9 @@ static void read_on_or_refuse(int number)
     int i;
     if (number > 0) {
         while (sm_load_u32(&waits_left) != 0) {
-            me = sm_start_reading();
+            me = sm_read_lock();
             CHECK(me != NULL);
-            sm_stop_reading(me);
+            sm_read_unlock(me);
         }
         return;
     }

@@ -1,6 +1,6 @@
 /* Stamps, which order entries of different shards: core/stamp.h. SHARDMAP_STAMP=counter chooses their source, as in the
  * extension. */
-#include "core/pauses.h"
+#include "core/sched_point.h"
 #include "core/stamp.h"
 #include "harness.h"
 #include "threads.h"
@@ -63,7 +63,7 @@ static void insert_one(void)
 {
     uint64_t stamp = stamp_now();
     CHECK(stamp > newest);
-    sm_step();
+    sm_sched_point();
     newest = stamp;
 }
 
@@ -115,7 +115,7 @@ static void insert_after_a_load(int number)
         stamp = stamp_now();
         CHECK(stamp > seen);
         sm_store_u64(&latest, stamp);
-        sm_step();
+        sm_sched_point();
     }
 }
 

@@ -1,6 +1,6 @@
 /* What is asked of the operating system: core/system.h. */
 #include "core/system.h"
-#include "core/pauses.h"
+#include "core/sched_point.h"
 #include "harness.h"
 #include "threads.h"
 
@@ -42,7 +42,7 @@ static void count_under_the_mutex(int number)
         lock_mutex(number % 2);
         CHECK_EQUAL(__atomic_fetch_add(&in_it, 1, __ATOMIC_RELAXED), 0);
         counted++;
-        sm_step();
+        sm_sched_point();
         if (i % 256 == 0)
             sm_yield();
         CHECK_EQUAL(__atomic_fetch_sub(&in_it, 1, __ATOMIC_RELAXED), 1);

@@ -1,5 +1,5 @@
 /* Tokens, which are never used twice: core/token.h. */
-#include "core/pauses.h"
+#include "core/sched_point.h"
 #include "core/token.h"
 #include "harness.h"
 #include "threads.h"
@@ -16,7 +16,7 @@ static void take_tokens(int number)
     tokens[number][EACH] = own;
     for (i = 0; i < EACH; i++) {
         tokens[number][i] = sm_new_token();
-        sm_step();
+        sm_sched_point();
         CHECK_EQUAL(sm_thread_token(), own);
     }
 }
