@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from concurrent.futures import Executor
 from typing import Any, Self
 
-from shardmap import _core, _locks  # noqa: F401  (_locks gives the core its coroutines)
+from shardmap import _core
 from shardmap._core import MISSING, MapCore, Partition
 from shardmap._cpus import usable_cpus
 from shardmap._map_reduce import map_reduce

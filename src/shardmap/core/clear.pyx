@@ -8,7 +8,7 @@ cdef KeyLock* foreign_lock(Shard* shard, Caller* caller) noexcept:
     would keep clear() waiting for ever."""
     cdef KeyLock* each = shard.key_locks
     while each != NULL:
-        if relation(&each.owner, caller) == SAME_CONTEXT:
+        if relation(&each.owner, &caller.context) == SAME_CONTEXT:
             if each.computing:
                 break
         elif not each.is_compute and each.key != NULL and (
@@ -24,16 +24,15 @@ cdef int take_foreign_lock(Shard* shard, Caller* caller, HeldLock** held) except
     cdef KeyLock* wanted = foreign_lock(shard, caller)
     cdef HeldLock* node = <HeldLock*>allocate(sizeof(HeldLock), sizeof(void*))
     cdef PyObject* key = wanted.key
-    cdef Relation who = relation(&wanted.owner, caller)
     cdef Wait outcome
     incref(key)
     try:
-        if node == NULL or who == SAME_CONTEXT:
+        if node == NULL or relation(&wanted.owner, &caller.context) == SAME_CONTEXT:
             unlock(shard)
             if node == NULL:
                 raise MemoryError()
             raise RuntimeError(f"a function that computes the value of {<object>key!r} cannot clear the map")
-        outcome = wait_for_key_lock(shard, wanted, key, caller, who, NO_DEADLINE, False)
+        outcome = wait_for_key_lock(shard, wanted, key, &caller.context, NO_DEADLINE, False)
         if outcome == GRANTED:
             node.shard = shard
             node.lock = wanted

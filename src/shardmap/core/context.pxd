@@ -1,25 +1,16 @@
-# Who runs (core/context.pyx).
+# Who runs.
 cdef struct Context:
     uint64_t thread         # token
-    uint64_t id             # token of the task, or of the thread's scope
-    bint is_task
+    uint64_t task           # token of the asyncio task that runs, or 0
     bint in_loop            # an event loop runs in this thread
-    PyObject* scope         # a Scope, owned; NULL in a loop
+    PyObject* contextvars   # the contextvars.Context that is current, owned; NULL: none was needed so far
 
 # Who asks for a key's lock.
 cdef struct Caller:
-    Context context
     bint is_known
-    uint64_t left           # a scope of this thread that was left
-    uint64_t same           # one that was not
+    Context context
 
 cdef enum Relation:
-    OTHER_THREAD = 0        # one may wait for it
+    OTHER = 0               # one may wait for it
     SAME_CONTEXT = 1
-    SAME_THREAD = 2         # another task of this thread: waiting would keep it from going on
-    UNKNOWN_SCOPE = 3       # another scope of this thread: look whether it was left (learn_scope)
-
-cdef class Scope:
-    cdef uint64_t thread
-    cdef uint64_t id
-    cdef object entered     # the Context, if it is one that was entered with Context.run(); None: the thread's own
+    SAME_THREAD = 2         # a task or a callback of this thread's loop: waiting would keep it from going on

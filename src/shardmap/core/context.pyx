@@ -1,20 +1,13 @@
-# Execution contexts: who holds a key's lock, as far as plain reads and writes through the map are concerned.
+# Execution contexts: who holds a key's lock, as far as plain writes through the map are concerned.
 #
-# A context is the running asyncio task if there is one, else the thread, within the contextvars.Context in which it
-# took the lock (and copies made of that one). The contextvars part tells apart the calls that a pool runs on one
-# thread one after the other: web frameworks run each call in a Context of its own, and one call may enter a `with`
-# block that another call, in another thread, leaves. Contexts are known by tokens that are never used twice.
+# A context is the running asyncio task if there is one. Else it is the thread, as long as the contextvars.Context in which the
+# lock was taken is on the thread's stack of entered contexts. That tells apart the calls that a pool runs on one thread one
+# after the other: web frameworks run each call with Context.run(), and one call may enter a `with` block that another
+# call, in another thread, leaves. Threads and tasks are known by tokens that are never used twice.
 
 from weakref import WeakKeyDictionary
 import sys
 
-
-@cython.final
-cdef class Scope:
-    """A thread within one contextvars.Context (internal)."""
-
-
-cdef object scope_variable = PyContextVar_New("shardmap scope", NULL)
 cdef object task_tokens = WeakKeyDictionary()
 cdef dict modules = sys.modules
 cdef object get_running_loop = None     # asyncio's, once somebody has imported it
@@ -28,48 +21,51 @@ cdef inline bint asyncio_is_imported() except -1:
 
 
 cdef bint look_for_asyncio() except -1:
+    """Not imported from here: who has not done so has no running loop, and need not wait for the import."""
     global get_running_loop, get_current_task, modules_without_asyncio
     cdef Py_ssize_t number = PyDict_Size(modules)
-    # Not imported from here: who has not done so has no running loop, and need not wait for the import.
-    tasks = modules.get("asyncio.tasks")
-    if tasks is None:
+    asyncio = modules.get("asyncio")
+    if asyncio is None:
         modules_without_asyncio = number
         return False
-    current_task = getattr(tasks, "current_task", None)
-    if current_task is None:        # is being imported just now
-        return False
-    get_current_task = current_task
-    get_running_loop = modules["asyncio.events"]._get_running_loop
+    if getattr(getattr(asyncio, "__spec__", None), "_initializing", False):
+        return False        # it is being imported: not all of its functions are what they will be
+    get_current_task = asyncio.current_task
+    get_running_loop = asyncio._get_running_loop
     return True
 
 
 cdef int current_context(Context* self) except -1:
-    """Fills in who is running. `scope` is a reference of the caller's, for context_clear(). May run Python code."""
+    """Fills in who is running, with a reference of the caller's, for context_clear(). May run Python code."""
     self.thread = sm_thread_token()
-    self.is_task = self.in_loop = False
-    self.scope = NULL
+    self.task = 0
+    self.in_loop = False
+    self.contextvars = NULL
     if asyncio_is_imported():
         loop = get_running_loop()
         if loop is not None:
             self.in_loop = True
             task = get_current_task(loop)
-            if task is None:
-                self.id = sm_new_token()    # a callback: no other code is the same
-            else:
-                self.is_task = True
-                self.id = token_of_task(task)
-            return 0
-    scope = current_scope(self.thread)
-    self.id = (<Scope>scope).id
-    self.scope = new_reference(<PyObject*>scope)
+            if task is not None:
+                self.task = token_of_task(task)
+    self.contextvars = current_contextvars()
+    if self.contextvars != NULL:
+        incref(self.contextvars)
     return 0
 
 
+cdef inline void context_copy(Context* self, Context* other) noexcept:
+    """With a reference of its own."""
+    self[0] = other[0]
+    if self.contextvars != NULL:
+        incref(self.contextvars)
+
+
 cdef inline void context_clear(Context* self) noexcept:
-    cdef PyObject* scope = self.scope
-    self.scope = NULL
-    if scope != NULL:
-        decref(scope)
+    cdef PyObject* contextvars = self.contextvars
+    self.contextvars = NULL
+    if contextvars != NULL:
+        decref(contextvars)
 
 
 cdef uint64_t token_of_task(task) except 0:
@@ -79,60 +75,30 @@ cdef uint64_t token_of_task(task) except 0:
     return token
 
 
-cdef object current_scope(uint64_t thread):
-    cdef PyObject* found = NULL
-    cdef Scope scope
-    PyContextVar_Get(scope_variable, NULL, &found)
-    if found != NULL:
-        scope = <Scope>steal(found)
-        if scope.thread == thread:
-            return scope
-        # Inherited by this thread's context from the one that started it, or from the task on whose behalf it runs.
-    scope = Scope.__new__(Scope)
-    scope.thread = thread
-    scope.id = sm_new_token()
-    PyContextVar_Set(scope_variable, scope)
-    if is_entered(current_contextvars()):
-        scope.entered = <object>current_contextvars()
-    return scope
+cdef inline bint is_on_stack(PyObject* contextvars, PyObject* top) noexcept nogil:
+    """Whether a contextvars.Context is entered in the thread whose current one is `top`. Of this thread, or of one that
+    waits: then nothing is entered or left there. NULL stands for the bottom of the stack."""
+    while top != NULL and top != contextvars:
+        top = sm_context_below(top)
+    return contextvars == top or contextvars == NULL
 
 
-cdef bint is_entered(PyObject* context) except -1:
-    """Whether a Context is on the stack of a thread by Context.run(). There is no other way to ask than to try."""
-    if PyContext_Enter(context) != 0:
-        PyErr_Clear()
-        return True
-    PyContext_Exit(context)
-    return False
-
-
-cdef inline Relation relation(Context* holder, Caller* caller) noexcept nogil:
-    """Of a lock's holder to who wants it by a wait that blocks the thread."""
-    if holder.thread != caller.context.thread or holder.id == caller.left:
-        return OTHER_THREAD
-    if holder.id == caller.context.id or holder.id == caller.same:
+cdef inline Relation relation(Context* holder, Context* caller) noexcept nogil:
+    """Of a lock's holder to who asks for it in this thread."""
+    if holder.task != 0 and holder.task == caller.task:
         return SAME_CONTEXT
-    if holder.in_loop or caller.context.in_loop:
+    if holder.thread != caller.thread:
+        return OTHER
+    if holder.in_loop != caller.in_loop or holder.task != 0 or caller.task != 0:
         return SAME_THREAD
-    return UNKNOWN_SCOPE
-
-
-cdef int learn_scope(Context* holder, Caller* caller) except -1:
-    """Finds out whether the holder's contextvars.Context is still entered, that is below us on this thread's stack: then
-    the holder is this very code. Else it was left, and the lock will be released elsewhere. No mutex may be held; the
-    caller has a reference to `holder.scope`."""
-    cdef Scope scope = <Scope>holder.scope
-    if scope.entered is None or is_entered(<PyObject*>scope.entered):
-        caller.same = scope.id
-    else:
-        caller.left = scope.id
-    return 0
+    if is_on_stack(holder.contextvars, caller.contextvars):
+        return SAME_CONTEXT
+    return SAME_THREAD if holder.in_loop else OTHER
 
 
 cdef inline void start_caller(Caller* caller) noexcept nogil:
     caller.is_known = False
-    caller.left = caller.same = 0
-    caller.context.scope = NULL
+    caller.context.contextvars = NULL
 
 
 cdef inline int know_caller(Caller* caller) except -1:

@@ -5,8 +5,12 @@
 # the waits that keep the holder from running, each wait once at the most. What waits keeps the locks that it holds,
 # so the chain stands still while it is followed: owners change, and waits end, under `waiters_mutex`.
 
-cdef sm_mutex waiters_mutex      # the last one taken, for moments only, also by detached threads
-cdef Waiter* newest_waiter = NULL       # of all that wait: not away, not granted
+cdef enum:
+    WAITER_LISTS = 1024
+
+cdef sm_mutex waiters_mutex     # the last one taken, for moments only, also by detached threads
+# All that wait, neither away nor granted: threads by their token, tasks by theirs.
+cdef Waiter* waiter_lists[WAITER_LISTS]
 cdef uint64_t newest_search = 0
 sm_mutex_init(&waiters_mutex)
 
@@ -16,73 +20,85 @@ cdef int raise_deadlock(PyObject* key) except -1:
                        "for what this one holds")
 
 
-cdef int raise_own_thread(PyObject* key, Context* holder) except -1:
+cdef int raise_own_thread(PyObject* key, bint by_task) except -1:
     raise RuntimeError(f"deadlock: {<object>key!r} is locked by "
-                       + ("another task" if holder.is_task else "other code")
+                       + ("another task" if by_task else "other code")
                        + " of this thread, which cannot go on while this one waits; in a task, `async with` waits")
+
+
+cdef inline Waiter** waiters_of(uint64_t token) noexcept nogil:
+    """The list in which waits of a thread or of a task are, among others."""
+    return &waiter_lists[token % WAITER_LISTS]
+
+
+cdef inline Waiter** list_of(Waiter* self) noexcept nogil:
+    return waiters_of(self.owner.thread if self.request == NULL else self.owner.task)
 
 
 cdef bint register_waiter(Waiter* self) noexcept nogil:
     """False, and nothing done, if the wait would be for ever. Under the mutex of its lock's shard."""
-    global newest_waiter
+    cdef Waiter** waiters = list_of(self)
     cdef bint ends
     sm_mutex_lock(&waiters_mutex)
     ends = not self.for_ever or not closes_cycle(self)
     if ends:
         self.newer = NULL
-        self.older = newest_waiter
-        if newest_waiter != NULL:
-            newest_waiter.newer = self
-        newest_waiter = self
+        self.older = waiters[0]
+        if waiters[0] != NULL:
+            waiters[0].newer = self
+        waiters[0] = self
     sm_mutex_unlock(&waiters_mutex)
     return ends
 
 
 cdef void forget_waiter(Waiter* self) noexcept nogil:
-    global newest_waiter
     sm_mutex_lock(&waiters_mutex)
     if self.newer != NULL:
         self.newer.older = self.older
     else:
-        newest_waiter = self.older
+        list_of(self)[0] = self.older
     if self.older != NULL:
         self.older.newer = self.newer
     sm_mutex_unlock(&waiters_mutex)
 
 
 cdef bint closes_cycle(Waiter* self) noexcept nogil:
-    """Whether the holder of the lock is kept from running by this very wait, perhaps over others. Each wait is looked at
+    """Whether the holder of the lock is kept from running by this very wait, perhaps over others. Each wait is followed
     once, so the search ends, whatever the waits are. With `waiters_mutex`."""
     global newest_search
     cdef Waiter* at = self
     cdef Waiter* last = self    # the end of the list of those that are still to be followed
-    cdef Waiter* each
     newest_search += 1
     self.searched_by = newest_search
     self.next_to_follow = NULL
     while at != NULL:
         if keeps_from_running(self, &at.lock.owner):
             return True
-        each = newest_waiter
-        while each != NULL:
-            if (each.for_ever and each.searched_by != newest_search
-                    and keeps_from_running(each, &at.lock.owner)):
-                each.searched_by = newest_search
-                each.next_to_follow = NULL
-                last.next_to_follow = each
-                last = each
-            each = each.older
+        last = follow_later(waiters_of(at.lock.owner.thread)[0], &at.lock.owner, last)
+        if at.lock.owner.task != 0:
+            last = follow_later(waiters_of(at.lock.owner.task)[0], &at.lock.owner, last)
         at = at.next_to_follow
     return False
 
 
+cdef inline Waiter* follow_later(Waiter* each, Context* holder, Waiter* last) noexcept nogil:
+    """Appends the waits of a list that keep the holder from running; returns the new end."""
+    while each != NULL:
+        if each.for_ever and each.searched_by != newest_search and keeps_from_running(each, holder):
+            each.searched_by = newest_search
+            each.next_to_follow = NULL
+            last.next_to_follow = each
+            last = each
+        each = each.older
+    return last
+
+
 cdef inline bint keeps_from_running(Waiter* waiter, Context* holder) noexcept nogil:
-    """Whether a context cannot go on while this wait lasts."""
+    """Whether a context cannot go on while this wait lasts. What a thread that waits has on its stack stays there."""
+    if waiter.request != NULL and holder.task != 0:
+        return holder.task == waiter.owner.task
     if holder.thread != waiter.owner.thread:
         return False
-    if holder.id == waiter.owner.id:
-        return True
-    if waiter.request != NULL:
-        return not holder.in_loop       # the code that runs the loop
-    # Another scope of a thread that waits may have been left: then the lock will be released elsewhere.
-    return holder.in_loop or waiter.owner.in_loop
+    if holder.in_loop:
+        return waiter.request == NULL
+    return is_on_stack(holder.contextvars, waiter.owner.contextvars)     # for a task: the code that runs its loop

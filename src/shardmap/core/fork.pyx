@@ -76,7 +76,7 @@ cdef void after_fork_in_parent() noexcept:
 
 
 cdef void after_fork_in_child() noexcept:
-    global newest_waiter, main_thread
+    global main_thread
     cdef PyObject* m = newest_map
     cdef Shard* shard
     cdef uint32_t i
@@ -88,7 +88,7 @@ cdef void after_fork_in_child() noexcept:
         m = (<MapCore>m).older
     sm_mutex_init(&live_maps_mutex)
     sm_mutex_init(&waiters_mutex)
-    newest_waiter = NULL
+    memset(waiter_lists, 0, sizeof(waiter_lists))
     sm_reset_readers()
     main_thread = PyThread_get_thread_ident()
 

@@ -125,3 +125,20 @@ cdef int visit_tables(PyObject** tables, uint32_t count, visitproc visit, void* 
 cdef int no_clear(PyObject* self) noexcept:
     # Every cycle through a map or a snapshot goes through a table, and is broken there.
     return 0
+
+
+cdef int entry_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    """What is held by way of the lock is the entry's as well: its key, the context that took it, the map."""
+    cdef KeyEntry entry = <KeyEntry>self
+    cdef int stop = visit_if(<PyObject*>entry.source, visit, arg)
+    if not stop:
+        stop = visit_if(<PyObject*>entry.key, visit, arg)
+    if not stop:
+        stop = visit_if(<PyObject*>entry.timeout, visit, arg)
+    if not stop and entry.lock != NULL:
+        stop = visit_if(entry.held_map, visit, arg)
+        if not stop:
+            stop = visit_if(entry.lock.key, visit, arg)
+        if not stop:
+            stop = visit_if(entry.lock.owner.contextvars, visit, arg)
+    return stop

@@ -151,6 +151,17 @@ static inline void sm_mark_used_often(PyObject *op, uint32_t *uses) { (void)op; 
 /* The contextvars.Context that is current, borrowed; NULL: none was needed so far. */
 #define SM_CURRENT_CONTEXT() (PyThreadState_Get()->context)
 
+/* The one that was current when this one was entered with Context.run(); borrowed, or NULL. CPython has no other way to
+ * ask for it: its first field, from 3.11 to 3.15 (struct _pycontextobject of pycore_context.h). */
+static inline PyObject *sm_context_below(PyObject *context)
+{
+    struct first_field {
+        PyObject_HEAD
+        PyObject *ctx_prev;
+    };
+    return ((struct first_field *)context)->ctx_prev;
+}
+
 #define SM_SET_FLOAT(f, value) (((PyFloatObject *)(f))->ob_fval = (value))
 
 #endif

@@ -142,10 +142,12 @@ cdef class KeyEntry:
     def __aenter__(self):
         """Waits for the key's lock without blocking the event loop; the lock belongs to the running task. Otherwise as
         `with`."""
-        return async_enter(self, self.timeout if self.seconds >= 0 else None, self.timeout)
+        return enter_later(self, None, [self], self.seconds, self.timeout)
 
     def __aexit__(self, *error):
-        return async_exit(self)
+        if not let_entry_go(self, False):
+            raise_not_held(self)
+        return finished
 
     @property
     def key(self):
@@ -186,6 +188,3 @@ cdef class KeyEntry:
     def delete(self):
         """Removes the entry, if there is one; returns whether there was."""
         return write_entry(self, NULL) == PRESENT
-
-
-# --- Several at once ---

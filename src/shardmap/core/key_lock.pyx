@@ -75,7 +75,6 @@ cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) exce
     on return; raises without it. May run any code unless it answers MAY_WRITE."""
     cdef KeyLock* found = NULL
     cdef Match match
-    cdef Relation who
     cdef Wait outcome
     if check.held != NULL:      # only ever one: an __eq__ that changes its mind must not make us forget it
         return MAY_WRITE
@@ -93,8 +92,7 @@ cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) exce
         know_caller(&check.caller)
         lock(at.shard)
         return START_AGAIN
-    who = relation(&found.owner, &check.caller)
-    if who == SAME_CONTEXT:
+    if relation(&found.owner, &check.caller.context) == SAME_CONTEXT:
         if found.computing:
             unlock_and_reclaim(at)
             raise RuntimeError(f"a function that computes the value of {<object>key!r} cannot change that key in the map")
@@ -104,7 +102,7 @@ cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) exce
         unlock_and_reclaim(at)
         lock(at.shard)
         return START_AGAIN
-    outcome = wait_for_key_lock(at.shard, found, key, &check.caller, who, NO_DEADLINE, False)
+    outcome = wait_for_key_lock(at.shard, found, key, &check.caller.context, NO_DEADLINE, False)
     if outcome == GRANTED:
         check.held = found
     elif outcome == DEADLOCK:
@@ -120,7 +118,6 @@ cdef KeyLock* take_key_lock(Position* at, PyObject* key, PyObject* name, double 
     cdef KeyLock* fresh = NULL
     cdef KeyLock* found = NULL
     cdef KeyLockCheck check
-    cdef Relation who
     cdef Wait outcome
     start_check(&check, 0)
     try:
@@ -132,11 +129,10 @@ cdef KeyLock* take_key_lock(Position* at, PyObject* key, PyObject* name, double 
             if fresh == NULL:
                 unlock_and_reclaim(at)
                 return found
-            who = relation(&found.owner, &check.caller)
-            if who == SAME_CONTEXT:
+            if relation(&found.owner, &check.caller.context) == SAME_CONTEXT:
                 unlock_and_reclaim(at)
                 raise_held_already(name, &check.caller)
-            outcome = wait_for_key_lock(at.shard, found, name, &check.caller, who, deadline, computing)
+            outcome = wait_for_key_lock(at.shard, found, name, &check.caller.context, deadline, computing)
             if outcome == DEADLOCK:
                 raise_deadlock(name)
             if outcome != TRY_AGAIN:
@@ -149,7 +145,7 @@ cdef KeyLock* take_key_lock(Position* at, PyObject* key, PyObject* name, double 
 
 cdef int raise_held_already(PyObject* key, Caller* caller) except -1:
     raise RuntimeError(f"the lock of {<object>key!r} is held already, by this "
-                       + ("task" if caller.context.is_task else "thread"))
+                       + ("task" if caller.context.task != 0 else "thread"))
 
 
 cdef KeyLock* new_key_lock(Position* at, PyObject* key, Context* owner, bint computing) except NULL:
@@ -162,9 +158,7 @@ cdef KeyLock* new_key_lock(Position* at, PyObject* key, Context* owner, bint com
     self.hash31 = at.hash31
     self.is_compute = self.computing = computing
     self.written = False
-    self.owner = owner[0]
-    if self.owner.scope != NULL:
-        incref(self.owner.scope)
+    context_copy(&self.owner, owner)
     self.first = self.last = NULL
     return self
 
@@ -199,6 +193,15 @@ cdef KeyLock* find_or_add_key_lock(Position* at, PyObject* key, KeyLockCheck* ch
 
 cdef void release_key_lock(Shard* shard, KeyLock* held) noexcept:
     """Hands the lock to the first in the queue; if there is none it ceases to be. May run any code."""
+    cdef PyObject* request
+    while True:
+        request = hand_on(shard, held)
+        if request == NULL or wake_request(request):
+            return
+
+
+cdef PyObject* hand_on(Shard* shard, KeyLock* held) noexcept:
+    """The request of the task that has the lock now, with a reference, to be woken; NULL if there is nothing to do."""
     cdef Waiter* waiter
     cdef Waiter* each
     cdef KeyLock** link
@@ -212,9 +215,7 @@ cdef void release_key_lock(Shard* shard, KeyLock* held) noexcept:
         grant_to(held, waiter)      # under the mutex: without it a thread that waits, and so `waiter`, could be gone
         unlock(shard)
         context_clear(&before)
-        if request != NULL:
-            wake_request(request)
-        return
+        return request
     each = held.first
     while each != NULL:             # they run other code just now, and then look again
         each.lock = NULL
@@ -226,3 +227,4 @@ cdef void release_key_lock(Shard* shard, KeyLock* held) noexcept:
         link[0] = held.next
     unlock(shard)
     free_key_lock(held)
+    return NULL

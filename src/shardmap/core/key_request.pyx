@@ -1,22 +1,20 @@
-# An asyncio task's wait for a key's lock: a place in the same queue as threads have, and a future that is set when the
-# lock is granted. The coroutines that await it are in _locks.py.
+# `async with`: an asyncio task's wait for a key's lock is a place in the same queue as threads have, and a future whose result
+# is set when the lock is granted.
+#
+# Entering and leaving are C from end to end: between two instructions of a coroutine a handler of a signal may raise, and
+# must find either nothing locked or what `async with` has taken charge of. Leaving happens in the call of __aexit__, before
+# anything is awaited. What waits to enter cleans up when it is dropped, at whatever point.
 
-cdef object async_enter = None
-cdef object async_enter_many = None
-cdef object async_exit = None
+from _thread import interrupt_main, start_new_thread
+from time import sleep
 
-
-def _set_async(enter, enter_many, exit, /):
-    """The coroutine functions behind `async with`."""
-    global async_enter, async_enter_many, async_exit
-    async_enter = enter
-    async_enter_many = enter_many
-    async_exit = exit
+cdef enum:
+    ATTEMPTS = 3            # to wake a task from where the lock is released, before a thread of its own does it
 
 
 @cython.final
 cdef class LockRequest:
-    """A task's place in the queue of a key's lock (internal). While it is in the queue, the queue has a reference to it."""
+    """A task's place in the queue of a key's lock (internal)."""
 
     def __dealloc__(self):
         cdef KeyLock* granted
@@ -27,24 +25,10 @@ cdef class LockRequest:
             context_clear(&self.waiter.owner)
             decref(self.held_map)
 
-    def claim(self, KeyEntry entry not None, /):
-        """Gives the lock to the entry, if it was granted. Otherwise leaves the queue; returns whether it was."""
-        cdef KeyLock* granted = conclude(self)
-        if granted == NULL:
-            return False
-        give_lock(entry, self.shard, granted)
-        return True
 
-    def withdraw(self):
-        """Leaves the queue; a lock that was granted meanwhile goes to the next."""
-        cdef KeyLock* granted = conclude(self)
-        if granted != NULL:
-            release_key_lock(self.shard, granted)
-
-
-def _request(KeyEntry entry not None, loop, future, bint for_ever, /):
-    """Takes the entry's lock for the running task and returns None; or queues for it, and returns the request. The
-    future's result is set when the lock is granted."""
+cdef LockRequest request_lock(KeyEntry entry, loop, future, bint for_ever):
+    """Takes the entry's lock for the running task and returns None; or queues for it. The future's result is set when the
+    lock is granted."""
     cdef LockRequest self = LockRequest.__new__(LockRequest)
     cdef PyObject* key = NULL if entry.is_hash_lock else <PyObject*>entry.key
     cdef PyObject* name = <PyObject*>entry.key
@@ -64,13 +48,14 @@ def _request(KeyEntry entry not None, loop, future, bint for_ever, /):
             unlock_and_reclaim(&at)
             give_lock(entry, at.shard, found)
             return None
-        if relation(&found.owner, &check.caller) == SAME_CONTEXT:
+        if relation(&found.owner, &check.caller.context) == SAME_CONTEXT:
             unlock_and_reclaim(&at)
             raise_held_already(name, &check.caller)
         start_waiter(&self.waiter, found, &check.caller.context, for_ever, False)
         self.waiter.request = <PyObject*>self
         if not register_waiter(&self.waiter):
             unlock_and_reclaim(&at)
+            context_clear(&self.waiter.owner)
             raise_deadlock(name)
         join_queue(&self.waiter)
         incref(<PyObject*>self)
@@ -85,6 +70,22 @@ def _request(KeyEntry entry not None, loop, future, bint for_ever, /):
     finally:
         free_key_lock(fresh)
         context_clear(&check.caller.context)
+
+
+cdef bint claim(LockRequest self, KeyEntry entry) noexcept:
+    """Gives the lock to the entry, if it was granted. Otherwise leaves the queue; returns whether it was."""
+    cdef KeyLock* granted = conclude(self)
+    if granted == NULL:
+        return False
+    give_lock(entry, self.shard, granted)
+    return True
+
+
+cdef void withdraw(LockRequest self) noexcept:
+    """Leaves the queue; a lock that was granted meanwhile goes to the next. May run any code."""
+    cdef KeyLock* granted = conclude(self)
+    if granted != NULL:
+        release_key_lock(self.shard, granted)
 
 
 cdef KeyLock* conclude(LockRequest self) noexcept:
@@ -103,27 +104,54 @@ cdef KeyLock* conclude(LockRequest self) noexcept:
     return self.lock if granted else NULL
 
 
-cdef void wake_request(PyObject* granted) noexcept:
-    """Has the task of a request, whose reference this takes over, wake up. May run any code. Where its loop has been
-    closed the lock goes to the next."""
+# --- Waking the task ---
+
+cdef bint wake_request(PyObject* granted) noexcept:
+    """Has the task of a request, whose reference this takes over, wake up. False if its loop has been closed: then the lock is
+    the caller's again. May run any code."""
     cdef LockRequest self = <LockRequest>steal(granted)
-    cdef KeyLock* left
     cdef int attempt
     for attempt in range(ATTEMPTS):
-        try:
-            self.loop.call_soon_threadsafe(_set_done, self.future)
+        if wake(self):
+            return True
+        if is_closed(self.loop):
+            return conclude(self) == NULL
+    # Here nothing can be called: the stack is full, or there is no memory. A thread of its own has room.
+    try:
+        start_new_thread(_wake_from_thread, (self,))
+        return True
+    except BaseException:
+        PyErr_WriteUnraisable(self)
+        return conclude(self) == NULL
+
+
+cdef bint wake(LockRequest self) noexcept:
+    try:
+        self.loop.call_soon_threadsafe(_set_done, self.future)
+        return True
+    except KeyboardInterrupt:
+        interrupt_main()        # later, where it finds nothing half done
+    except BaseException:
+        pass                    # what a handler of a signal raises is lost here: the lock must not be
+    return False
+
+
+cdef bint is_closed(loop) noexcept:
+    try:
+        return loop.is_closed()
+    except BaseException:
+        return False
+
+
+def _wake_from_thread(LockRequest self not None, /):
+    cdef KeyLock* left
+    while not wake(self):
+        if is_closed(self.loop):
+            left = conclude(self)
+            if left != NULL:
+                release_key_lock(self.shard, left)
             return
-        except RuntimeError as error:
-            if self.loop.is_closed():
-                break
-            PyErr_WriteUnraisable(self)
-        except KeyboardInterrupt:
-            interrupt_main()        # later, where it finds nothing half done
-        except BaseException:
-            PyErr_WriteUnraisable(self)
-    left = conclude(self)
-    if left != NULL:
-        release_key_lock(self.shard, left)
+        sleep(0.001)
 
 
 def _set_done(future, /):
@@ -131,4 +159,144 @@ def _set_done(future, /):
         future.set_result(None)
 
 
-from _thread import interrupt_main
+# --- Entering and leaving ---
+
+cdef AsyncEnter enter_later(result, LockedMany many, list entries, double seconds, timeout):
+    cdef AsyncEnter self = AsyncEnter.__new__(AsyncEnter)
+    self.result = result
+    self.many = many
+    self.entries = entries
+    self.deadline = deadline_after(seconds)
+    self.timeout = timeout
+    return self
+
+
+@cython.final
+cdef class AsyncEnter:
+    """What `async with` awaits to enter a block (internal). It may be awaited once."""
+
+    def __dealloc__(self):
+        abandon(self)
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value):
+        try:
+            while True:
+                if self.request is None and not begin_next(self):
+                    break
+                try:
+                    return self.waiting.send(value)
+                except StopIteration:
+                    end_wait(self)
+        except:
+            abandon(self)
+            raise
+        self.entries = None     # they are the caller's now
+        raise StopIteration(self.result)
+
+    def throw(self, *error):
+        try:
+            if self.waiting is not None:
+                return self.waiting.throw(*error)
+            raise error[0]
+        except:
+            abandon(self)
+            raise
+
+    def close(self):
+        abandon(self)
+
+
+cdef bint begin_next(AsyncEnter self) except -1:
+    """Takes locks until one has to be waited for. False if all are taken."""
+    cdef KeyEntry entry
+    if self.entries is None:
+        raise RuntimeError("this can be awaited once only")
+    if self.loop is None:
+        if not asyncio_is_imported() or get_running_loop() is None:
+            raise RuntimeError("no running event loop")
+        self.loop = get_running_loop()
+        if self.many is not None:
+            begin_many(self.many)
+    while self.taken < len(self.entries):
+        entry = self.entries[self.taken]
+        future = self.loop.create_future()
+        self.request = request_lock(entry, self.loop, future, self.deadline < 0)
+        if self.request is not None:
+            self.waiting = future.__await__()
+            if self.deadline >= 0:
+                self.timer = self.loop.call_later(max(self.deadline - sm_now(), 0.0), _set_done, future)
+            return True
+        self.taken += 1
+    if self.many is not None:
+        self.many.state = HELD
+    return False
+
+
+cdef int end_wait(AsyncEnter self) except -1:
+    cdef LockRequest request = self.request
+    cdef KeyEntry entry = self.entries[self.taken]
+    timer = self.timer
+    self.request = self.waiting = self.timer = None
+    if not claim(request, entry):
+        raise TimeoutError(f"no lock of {entry.key!r} within {self.timeout} s")
+    self.taken += 1
+    if timer is not None:
+        timer.cancel()
+    return 0
+
+
+cdef void abandon(AsyncEnter self) noexcept:
+    """Leaves the queue and releases what was taken. May run any code."""
+    cdef LockRequest request = self.request
+    cdef list entries = self.entries
+    cdef Py_ssize_t i
+    self.request = self.waiting = self.entries = None
+    if request is not None:
+        withdraw(request)
+    if entries is not None and self.loop is not None:
+        for i in range(self.taken - 1, -1, -1):
+            let_entry_go(<KeyEntry>entries[i], True)
+        if self.many is not None:
+            self.many.state = FREE
+    timer = self.timer
+    self.timer = None
+    if timer is not None:
+        try:
+            timer.cancel()
+        except BaseException:
+            PyErr_WriteUnraisable(timer)
+
+
+@cython.final
+cdef class Finished:
+    """An awaitable that is at its end (internal)."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def send(self, value):
+        raise StopIteration
+
+    def throw(self, *error):
+        raise error[0]
+
+    def close(self):
+        pass
+
+
+cdef object finished = Finished()

@@ -10,36 +10,29 @@
 
 cdef double NO_DEADLINE = -1
 cdef double SIGNALS_EVERY = 0.05        # seconds: how often the main thread looks for signals while it waits
+
 import threading
+
 cdef unsigned long main_thread = threading.main_thread().ident      # where signals' handlers run
 
 
-cdef Wait wait_for_key_lock(Shard* shard, KeyLock* wanted, PyObject* key, Caller* caller, Relation who,
-                            double deadline, bint computing) except? TIMED_OUT:
+cdef Wait wait_for_key_lock(Shard* shard, KeyLock* wanted, PyObject* key, Context* caller, double deadline,
+                            bint computing) except? TIMED_OUT:
     """Queues for a key's lock that another context holds. Mutex held on entry, not on return. May run any code, and
-    raises what that raises; RuntimeError if another task of this thread holds the lock."""
+    raises what that raises; RuntimeError if a task or a callback of this thread's event loop holds the lock."""
     cdef Waiter waiter
     cdef Context holder = wanted.owner
-    if who == UNKNOWN_SCOPE:
-        incref(holder.scope)
+    if relation(&holder, caller) == SAME_THREAD:
         unlock(shard)
-        try:
-            learn_scope(&holder, caller)
-        finally:
-            decref(holder.scope)
-        return TRY_AGAIN
-    if who == SAME_THREAD:
-        unlock(shard)
-        raise_own_thread(key, &holder)
-    start_waiter(&waiter, wanted, &caller.context, deadline < 0, computing)
-    if not register_waiter(&waiter):
-        unlock(shard)
-        context_clear(&waiter.owner)
-        return DEADLOCK
-    join_queue(&waiter)
-    unlock(shard)
-    sm_cond_init(&waiter.wake)
+        raise_own_thread(key, holder.task != 0)
+    start_waiter(&waiter, wanted, caller, deadline < 0, computing)
+    sm_cond_init(&waiter.wake)      # before anybody can find the waiter
     try:
+        if not register_waiter(&waiter):
+            unlock(shard)
+            return DEADLOCK
+        join_queue(&waiter)
+        unlock(shard)
         return wait_in_thread(shard, &waiter, deadline)
     finally:
         sm_cond_destroy(&waiter.wake)
@@ -49,13 +42,12 @@ cdef Wait wait_for_key_lock(Shard* shard, KeyLock* wanted, PyObject* key, Caller
 cdef Wait wait_in_thread(Shard* shard, Waiter* waiter, double deadline) except? TIMED_OUT:
     cdef bint main = PyThread_get_thread_ident() == main_thread
     while True:
-        wait_for_grant(shard, waiter, deadline, main)
+        if wait_for_grant(shard, waiter, deadline, main):
+            return TIMED_OUT
         lock(shard)
-        if waiter.granted or deadline >= 0 and sm_now() >= deadline:
-            if not waiter.granted:
-                leave_queue(waiter)
+        if waiter.granted:
             unlock(shard)
-            return GRANTED if waiter.granted else TIMED_OUT
+            return GRANTED
         waiter.is_away = True
         forget_waiter(waiter)
         unlock(shard)
@@ -79,11 +71,13 @@ cdef Wait wait_in_thread(Shard* shard, Waiter* waiter, double deadline) except? 
         unlock(shard)
 
 
-cdef void wait_for_grant(Shard* shard, Waiter* waiter, double deadline, bint main) noexcept:
-    """Detached, until the lock is granted, the deadline has passed, or it is time to look for signals."""
+cdef bint wait_for_grant(Shard* shard, Waiter* waiter, double deadline, bint main) noexcept:
+    """Detached, until the lock is granted, the deadline has passed, or it is time to look for signals. True if the deadline
+    has passed: then the waiter has left the queue, before attaching, which may not return (a daemon thread at exit)."""
     cdef PyThreadState* state = PyEval_SaveThread()
     cdef double until = deadline
     cdef double look = sm_now() + SIGNALS_EVERY
+    cdef bint timed_out
     sm_mutex_lock(&shard.mutex)
     if main and (deadline < 0 or deadline > look):
         until = look
@@ -92,17 +86,19 @@ cdef void wait_for_grant(Shard* shard, Waiter* waiter, double deadline, bint mai
             sm_cond_wait(&waiter.wake, &shard.mutex)
         else:
             sm_cond_wait_until(&waiter.wake, &shard.mutex, until)
+    timed_out = not waiter.granted and deadline >= 0 and sm_now() >= deadline
+    if timed_out:
+        leave_queue(waiter)
     sm_mutex_unlock(&shard.mutex)
     PyEval_RestoreThread(state)
+    return timed_out
 
 
 # --- The queue of a lock. Under the shard's mutex. ---
 
 cdef void start_waiter(Waiter* self, KeyLock* wanted, Context* owner, bint for_ever, bint computing) noexcept:
     self.lock = wanted
-    self.owner = owner[0]
-    if self.owner.scope != NULL:
-        incref(self.owner.scope)
+    context_copy(&self.owner, owner)
     self.for_ever = for_ever
     self.computing = computing
     self.granted = self.is_away = False
@@ -144,12 +140,12 @@ cdef inline Waiter* first_that_waits(KeyLock* wanted) noexcept nogil:
 
 
 cdef void grant_to(KeyLock* self, Waiter* waiter) noexcept nogil:
-    """Makes the first that waits the holder. The reference to the scope of the holder before is the caller's."""
+    """Makes the first that waits the holder. The reference that the holder before has is the caller's."""
     leave_queue(waiter)         # first: who holds a lock must not look as if it waited for it
     sm_mutex_lock(&waiters_mutex)
     self.owner = waiter.owner
     sm_mutex_unlock(&waiters_mutex)
-    waiter.owner.scope = NULL
+    waiter.owner.contextvars = NULL
     self.is_compute = self.computing = waiter.computing
     self.written = False
     self.grant = sm_new_token()
@@ -157,8 +153,3 @@ cdef void grant_to(KeyLock* self, Waiter* waiter) noexcept nogil:
     waiter.granted = True
     if waiter.request == NULL:
         sm_cond_signal(&waiter.wake)
-
-
-# --- All that wait, for finding deadlocks ---
-
-# --- For operations on the whole map ---

@@ -21,56 +21,58 @@ cdef class LockedMany:
         self.order = in_locking_order(source, self.entries)
 
     def __enter__(self):
+        """Waits for all locks, at most `timeout` seconds."""
         cdef KeyEntry entry
         cdef double deadline = deadline_after(self.seconds)
-        entries = self._begin()
+        entries = self.entries.copy()       # made before the first lock is taken: nothing can fail after the last
+        begin_many(self)
         try:
             for entry in self.order:
                 enter(entry, deadline, self.timeout)
         except:
-            release_many(self)
+            release_many(self, ENTERING)
             raise
+        self.state = HELD
         return entries
 
     def __exit__(self, *error):
-        if not release_many(self):
+        if not release_many(self, HELD):
             raise RuntimeError("these locks are not held")
 
     def __aenter__(self):
         """Waits without blocking the event loop; the locks belong to the running task."""
-        return async_enter_many(self, self.order, self.timeout if self.seconds >= 0 else None, self.timeout)
+        return enter_later(self.entries.copy(), self, self.order, self.seconds, self.timeout)
 
     def __aexit__(self, *error):
-        return async_exit(self)
-
-    def _begin(self):
-        """What `with` gives, made before the first lock is taken: nothing can fail after the last."""
-        cdef bint was_held
-        entries = self.entries.copy()
-        with cython.critical_section(self):
-            was_held = self.held
-            self.held = True
-        if was_held:
-            raise RuntimeError("these locks are held already")
-        return entries
-
-    def _end(self):
-        """Releases what is held."""
-        release_many(self)
+        if not release_many(self, HELD):
+            raise RuntimeError("these locks are not held")
+        return finished
 
 
-cdef bint release_many(LockedMany self) noexcept:
-    """Releases what is held, the last taken first; False if they were not held. May run any code."""
-    cdef Py_ssize_t i
-    cdef bint was_held
+cdef int begin_many(LockedMany self) except -1:
+    cdef bint was_free
     with cython.critical_section(self):
-        was_held = self.held
-    if was_held:
+        was_free = self.state == FREE
+        if was_free:
+            self.state = ENTERING
+    if not was_free:
+        raise RuntimeError("these locks are held already")
+    return 0
+
+
+cdef bint release_many(LockedMany self, Holding expected) noexcept:
+    """Releases what is held, the last taken first; False if that is not the state. May run any code."""
+    cdef Py_ssize_t i
+    cdef bint is_expected
+    with cython.critical_section(self):
+        is_expected = self.state == expected
+        if is_expected:
+            self.state = ENTERING       # nobody else is to enter or leave meanwhile
+    if is_expected:
         for i in range(len(self.order) - 1, -1, -1):
             let_entry_go(<KeyEntry>self.order[i], True)
-        with cython.critical_section(self):
-            self.held = False
-    return was_held
+        self.state = FREE
+    return is_expected
 
 
 cdef list in_locking_order(MapCore source, dict entries):

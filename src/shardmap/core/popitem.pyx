@@ -10,7 +10,7 @@ cdef bint locked_by_another(Position* at, PyObject* key, KeyLockCheck* check) no
         if each.hash31 == at.hash31 and each.key != NULL:
             if each.key == key or each.serial == check.matched:
                 return not (each == check.held
-                            or check.caller.is_known and relation(&each.owner, &check.caller) == SAME_CONTEXT)
+                            or check.caller.is_known and relation(&each.owner, &check.caller.context) == SAME_CONTEXT)
             unknown |= not (each.serial <= check.cleared or type_of(each.key) == type_of(key)
                             and sm_is_plain_key(key) and sm_compare(each.key, key) == 0)
         each = each.next

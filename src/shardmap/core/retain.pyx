@@ -74,8 +74,8 @@ cdef uint32_t next_computed(Shard* shard, Caller* caller, uint64_t* serial, PyOb
         least = NULL
         each = shard.key_locks
         while each != NULL:
-            if (each.serial > serial[0] and each.computing and (least == NULL or each.serial < least.serial)
-                    and relation(&each.owner, caller) != SAME_CONTEXT):
+            if (each.serial > serial[0] and each.is_compute and (least == NULL or each.serial < least.serial)
+                    and relation(&each.owner, &caller.context) != SAME_CONTEXT):
                 least = each
             each = each.next
         if least == NULL:

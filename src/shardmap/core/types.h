@@ -6,6 +6,7 @@
 
 static void sm_set_gc(PyTypeObject *t, traverseproc traverse, inquiry clear)
 { t->tp_traverse = traverse; t->tp_clear = clear; }
+static void sm_set_traverse(PyTypeObject *t, traverseproc traverse) { t->tp_traverse = traverse; }
 static void sm_no_sequence(PyTypeObject *t)
 { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
 /* The public name, from which __module__ comes. */

@@ -100,6 +100,7 @@ cdef extern from "core/interpreter.h":
     PyObject* sm_lookup_special(PyObject*, PyObject* name) except? NULL
     void sm_mark_used_often(PyObject*, uint32_t*) noexcept
     PyObject* current_contextvars "SM_CURRENT_CONTEXT"() noexcept
+    PyObject* sm_context_below(PyObject*) noexcept nogil
     void set_float "SM_SET_FLOAT"(PyObject*, double) noexcept
 
 cdef extern from "core/atomicref.h":
@@ -114,6 +115,7 @@ cdef extern from "core/types.h":
     ctypedef int (*traverseproc)(PyObject*, visitproc, void*)
     ctypedef int (*inquiry)(PyObject*)
     void sm_set_gc(PyTypeObject*, traverseproc, inquiry)
+    void sm_set_traverse(PyTypeObject*, traverseproc)
     void sm_no_sequence(PyTypeObject*)
     void sm_set_name(PyTypeObject*, const char*)
     int sm_take_place(PyTypeObject*, PyMethodDef*, const char*, void*) except -1

@@ -55,13 +55,6 @@ cdef extern from "Python.h":
     void PyErr_Clear() noexcept
     void PyErr_WriteUnraisable(object)
 
-    # contextvars
-    object PyContextVar_New(const char*, PyObject* default)
-    int PyContextVar_Get(object var, PyObject* default, PyObject** value) except -1
-    object PyContextVar_Set(object var, object value)
-    int PyContext_Enter(PyObject*)
-    int PyContext_Exit(PyObject*) except -1
-
     # The collector, tracemalloc
     void track "PyObject_GC_Track"(PyObject*) noexcept
     void untrack "PyObject_GC_UnTrack"(PyObject*) noexcept
