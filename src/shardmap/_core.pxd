@@ -4,6 +4,7 @@ include "core/declarations/cpython.pxd"
 include "core/declarations/c.pxd"
 
 include "core/block.pxd"
+include "core/probe.pxd"
 include "core/table.pxd"
 include "core/deferred_free.pxd"
 include "core/context.pxd"

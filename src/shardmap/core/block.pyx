@@ -11,9 +11,6 @@
 # compared itself: comparing all 31 bits first would be one more cache line for nearly nothing. Where Python
 # would have to compare, all 31 bits must agree.
 #
-# Probing goes round within one cache line of the index first (16 slots), then jumps to another line by
-# CPython's recurrence (line * 5 + perturb + 1, Objects/dictobject.c), which reaches every line.
-#
 # An insertion takes the first tombstone that it passed, as dict's does: else a key that is removed and
 # inserted again would be further away each time, far where integers in a row fill all lines. An operation that releases the mutex
 # in the middle of probing starts over if that has happened meanwhile (`tombstone_reuses`): the key may be before it now.

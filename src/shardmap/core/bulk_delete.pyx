@@ -90,7 +90,7 @@ cdef void remove_grouped(MapCore m, Bulk self, bint wanted) noexcept:
 
 cdef inline bint remove_held(Bulk self, Position* at, uint32_t i, bint wanted, Block** old) noexcept:
     """Removes one entry with the mutex held. False, and nothing done, where that takes more than this."""
-    cdef Probe found
+    cdef ProbeResult found
     at.block = block_of(at.shard.table)
     self.others[i] = NULL
     found = probe(at.block, self.keys[i], self.hash31[i], &at.slot, &at.entry)

@@ -25,11 +25,6 @@ cdef class Bulk:
     cdef Source other           # of the values
     cdef object error           # of a source or of a hash: to be raised once what came before is done
 
-cdef enum Probe:
-    NOT_THERE = 0           # the slot is where the key would go
-    THERE = 1
-    NEEDS_PYTHON = 2                 # only Python can compare the key with that of the entry
-
 cdef enum:
     BATCH = 1024            # keys that are written at a time
     READ_BATCH = 16384      # keys that are read at a time

@@ -201,32 +201,6 @@ cdef inline void locate_key(MapCore m, Bulk self, uint32_t i, Position* at) noex
 
 # --- Finding ---
 
-cdef inline Probe probe(Block* block, PyObject* key, uint32_t hash31, uint32_t* found_slot,
-                        uint32_t* found_entry) noexcept nogil:
-    """find_locked() without what could run Python code. In a block that does not change meanwhile."""
-    cdef uint32_t mask = block.mask, mask_in_group = group_mask(block), perturb = hash31
-    cdef uint32_t slot = hash31 & mask, content, entry, step, removed = NO_SLOT
-    cdef int outcome
-    while True:
-        for step in range(mask_in_group + 1):
-            content = block.index[slot]
-            if content == EMPTY:
-                found_slot[0] = slot if removed == NO_SLOT else removed
-                return NOT_THERE
-            if content == TOMBSTONE:
-                if removed == NO_SLOT:
-                    removed = slot
-            elif may_be(content, hash31, mask):
-                entry = (content & mask) - FIRST_ENTRY
-                outcome = compare_stored(block, content, hash31, key)
-                if outcome != 0:
-                    found_slot[0] = slot
-                    found_entry[0] = entry
-                    return THERE if outcome > 0 else NEEDS_PYTHON
-            slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
-        slot = next_group(slot, &perturb, mask)
-
-
 cdef inline void prefetch_slot(Block* block, uint32_t hash31) noexcept nogil:
     prefetch(&block.index[hash31 & block.mask])
 

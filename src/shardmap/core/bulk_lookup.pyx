@@ -116,7 +116,7 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
     return left
 
 
-cdef inline Probe read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint values) noexcept:
+cdef inline ProbeResult read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint values) noexcept:
     """To be believed if the block is still the shard's afterwards. Where it says NEEDS_PYTHON there may be a value to release."""
     cdef Read is_shared_between_threads = read_block(shard_at(m, self.shard[i]), block, self.hash31[i], self.keys[i], values, &self.values[i])
     return THERE if is_shared_between_threads == FOUND_PRESENT else NOT_THERE if is_shared_between_threads == FOUND_ABSENT else NEEDS_PYTHON

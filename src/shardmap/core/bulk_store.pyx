@@ -202,7 +202,7 @@ cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserti
     cdef Shard* shard = shard_at(m, self.shard[i])
     cdef Block* block = block_of(shard.table)
     cdef uint32_t slot = 0, entry = 0
-    cdef Probe found
+    cdef ProbeResult found
     if shard.key_locks != NULL or is_shared(shard.table):
         return False
     found = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
@@ -254,7 +254,7 @@ cdef void overwrite_grouped(MapCore m, Bulk self, uint32_t first) noexcept:
     cdef Shard* shard = NULL
     cdef Shard* left_over = NULL    # of this shard some keys are left, so later ones must not overtake them
     cdef Block* block
-    cdef Probe found
+    cdef ProbeResult found
     while begin < self.size:
         end = turn_end(self, begin)
         shard = shard_at(m, self.shard[self.order[begin]])

@@ -36,7 +36,7 @@ cdef inline uint32_t tally_slot(Tally* tally, uint64_t hash) noexcept nogil:
     return <uint32_t>((hash * <uint64_t>0x9E3779B97F4A7C15) >> (64 - tally.bits))
 
 
-cdef inline Probe tally_probe(Tally* tally, PyObject* key, uint64_t hash, uint32_t* at) noexcept nogil:
+cdef inline ProbeResult tally_probe(Tally* tally, PyObject* key, uint64_t hash, uint32_t* at) noexcept nogil:
     """Goes on from the slot `at`."""
     cdef uint32_t slot = at[0], number
     cdef Sum* sum
@@ -78,7 +78,7 @@ cdef inline bint tally_plain(Tally* tally, PyObject* key) except -1:
     that is none. Runs no Python code."""
     cdef Py_hash_t hashed = 0
     cdef uint32_t slot
-    cdef Probe found
+    cdef ProbeResult found
     if not sm_is_plain_key(key):
         return False
     hash_of(key, &hashed)
@@ -98,7 +98,7 @@ cdef int tally_object(Tally* tally, PyObject* key) except -1:
     """Counts a key of any type, of which the caller has a reference; may run any code."""
     cdef Py_hash_t hashed = 0
     cdef uint32_t slot
-    cdef Probe found
+    cdef ProbeResult found
     hash_of(key, &hashed)
     if tally_is_full(tally):
         tally_grow(tally, tally.bits + 1)

@@ -62,46 +62,27 @@ cdef inline Found find(PyObject* key, Position* at) except FAILED:
 
 cdef Found find_locked(PyObject* key, Position* at) except FAILED:
     """The same for a mutex that is held; or, without a shard, in a block that cannot change."""
-    cdef Block* block
-    cdef uint32_t mask, mask_in_group, perturb, slot, content, entry, step, removed
-    cdef uint32_t hash31 = at.hash31
-    cdef Comparison outcome
-    cdef int answer
+    cdef ProbeSequence sequence
+    cdef ProbeResult result
+    cdef Comparison outcome = START_OVER
+    cdef uint32_t free_slot = NO_SLOT
     while True:
-        if at.shard != NULL:
-            at.block = block_of(at.shard.table)
-        block = at.block
-        mask = block.mask
-        mask_in_group = group_mask(block)
-        perturb = hash31
-        slot = hash31 & mask
-        removed = NO_SLOT
-        outcome = DIFFERENT
-        while outcome != START_OVER:
-            for step in range(mask_in_group + 1):
-                content = block.index[slot]
-                if content == EMPTY:
-                    at.slot = slot if removed == NO_SLOT else removed
-                    return ABSENT
-                if content == TOMBSTONE:
-                    if removed == NO_SLOT:
-                        removed = slot
-                elif may_be(content, hash31, mask):
-                    entry = (content & mask) - FIRST_ENTRY
-                    answer = compare_stored(block, content, hash31, key)
-                    if answer < 0:
-                        outcome = compare_unlocked(at, entry, key)
-                    else:
-                        outcome = EQUAL if answer else DIFFERENT
-                    if outcome != DIFFERENT:
-                        if outcome == EQUAL:
-                            at.slot = slot
-                            at.entry = entry
-                            return PRESENT
-                        break
-                slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
-            else:
-                slot = next_group(slot, &perturb, mask)
+        if outcome == START_OVER:
+            if at.shard != NULL:
+                at.block = block_of(at.shard.table)
+            probe_start(&sequence, at.block, at.hash31)
+            free_slot = NO_SLOT
+        result = probe_for(&sequence, at.block, key, at.hash31, &free_slot, &at.entry)
+        if result == NOT_THERE:
+            at.slot = free_slot
+            return ABSENT
+        outcome = EQUAL
+        if result == NEEDS_PYTHON:
+            outcome = compare_unlocked(at, at.entry, key)
+        if outcome == EQUAL:
+            at.slot = sequence.slot
+            return PRESENT
+        probe_next(&sequence)
 
 
 cdef bint equal_objects(PyObject* a, PyObject* b) except -1:

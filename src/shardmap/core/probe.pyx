@@ -1,73 +1,110 @@
-# Probing a block: the one order in which slots are visited, and looking for something in it without comparing keys.
+# Probing a block: the one order in which slots are visited, and what can be found in it without Python code.
+#
+# A look-up visits the slots of one group first, which are a cache line of the index (all of it, if it is smaller), from the
+# slot that the hash names, round to its beginning. Then it goes on in another group by CPython's recurrence
+# (group * 5 + perturb + 1, Objects/dictobject.c), which reaches every group. Who probes uses probe_start() and probe_next().
+
+cdef inline void probe_start(ProbeSequence* self, Block* block, uint32_t hash31) noexcept nogil:
+    self.mask = block.mask
+    self.group_mask = GROUP - 1 if block.mask >= GROUP - 1 else block.mask
+    self.perturb = hash31
+    self.slot = hash31 & block.mask
+    self.step = 0
+
+
+cdef inline void probe_next(ProbeSequence* self) noexcept nogil:
+    if self.step != self.group_mask:
+        self.step += 1
+        self.slot = (self.slot & ~self.group_mask) | ((self.slot + 1) & self.group_mask)
+    else:
+        self.step = 0
+        self.perturb >>= 5
+        self.slot = (((self.slot // GROUP) * 5 + self.perturb + 1) * GROUP) & self.mask
+
 
 cdef inline bint may_be(uint32_t content, uint32_t hash31, uint32_t mask) noexcept nogil:
-    """Whether an slot may point to an entry of this hash."""
+    """Whether a slot may point to an entry of this hash."""
     return ((content ^ hash31) & ~mask & HASH31) == 0 and (content & mask) >= FIRST_ENTRY
 
 
-cdef inline uint32_t group_mask(Block* block) noexcept nogil:
-    """Words that are probed in a row, less one: a line, or all of a smaller index."""
-    return GROUP - 1 if block.mask >= GROUP - 1 else block.mask
+cdef inline ProbeResult probe_for(ProbeSequence* self, Block* block, PyObject* key, uint32_t hash31,
+                                  uint32_t* free_slot, uint32_t* entry) noexcept nogil:
+    """Goes on from where the sequence stands. THERE or NEEDS_PYTHON: it stands at the slot of `entry`. NOT_THERE:
+    `free_slot`, which is NO_SLOT at first, is the slot for the key: the first tombstone, or the empty slot at the end. In a
+    block that does not change meanwhile."""
+    cdef uint32_t content
+    cdef int answer
+    while True:
+        content = block.index[self.slot]
+        if content == EMPTY:
+            if free_slot[0] == NO_SLOT:
+                free_slot[0] = self.slot
+            return NOT_THERE
+        if content == TOMBSTONE:
+            if free_slot[0] == NO_SLOT:
+                free_slot[0] = self.slot
+        elif may_be(content, hash31, self.mask):
+            answer = compare_stored(block, content, hash31, key)
+            if answer != 0:
+                entry[0] = (content & self.mask) - FIRST_ENTRY
+                return THERE if answer > 0 else NEEDS_PYTHON
+        probe_next(self)
 
 
-cdef inline uint32_t next_group(uint32_t slot, uint32_t* perturb, uint32_t mask) noexcept nogil:
-    perturb[0] >>= 5
-    return (((slot // GROUP) * 5 + perturb[0] + 1) * GROUP) & mask
+cdef inline ProbeResult probe(Block* block, PyObject* key, uint32_t hash31, uint32_t* slot,
+                              uint32_t* entry) noexcept nogil:
+    """probe_for() from the beginning. `slot`: of the entry, or for the key."""
+    cdef ProbeSequence sequence
+    cdef ProbeResult result
+    cdef uint32_t free_slot = NO_SLOT
+    probe_start(&sequence, block, hash31)
+    result = probe_for(&sequence, block, key, hash31, &free_slot, entry)
+    slot[0] = free_slot if result == NOT_THERE else sequence.slot
+    return result
 
 
 cdef uint32_t empty_slot(Block* block, uint32_t hash31) noexcept nogil:
     """The empty slot at which probing for a hash ends. There always is one: limit_of() keeps some empty."""
-    cdef uint32_t mask = block.mask, mask_in_group = group_mask(block), perturb = hash31
-    cdef uint32_t slot = hash31 & mask, step
-    while True:
-        for step in range(mask_in_group + 1):
-            if block.index[slot] == EMPTY:
-                return slot
-            slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
-        slot = next_group(slot, &perturb, mask)
+    cdef ProbeSequence sequence
+    probe_start(&sequence, block, hash31)
+    while block.index[sequence.slot] != EMPTY:
+        probe_next(&sequence)
+    return sequence.slot
 
 
 cdef uint32_t slot_of_entry(Block* block, uint32_t entry) noexcept nogil:
     """The slot of an entry that is there."""
-    cdef uint32_t mask = block.mask, mask_in_group = group_mask(block), hash31 = hash31_of_entry(block, entry), perturb = hash31
-    cdef uint32_t slot = hash31 & mask, step
+    cdef ProbeSequence sequence
     cdef uint32_t wanted = slot_for(block, entry)
-    while True:
-        for step in range(mask_in_group + 1):
-            if block.index[slot] == wanted:
-                return slot
-            slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
-        slot = next_group(slot, &perturb, mask)
+    probe_start(&sequence, block, hash31_of_entry(block, entry))
+    while block.index[sequence.slot] != wanted:
+        probe_next(&sequence)
+    return sequence.slot
 
 
-cdef uint32_t probe_length(Block* block, uint32_t entry) noexcept nogil:
+cdef uint64_t probe_length(Block* block, uint32_t entry) noexcept nogil:
     """How many slots a look-up of the entry visits, its own included; 0: an empty slot comes before."""
-    cdef uint32_t mask = block.mask, mask_in_group = group_mask(block), hash31 = hash31_of_entry(block, entry), perturb = hash31
-    cdef uint32_t slot = hash31 & mask, step, met = 0
-    cdef uint64_t rounds
-    for rounds in range(64 + <uint64_t>mask // GROUP):
-        for step in range(mask_in_group + 1):
-            if block.index[slot] == EMPTY:
-                return 0
-            met += 1
-            if block.index[slot] == slot_for(block, entry):
-                return met
-            slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
-        slot = next_group(slot, &perturb, mask)
-    return 0
+    cdef ProbeSequence sequence
+    cdef uint64_t visited = 1, most = 64 * GROUP + 2 * <uint64_t>block.mask
+    probe_start(&sequence, block, hash31_of_entry(block, entry))
+    while block.index[sequence.slot] != slot_for(block, entry):
+        if block.index[sequence.slot] == EMPTY or visited == most:
+            return 0
+        visited += 1
+        probe_next(&sequence)
+    return visited
 
 
 cdef bint has_hash31(Block* block, uint32_t hash31) noexcept nogil:
     """Whether there is an entry of this hash."""
-    cdef uint32_t mask = block.mask, mask_in_group = group_mask(block), perturb = hash31
-    cdef uint32_t slot = hash31 & mask, content, step
+    cdef ProbeSequence sequence
+    cdef uint32_t content
+    probe_start(&sequence, block, hash31)
     while True:
-        for step in range(mask_in_group + 1):
-            content = block.index[slot]
-            if content == EMPTY:
-                return False
-            if may_be(content, hash31, mask):
-                if hash31_of_entry(block, (content & mask) - FIRST_ENTRY) == hash31:
-                    return True
-            slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
-        slot = next_group(slot, &perturb, mask)
+        content = block.index[sequence.slot]
+        if content == EMPTY:
+            return False
+        if may_be(content, hash31, block.mask):
+            if hash31_of_entry(block, (content & block.mask) - FIRST_ENTRY) == hash31:
+                return True
+        probe_next(&sequence)

@@ -149,40 +149,39 @@ cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObjec
 cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t* at, PyObject** found) noexcept:
     """The entry that holds the key, and the value in it, which is not the caller's; or the empty slot where
     probing ended, for was_absent(); or that it takes look_up_beyond(). While reading."""
-    cdef uint32_t mask = block.mask, mask_in_group = group_mask(block), perturb = hash31, slot = hash31 & mask
-    cdef uint32_t content, entry, step
+    cdef ProbeSequence sequence
+    cdef uint32_t content, entry
     cdef PyObject* stored
     cdef bint beyond = False
+    probe_start(&sequence, block, hash31)
     sm_sched_point()
     while True:
-        for step in range(mask_in_group + 1):
-            content = sm_load_u32(&block.index[slot])
+        content = sm_load_u32(&block.index[sequence.slot])
+        sm_sched_point()
+        if content == EMPTY:
+            at[0] = sequence.slot
+            return ABSENT_BEYOND_TOMBSTONE if beyond else FOUND_ABSENT
+        if content == TOMBSTONE:
+            beyond = True
+        elif may_be(content, hash31, sequence.mask):
+            entry = (content & sequence.mask) - FIRST_ENTRY
+            stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
             sm_sched_point()
-            if content == EMPTY:
-                at[0] = slot
-                return ABSENT_BEYOND_TOMBSTONE if beyond else FOUND_ABSENT
-            if content == TOMBSTONE:
-                beyond = True
-            elif may_be(content, hash31, mask):
-                entry = (content & mask) - FIRST_ENTRY
-                stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
-                sm_sched_point()
-                if stored != key and stored != NULL:
-                    if is_plain_slot(content) and type_of(stored) == type_of(key):
-                        if sm_compare(stored, key) == 0:
-                            stored = NULL
-                    elif hash31_of_entry(block, entry) == hash31:
-                        return LOOK_AGAIN
-                    else:
+            if stored != key and stored != NULL:
+                if is_plain_slot(content) and type_of(stored) == type_of(key):
+                    if sm_compare(stored, key) == 0:
                         stored = NULL
-                if stored != NULL:
-                    found[0] = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
-                    sm_sched_point()
-                    if found[0] != NULL:
-                        at[0] = entry
-                        return FOUND_PRESENT
-            slot = (slot & ~mask_in_group) | ((slot + 1) & mask_in_group)
-        slot = next_group(slot, &perturb, mask)
+                elif hash31_of_entry(block, entry) == hash31:
+                    return LOOK_AGAIN
+                else:
+                    stored = NULL
+            if stored != NULL:
+                found[0] = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
+                sm_sched_point()
+                if found[0] != NULL:
+                    at[0] = entry
+                    return FOUND_PRESENT
+        probe_next(&sequence)
 
 
 cdef inline bint was_absent(Shard* shard, Block* block, uint32_t slot) noexcept:

@@ -1,0 +1,12 @@
+# The order in which the slots of an index are visited for one hash. Where it stands:
+cdef struct ProbeSequence:
+    uint32_t slot
+    uint32_t step           # in its group
+    uint32_t group_mask     # slots of a group, less one
+    uint32_t mask           # slots of the index, less one
+    uint32_t perturb
+
+cdef enum ProbeResult:
+    NOT_THERE = 0           # the slot is where the key would go
+    THERE = 1
+    NEEDS_PYTHON = 2        # only Python can compare the key with that of the entry
