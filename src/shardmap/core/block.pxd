@@ -31,5 +31,5 @@ cdef enum:
     SMALLEST_INDEX = 8
     LARGEST_INDEX_BITS = 31
     HASH31 = 0x7FFFFFFF      # of an element of hash31s
-    NO_SLOT = 0xFFFFFFFF    # no number of an slot
+    NO_SLOT = 0xFFFFFFFF    # no number of a slot
     SMALL_INDEX = 4096      # up to here the entries' array is made for the whole index

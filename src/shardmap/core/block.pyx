@@ -94,7 +94,7 @@ cdef inline bint is_plain_entry(Block* block, uint32_t entry) noexcept nogil:
 
 cdef inline void append(Block* block, uint32_t slot, uint32_t hash31, bint plain, PyObject* key, PyObject* value,
                         uint64_t stamp) noexcept nogil:
-    """Adds an entry of which it owns the references from now on, at an slot that is empty or of a removed one."""
+    """Adds an entry of which it owns the references from now on, at a slot that is empty or of a removed one."""
     cdef uint32_t entry = block.used
     cdef bint fresh = block.index[slot] == EMPTY
     if entry != 0 and block.stamps[entry - 1] >= stamp:

@@ -41,10 +41,10 @@ cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Position* at) noexce
     start_position(at)
 
 
-cdef inline int compare_stored(Block* block, uint32_t content, uint32_t hash31, PyObject* key) noexcept nogil:
-    """Compares with the key of the entry that an slot points to, under the mutex. 1: equal, 0: not; -1: only
-    Python can tell."""
-    cdef uint32_t entry = (content & block.mask) - FIRST_ENTRY
+cdef inline int compare_stored(Block* block, uint32_t content, uint32_t entry, uint32_t hash31,
+                               PyObject* key) noexcept nogil:
+    """Compares with the key of the entry that a slot points to, under the mutex. 1: equal, 0: not; -1: only Python can
+    tell."""
     cdef PyObject* stored = block.entries[entry].key
     cdef int answer = -1
     if stored == key:

@@ -2,7 +2,6 @@
 cdef struct ProbeSequence:
     uint32_t slot
     uint32_t step           # in its group
-    uint32_t group_mask     # slots of a group, less one
     uint32_t mask           # slots of the index, less one
     uint32_t perturb
 

@@ -6,16 +6,16 @@
 
 cdef inline void probe_start(ProbeSequence* self, Block* block, uint32_t hash31) noexcept nogil:
     self.mask = block.mask
-    self.group_mask = GROUP - 1 if block.mask >= GROUP - 1 else block.mask
     self.perturb = hash31
     self.slot = hash31 & block.mask
     self.step = 0
 
 
 cdef inline void probe_next(ProbeSequence* self) noexcept nogil:
-    if self.step != self.group_mask:
+    cdef uint32_t group_mask = GROUP - 1 if self.mask >= GROUP - 1 else self.mask
+    if self.step != group_mask:
         self.step += 1
-        self.slot = (self.slot & ~self.group_mask) | ((self.slot + 1) & self.group_mask)
+        self.slot = (self.slot & ~group_mask) | ((self.slot + 1) & group_mask)
     else:
         self.step = 0
         self.perturb >>= 5
@@ -32,7 +32,7 @@ cdef inline ProbeResult probe_for(ProbeSequence* self, Block* block, PyObject* k
     """Goes on from where the sequence stands. THERE or NEEDS_PYTHON: it stands at the slot of `entry`. NOT_THERE:
     `free_slot`, which is NO_SLOT at first, is the slot for the key: the first tombstone, or the empty slot at the end. In a
     block that does not change meanwhile."""
-    cdef uint32_t content
+    cdef uint32_t content, found
     cdef int answer
     while True:
         content = block.index[self.slot]
@@ -44,9 +44,10 @@ cdef inline ProbeResult probe_for(ProbeSequence* self, Block* block, PyObject* k
             if free_slot[0] == NO_SLOT:
                 free_slot[0] = self.slot
         elif may_be(content, hash31, self.mask):
-            answer = compare_stored(block, content, hash31, key)
+            found = (content & self.mask) - FIRST_ENTRY
+            answer = compare_stored(block, content, found, hash31, key)
             if answer != 0:
-                entry[0] = (content & self.mask) - FIRST_ENTRY
+                entry[0] = found
                 return THERE if answer > 0 else NEEDS_PYTHON
         probe_next(self)
 

@@ -163,8 +163,8 @@ cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t*
             return ABSENT_BEYOND_TOMBSTONE if beyond else FOUND_ABSENT
         if content == TOMBSTONE:
             beyond = True
-        elif may_be(content, hash31, sequence.mask):
-            entry = (content & sequence.mask) - FIRST_ENTRY
+        elif may_be(content, hash31, block.mask):
+            entry = (content & block.mask) - FIRST_ENTRY
             stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
             sm_sched_point()
             if stored != key and stored != NULL:
