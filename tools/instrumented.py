@@ -24,7 +24,9 @@ class Instrument:
 
     @property
     def test_files(self) -> list[str]:
-        return [f"tests/test_{name}.py" for name in self.tests]
+        if self.tests == ("*",):
+            return ["tests"]
+        return [f"tests/test_{name}.py" for name in (*self.tests, "contracts")]
 
     @property
     def build_variables(self) -> dict[str, str]:
@@ -33,9 +35,11 @@ class Instrument:
 
 
 CONCURRENT = ("linearizable", "unlocked_reads", "threads", "bulk_threads", "atomic_ref", "point_in_time", "counters")
+DEBUG = "-DSHARDMAP_DEBUG"  # contracts are asserted (core/contracts.h)
+CHECK = Instrument("check", DEBUG, ("*",))
 PAUSES = Instrument(
     "pauses",
-    "-DSHARDMAP_PAUSES",
+    f"{DEBUG} -DSHARDMAP_PAUSES",
     (
         *CONCURRENT,
         "order",
@@ -53,7 +57,7 @@ PAUSES = Instrument(
 )
 ASAN = Instrument(
     "asan",
-    "-fsanitize=address",
+    f"{DEBUG} -fsanitize=address",
     (
         *CONCURRENT,
         "hostile_keys",
@@ -77,7 +81,7 @@ ASAN = Instrument(
 )
 TSAN = Instrument(
     "tsan",
-    "-fsanitize=thread",
+    f"{DEBUG} -fsanitize=thread",
     (*CONCURRENT, "key_locks_together", "key_lock_owners", "key_locks_async", "invalidation", "reentrancy_threads"),
     ("-k", "not fork"),  # it ends a child that starts threads
 )

@@ -177,6 +177,12 @@ def stress(arguments: Arguments) -> int:
     return finish(run_pytest(ready_environments(), ["tests/stress", *arguments], variables))
 
 
+def check(arguments: Arguments) -> int:
+    """all tests on both Pythons, with every contract of the core asserted"""
+    instrument = instrumented.CHECK
+    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+
+
 def pauses(arguments: Arguments) -> int:
     """concurrent tests on both Pythons, threads stopping between the steps that matter"""
     instrument = instrumented.PAUSES
@@ -333,6 +339,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "bench": bench,
     "bench-full": bench_full,
     "stress": stress,
+    "check": check,
     "pauses": pauses,
     "asan": asan,
     "tsan": tsan,

@@ -19,13 +19,13 @@ cdef PyObject* add_objects(MapCore self, PyObject* key, PyObject* delta, PyObjec
 cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
     """Adds where no Python code is needed: exact ints of 63 bits and exact floats. False, and nothing done, where it
     is. `total`: a reference to the sum."""
-    cdef Position at
+    cdef Access at
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     locate(m, key, &at)
     return add_located(&at, key, delta, default, total)
 
 
-cdef bint add_located(Position* at, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
+cdef bint add_located(Access* at, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
     """The same with the key located at."""
     cdef KeyLockCheck check
     cdef FoundEntry where
@@ -45,9 +45,9 @@ cdef bint add_located(Position* at, PyObject* key, PyObject* delta, PyObject* de
     try:
         while True:
             found = find_again_locked(key, at, &where)
-            if at.shard.key_locks != NULL and check_key_lock(at, key, &check) == START_AGAIN:
+            if at.shard.key_locks != NULL and check_key_lock_locked(at, key, &check) == START_AGAIN:
                 continue
-            old = at.block.entries[at.entry].value if found == PRESENT else default
+            old = at.found.block.entries[at.found.entry].value if found == PRESENT else default
             new = NULL
             if as_number(old, &number) and whole:
                 if fits(number + more):
@@ -66,14 +66,14 @@ cdef bint add_located(Position* at, PyObject* key, PyObject* delta, PyObject* de
                 unlock_and_reclaim(at)
                 return False
             if is_shared(at.shard.table):
-                make_writable_where_found(at, found == PRESENT, &equal)
+                copy_where_found_locked(at, found == PRESENT, &equal)
                 continue
             if found == PRESENT:
                 value_incref(new)
-                put_value(at.block, at.entry, new)
+                put_value(at.found.block, at.found.entry, new)
                 unlock_and_reclaim(at)
                 value_decref(old)
-            elif not insert_found_absent(at, key, new):
+            elif not insert_and_unlock(at, key, new):
                 raise_memory_error()
             break
         value_incref(new)

@@ -47,7 +47,7 @@ cdef int remove_batch(MapCore m, Bulk self, bint wanted) except -1:
 
 cdef int remove_one(MapCore m, Bulk self, uint32_t i) except -1:
     cdef WriteRequest request = request_to_write(NULL)
-    cdef Position at
+    cdef Access at
     request.old = &self.values[i]
     locate_key(m, self, i, &at)
     if write_located(&at, self.keys[i], &request) == PRESENT:
@@ -59,7 +59,7 @@ cdef int remove_one(MapCore m, Bulk self, uint32_t i) except -1:
 
 cdef void remove_grouped(MapCore m, Bulk self, bint wanted) noexcept:
     cdef uint32_t begin = 0, end, at
-    cdef Position position
+    cdef Access position
     cdef Shard* left_over = NULL    # of this shard some keys are left, so later ones must not overtake them
     cdef Block* old
     while begin < self.size:
@@ -73,7 +73,7 @@ cdef void remove_grouped(MapCore m, Bulk self, bint wanted) noexcept:
                 at = begin
                 while at < end and old == NULL:     # a smaller table ends the turn: its block wants to be freed
                     prefetch_ahead(self, block_of(position.shard.table), at, end, False)
-                    if not remove_held(self, &position, self.order[at], wanted, &old):
+                    if not delete_one_locked(self, &position, self.order[at], wanted, &old):
                         left_over = position.shard
                         break
                     at += 1
@@ -88,18 +88,19 @@ cdef void remove_grouped(MapCore m, Bulk self, bint wanted) noexcept:
         begin = end
 
 
-cdef inline bint remove_held(Bulk self, Position* at, uint32_t i, bint wanted, Block** old) noexcept:
+cdef inline bint delete_one_locked(Bulk self, Access* at, uint32_t i, bint wanted, Block** old) noexcept:
     """Removes one entry with the mutex held. False, and nothing done, where that takes more than this."""
+    require_locked(at.shard)
     cdef ProbeResult found
-    at.block = block_of(at.shard.table)
+    at.found.block = block_of(at.shard.table)
     self.others[i] = NULL
-    found = probe(at.block, self.keys[i], self.hash31[i], &at.slot, &at.entry)
+    found = probe(at.found.block, self.keys[i], self.hash31[i], &at.found.slot, &at.found.entry)
     if found == NOT_THERE:
         self.state[i] = WAS_ABSENT
         return True
-    if found == NEEDS_PYTHON or is_shared(at.shard.table) or wanted and is_number(at.block.entries[at.entry].value):
+    if found == NEEDS_PYTHON or is_shared(at.shard.table) or wanted and is_number(at.found.block.entries[at.found.entry].value):
         return False
-    old[0] = remove_found(at, &self.others[i], &self.values[i])
+    old[0] = delete_locked(at, &self.others[i], &self.values[i])
     self.state[i] = REMOVED_NOW
     return True
 

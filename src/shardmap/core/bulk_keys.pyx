@@ -192,7 +192,7 @@ cdef inline uint32_t turn_end(Bulk self, uint32_t begin) noexcept nogil:
     return end
 
 
-cdef inline void locate_key(MapCore m, Bulk self, uint32_t i, Position* at) noexcept:
+cdef inline void locate_key(MapCore m, Bulk self, uint32_t i, Access* at) noexcept:
     at.shard = shard_at(m, self.shard[i])
     at.published = &m.blocks[self.shard[i]]
     at.hash31 = self.hash31[i]

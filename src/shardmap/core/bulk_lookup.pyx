@@ -225,12 +225,12 @@ cdef void take_values(MapCore m, Bulk self) noexcept:
 
 
 cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:
-    cdef Position at
+    cdef Access at
     cdef Found found
     locate_key(m, self, i, &at)
-    found = find(self.keys[i], &at)
+    found = lock_and_find(self.keys[i], &at)
     if found == PRESENT and values:
-        self.values[i] = at.block.entries[at.entry].value
+        self.values[i] = at.found.block.entries[at.found.entry].value
         value_incref_for_readers(self.values[i])
     unlock_and_reclaim(&at)
     self.state[i] = THERE if found == PRESENT else NOT_THERE

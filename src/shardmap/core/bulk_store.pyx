@@ -1,7 +1,7 @@
 # Storing many entries at once: set_many() and update().
 #
 # The map's order is that of insertion, so new entries go in one by one in the order given, as a loop would put
-# them. There are two ways, and both leave what is unusual to write_locked(), which stores a single entry:
+# them. There are two ways, and both leave what is unusual to write_and_unlock(), which stores a single entry:
 #
 # - In runs: the mutexes of all shards of the next RUN keys at once, if nobody holds one (they are tried, not
 #   waited for), then these keys in order: overwritten, or appended with stamps that follow each other. One mutex
@@ -114,7 +114,7 @@ cdef int store_batch(MapCore m, Bulk self) except -1:
 
 cdef int store_one(MapCore m, Bulk self, uint32_t i) except -1:
     cdef WriteRequest request = request_to_write(self.values[i])
-    cdef Position at
+    cdef Access at
     locate_key(m, self, i, &at)
     return write_located(&at, self.keys[i], &request) == PRESENT
 
@@ -133,7 +133,7 @@ cdef uint32_t store_in_runs(MapCore m, Bulk self) except? 0:
         inserting.announced = 0
         inserting.stamp = 0
         prefetch_run(m, self, i, end)
-        while i < end and store_held(m, self, i, &inserting):
+        while i < end and store_one_locked(m, self, i, &inserting):
             i += 1
         unlock_shards(m, &inserting)
         if i < end:
@@ -163,12 +163,12 @@ cdef uint64_t try_lock_shards(MapCore m, Bulk self, uint32_t begin, uint32_t end
     return held
 
 
-cdef void announce_insertions(MapCore m, Inserting* inserting) noexcept:
-    """announce_insertion() to all shards of the run, and the first stamp, for one fence and one reading of the clock."""
+cdef void announce_insertions_locked(MapCore m, Inserting* inserting) noexcept:
+    """announce_insertion_locked() to all shards of the run, and the first stamp, for one fence and one reading of the clock."""
     cdef uint32_t i
     for i in range(m.shard_count):
         if inserting.shards >> i & 1:
-            make_version_odd(shard_at(m, i))
+            make_version_odd_locked(shard_at(m, i))
     sm_fence_full()
     inserting.announced = inserting.shards
     inserting.stamp = sm_stamp_now()
@@ -185,7 +185,7 @@ cdef void unlock_shards(MapCore m, Inserting* inserting) noexcept:
         if inserting.shards >> i & 1:
             shard = shard_at(m, i)
             if inserting.announced != 0:
-                note_size(shard, block_of(shard.table))
+                note_size_locked(shard, block_of(shard.table))
             unlock(shard)
 
 
@@ -197,7 +197,7 @@ cdef inline void prefetch_run(MapCore m, Bulk self, uint32_t begin, uint32_t end
         prefetch_entry(block_of(shard_at(m, self.shard[i]).table), self.hash31[i])
 
 
-cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserting) noexcept:
+cdef inline bint store_one_locked(MapCore m, Bulk self, uint32_t i, Inserting* inserting) noexcept:
     """Stores one pair with the mutex of its shard held. False, and nothing done, where that takes more than this."""
     cdef Shard* shard = shard_at(m, self.shard[i])
     cdef Block* block = block_of(shard.table)
@@ -207,12 +207,12 @@ cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserti
         return False
     found = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
     if found == THERE:
-        swap_value(self, i, block, entry)
+        swap_value_locked(self, i, block, entry)
         return True
     if found == NEEDS_PYTHON or is_full(block):
         return False
     if inserting.announced == 0:
-        announce_insertions(m, inserting)
+        announce_insertions_locked(m, inserting)
     elif sm_stamp_uses_tsc:
         inserting.stamp += 1
     else:
@@ -222,7 +222,7 @@ cdef inline bint store_held(MapCore m, Bulk self, uint32_t i, Inserting* inserti
     return True
 
 
-cdef inline void swap_value(Bulk self, uint32_t i, Block* block, uint32_t entry) noexcept:
+cdef inline void swap_value_locked(Bulk self, uint32_t i, Block* block, uint32_t entry) noexcept:
     """Overwrites. Where the entry holds that very value its cache line stays with its readers."""
     cdef PyObject* old = block.entries[entry].value
     if old != self.values[i]:
@@ -268,7 +268,7 @@ cdef void overwrite_grouped(MapCore m, Bulk self, uint32_t first) noexcept:
                     i = self.order[at]
                     found = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
                     if found == THERE:
-                        swap_value(self, i, block, entry)
+                        swap_value_locked(self, i, block, entry)
                         self.state[i] = True
                     else:
                         left_over = shard

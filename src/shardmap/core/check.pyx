@@ -1,14 +1,11 @@
-# For tests: verifying every invariant of every shard.
+# Verifying the invariants: of every shard, for tests; of a block after each change, in a debug build.
 
-cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint64_t size) noexcept:
+cdef const char* block_violation(Block* block) noexcept nogil:
     """The invariant that the block breaks, or NULL. Under the mutex: runs no Python code, allocates nothing."""
     cdef uint32_t entry, slot, content, live = 0, filled = 0, pointing = 0
     cdef uint64_t slots = <uint64_t>block.mask + 1
     cdef uint32_t head, tail
     cdef PyObject* key
-    cdef Py_hash_t hashed
-    if size != block.live:
-        return b"the size for len() is not the number of entries"
     if block == &empty_block:
         return NULL
     if slots & (slots - 1) or slots < SMALLEST_INDEX:
@@ -49,14 +46,79 @@ cdef const char* block_violation(MapCore m, uint32_t number, Block* block, uint6
             return b"the mark of plain keys is wrong"
         if probe_length(block, entry) == 0:
             return b"probing does not reach an entry"
-        if is_exact_str(key):
-            hashed = sm_str_hash(key)
-            if (sm_shard_of(<uint64_t>hashed, m.shard_bits) != number
-                    or sm_hash31_of(<uint64_t>hashed, m.shard_bits) != hash31_of_entry(block, entry)):
-                return b"an entry is not where its hash says"
     if live != block.live or pointing != live:
         return b"the count of entries is wrong"
     return NULL
+
+
+cdef bint is_misplaced(MapCore m, uint32_t number, Block* block) noexcept:
+    """Whether an entry is not where the hash of its key, a str, says."""
+    cdef uint32_t entry
+    cdef PyObject* key
+    cdef Py_hash_t hashed
+    for entry in range(block.used):
+        key = block.entries[entry].key
+        if key != NULL and is_exact_str(key):
+            hashed = sm_str_hash(key)
+            if (sm_shard_of(<uint64_t>hashed, m.shard_bits) != number
+                    or sm_hash31_of(<uint64_t>hashed, m.shard_bits) != hash31_of_entry(block, entry)):
+                return True
+    return False
+
+
+cdef enum:
+    ALWAYS_CHECKED = 64         # entries: larger blocks are checked now and then
+    CHECKED_EVERY = 64
+
+cdef uint32_t changes = 0
+
+
+cdef void require_consistent(Block* block) noexcept nogil:
+    """After a change, in a debug build."""
+    global changes
+    cdef const char* violation
+    if block.used > ALWAYS_CHECKED:
+        sm_store_u32_relaxed(&changes, sm_load_u32_relaxed(&changes) + 1)
+        if sm_load_u32_relaxed(&changes) % CHECKED_EVERY != 0:
+            return
+    violation = block_violation(block)
+    SM_REQUIRE(violation == NULL, violation)
+
+
+def _is_debug():
+    """Whether this build asserts contracts (core/contracts.h)."""
+    return bool(SM_DEBUG)
+
+
+def _break_contract(MapCore m not None, str which not None, /):
+    """For tests of a debug build: does what no code of ours may do."""
+    cdef Shard* shard = shard_at(m, 0)
+    cdef sm_reader* reader
+    if not SM_DEBUG:
+        raise RuntimeError("this build asserts nothing")
+    if which == "no mutex":
+        note_size_locked(shard, block_of(shard.table))
+    elif which == "Python code under a mutex":
+        lock(shard)
+        incref(<PyObject*>m)
+        decref(<PyObject*>m)
+    elif which == "detaching under a mutex":
+        lock(shard)
+        PyEval_RestoreThread(PyEval_SaveThread())
+    elif which == "a reader waits":
+        reader = sm_read_lock()
+        lock(shard)
+    elif which == "Python code while reading":
+        reader = sm_read_lock()
+        hash_object(<PyObject*>m)
+    elif which == "an inconsistent block":
+        lock(shard)
+        block_of(shard.table).live += 1
+        note_size_locked(shard, block_of(shard.table))
+    elif which == "another thread's mutex":
+        sm_mutex_unlock(&shard.mutex)
+    else:
+        raise ValueError(which)
 
 
 def _longest_probe(MapCore m not None, /):
@@ -79,7 +141,11 @@ def _check(MapCore m not None, /):
     lock_all(m)
     for i in range(m.shard_count):
         shard = shard_at(m, i)
-        violation = block_violation(m, i, block_of(shard.table), <uint32_t>shard.size_word)
+        violation = block_violation(block_of(shard.table))
+        if violation == NULL and is_misplaced(m, i, block_of(shard.table)):
+            violation = b"an entry is not where its hash says"
+        if <uint32_t>shard.size_word != block_of(shard.table).live:
+            violation = b"the size for len() is not the number of entries"
         if sm_load_u64(&(<Table>shard.table).cow_refs) < 1:
             violation = b"a table without cow_refs"
         if shard.published[0] != block_of(shard.table) and block_of(shard.table) != &empty_block:

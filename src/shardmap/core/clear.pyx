@@ -1,11 +1,12 @@
 # clear(). It waits for the locks that blocks of others have on entries, and overtakes functions that compute
 # (core/compute.pyx).
 
-cdef KeyLock* foreign_lock(Shard* shard, Caller* caller) noexcept:
+cdef KeyLock* foreign_lock_locked(Shard* shard, Caller* caller) noexcept:
     """A key's lock that clear() has to wait for, or that this very context computes under; or NULL. Under the mutex. Not
     those of functions that compute, which it overtakes. Nor those of blocks whose key had no entry so far: to
     their holders it is all one whether the map is cleared, and else threads that lock one new key after the other
     would keep clear() waiting for ever."""
+    require_locked(shard)
     cdef KeyLock* each = shard.key_locks
     while each != NULL:
         if relation(&each.owner, &caller.context) == SAME_CONTEXT:
@@ -18,10 +19,11 @@ cdef KeyLock* foreign_lock(Shard* shard, Caller* caller) noexcept:
     return each
 
 
-cdef int take_foreign_lock(Shard* shard, Caller* caller, HeldLock** held) except -1:
+cdef int take_foreign_lock_and_unlock(Shard* shard, Caller* caller, HeldLock** held) except -1:
     """Waits for it and holds it. Mutex held on entry, not on return. Where that would be a deadlock, lets all that was
     taken go, so that the others can go on."""
-    cdef KeyLock* wanted = foreign_lock(shard, caller)
+    require_locked(shard)
+    cdef KeyLock* wanted = foreign_lock_locked(shard, caller)
     cdef HeldLock* node = <HeldLock*>allocate(sizeof(HeldLock), sizeof(void*))
     cdef PyObject* key = wanted.key
     cdef Wait outcome
@@ -32,7 +34,7 @@ cdef int take_foreign_lock(Shard* shard, Caller* caller, HeldLock** held) except
             if node == NULL:
                 raise MemoryError()
             raise RuntimeError(f"a function that computes the value of {<object>key!r} cannot clear the map")
-        outcome = wait_for_key_lock(shard, wanted, key, &caller.context, NO_DEADLINE, False)
+        outcome = wait_for_key_lock_and_unlock(shard, wanted, key, &caller.context, NO_DEADLINE, False)
         if outcome == GRANTED:
             node.shard = shard
             node.lock = wanted
@@ -74,12 +76,12 @@ cdef int map_clear(MapCore m) except -1:
     try:
         while True:
             lock_all(m)
-            shard = first_shard_to_wait_for(m, &caller)
+            shard = first_shard_to_wait_for_locked(m, &caller)
             if shard == NULL:
                 break
             if caller.is_known:
                 unlock_others(m, shard)
-                take_foreign_lock(shard, &caller, &held)
+                take_foreign_lock_and_unlock(shard, &caller, &held)
             else:
                 unlock_all(m)
                 know_caller(&caller)
@@ -89,11 +91,11 @@ cdef int map_clear(MapCore m) except -1:
             shard = shard_at(m, i)
             tables[i] = shard.table
             shard.table = EMPTY_TABLE
-            publish(shard)
+            publish_locked(shard)
             limbos[i] = shard.limbo
             shard.limbo = NULL
             shard.layout_version += 1
-            note_size(shard, &empty_block)
+            note_size_locked(shard, &empty_block)
         sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
         unlock_all(m)
         if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
@@ -112,12 +114,12 @@ cdef int map_clear(MapCore m) except -1:
     return 0
 
 
-cdef Shard* first_shard_to_wait_for(MapCore m, Caller* caller) noexcept:
+cdef Shard* first_shard_to_wait_for_locked(MapCore m, Caller* caller) noexcept:
     """Before clear(), with all mutexes. NULL: none. The first with a key lock at all as long as the caller is not
     known."""
     cdef uint32_t i
     for i in range(m.shard_count):
         if shard_at(m, i).key_locks != NULL:
-            if not caller.is_known or foreign_lock(shard_at(m, i), caller) != NULL:
+            if not caller.is_known or foreign_lock_locked(shard_at(m, i), caller) != NULL:
                 return shard_at(m, i)
     return NULL

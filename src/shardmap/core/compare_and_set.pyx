@@ -11,7 +11,7 @@ cdef Found map_replace_same(MapCore self, PyObject* key, PyObject* expected, PyO
 
 
 cdef Found map_look_at(MapCore self, PyObject* key, PyObject** value, FoundEntry* found) except FAILED:
-    cdef Position at
+    cdef Access at
     locate(self, key, &at)
     return map_get_found(self, &at, key, value, found)
 

@@ -1,5 +1,5 @@
 cdef struct Computation:
-    Position at
+    Access at
     KeyLock* held
     uint64_t grant
     uint64_t* whole_map_seq

@@ -1,16 +1,17 @@
 # Copy-on-write: a writer that finds its shard's table shared with a snapshot replaces it by a copy first.
 
-cdef void release_replaced_table(Position* at) noexcept:
-    cdef PyObject* table = at.left
-    at.left = NULL
+cdef void release_replaced_table(Access* at) noexcept:
+    cdef PyObject* table = at.deferred.table
+    at.deferred.table = NULL
     table_release(table)        # the shard's share
-    table_release(table)        # make_writable()'s own
+    table_release(table)        # copy_shared_table_locked()'s own
 
 
-cdef int make_writable(Position* at) except -1:
+cdef int copy_shared_table_locked(Access* at) except -1:
     """Gives the shard a table of its own instead of a shared one. Requires: mutex held; holds it on
     return, so that threads that take snapshot after snapshot cannot keep a writer from writing; raises without it.
     The copy is made outside, from a table that cannot change while we have a share in it."""
+    require_locked(at.shard)
     cdef Shard* shard = at.shard
     cdef PyObject* shared = shard.table
     cdef PyObject* own
@@ -24,14 +25,14 @@ cdef int make_writable(Position* at) except -1:
     lock(shard)
     if shard.table == shared:
         shard.table = own
-        publish(shard)
+        publish_locked(shard)
         shard.layout_version += 1
         shard.copies += shared != EMPTY_TABLE
-        at.left = shared
+        at.deferred.table = shared
         if SM_READERS_MEET_WRITERS and sm_reads_unlocked and shared != EMPTY_TABLE:
             # Another holder of the table may be the only one as soon as our share is released. It then writes and frees
             # in place, and waits for the readers of its own map only: this map's readers must have gone by then.
-            at.removed = GRACE_PERIOD_IF_SHARED
+            at.deferred.grace_period = GRACE_PERIOD_IF_SHARED
     else:                       # another thread was first
         unlock(shard)
         table_release(own)
@@ -40,12 +41,13 @@ cdef int make_writable(Position* at) except -1:
     return 0
 
 
-cdef int make_writable_where_found(Position* at, bint is_present, PyObject** equal) except -1:
-    """make_writable() in the middle of an operation that starts over then. A stored key that only Python can compare is not
+cdef int copy_where_found_locked(Access* at, bint is_present, PyObject** equal) except -1:
+    """copy_shared_table_locked() in the middle of an operation that starts over then. A stored key that only Python can compare is not
     compared again: the caller lets `equal` go at its end."""
-    if is_present and equal[0] == NULL and not is_plain_entry(at.block, at.entry):
-        at.equal = equal[0] = new_reference(at.block.entries[at.entry].key)
-    return make_writable(at)
+    require_locked(at.shard)
+    if is_present and equal[0] == NULL and not is_plain_entry(at.found.block, at.found.entry):
+        at.equal = equal[0] = new_reference(at.found.block.entries[at.found.entry].key)
+    return copy_shared_table_locked(at)
 
 
 cdef PyObject* table_copy(PyObject* original) except NULL:

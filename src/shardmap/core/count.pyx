@@ -265,16 +265,16 @@ cdef void add_grouped(MapCore m, Bulk work, Sum* sums, int64_t delta) noexcept:
 
 cdef int add_later(MapCore m, Bulk work, uint32_t i, Sum* sum, int64_t delta) except -1:
     """Adds one sum whatever the key, the entry and the shard are."""
-    cdef Position at
+    cdef Access at
     cdef uint32_t entry = 0
     cdef PyObject* total = NULL
     cdef PyObject* more
     locate_key(m, work, i, &at)
     lock(at.shard)
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
-        at.block = block_of(at.shard.table)
-        if probe(at.block, sum.key, at.hash31, &at.slot, &entry) == NOT_THERE:
-            if not insert_found_absent(&at, sum.key, raw_of(sum.number * delta)):
+        at.found.block = block_of(at.shard.table)
+        if probe(at.found.block, sum.key, at.hash31, &at.found.slot, &entry) == NOT_THERE:
+            if not insert_and_unlock(&at, sum.key, raw_of(sum.number * delta)):
                 raise_memory_error()
             return 0
     unlock(at.shard)

@@ -35,7 +35,7 @@ cdef inline Waiter** list_of(Waiter* self) noexcept nogil:
     return waiters_of(self.owner.thread if self.request == NULL else self.owner.task)
 
 
-cdef bint register_waiter(Waiter* self) noexcept nogil:
+cdef bint register_waiter_locked(Waiter* self) noexcept nogil:
     """False, and nothing done, if the wait would be for ever. Under the mutex of its lock's shard."""
     cdef Waiter** waiters = list_of(self)
     cdef bint ends

@@ -1,32 +1,33 @@
 # Freeing what readers without the mutex may still look at: blocks and plain keys. They are retired under the mutex, into the
 # shard's limbo, and freed after a grace period (core/readers.h), which is waited for without any mutex.
 
-cdef inline void unlock_and_reclaim(Position* at) noexcept:
+cdef inline void unlock_and_reclaim(Access* at) noexcept:
     """Release the shard's mutex, then reclaim what was deferred. Requires: mutex held. May run Python code."""
     unlock(at.shard)
     reclaim_deferred(at)
 
 
-cdef inline void reclaim_deferred(Position* at) noexcept:
+cdef inline void reclaim_deferred(Access* at) noexcept:
     if SM_READERS_MEET_WRITERS:
-        if at.removed != NO_GRACE_PERIOD:
+        if at.deferred.grace_period != NO_GRACE_PERIOD:
             wait_for_grace_period(at)
-        if at.full != NULL:
-            free_limbo(at.full)
-            at.full = NULL
-    if at.left != NULL:
+        if at.deferred.limbo != NULL:
+            free_limbo(at.deferred.limbo)
+            at.deferred.limbo = NULL
+    if at.deferred.table != NULL:
         release_replaced_table(at)
 
 
-cdef bint retire(Position* at, void* item, size_t bytes) noexcept:
+cdef bint retire_locked(Access* at, void* item, size_t bytes) noexcept:
     """Has what was just put out of reach freed when nobody can be looking at it any more. False: the caller frees it,
     after reclaim_deferred(). Under the mutex."""
+    require_locked(at.shard)
     cdef Limbo* limbo
     if not (SM_READERS_MEET_WRITERS and sm_reads_unlocked):
         return False
     if not sm_load_u8(at.shard.is_shared_between_threads):
-        if at.removed == NO_GRACE_PERIOD:
-            at.removed = GRACE_PERIOD_IF_SHARED
+        if at.deferred.grace_period == NO_GRACE_PERIOD:
+            at.deferred.grace_period = GRACE_PERIOD_IF_SHARED
         return False
     limbo = at.shard.limbo
     if limbo == NULL and bytes <= LARGE:
@@ -34,25 +35,25 @@ cdef bint retire(Position* at, void* item, size_t bytes) noexcept:
         if limbo != NULL:
             limbo.count = 0
             limbo.bytes = 0
-    if limbo == NULL or bytes > LARGE or at.full != NULL:
-        at.removed = NEEDS_GRACE_PERIOD
+    if limbo == NULL or bytes > LARGE or at.deferred.limbo != NULL:
+        at.deferred.grace_period = NEEDS_GRACE_PERIOD
         return False
     limbo.items[limbo.count] = item
     limbo.count += 1
     limbo.bytes += bytes
     if limbo.count == sizeof(limbo.items) // sizeof(limbo.items[0]) or limbo.bytes > LIMBO_BYTES:
-        at.full = limbo
+        at.deferred.limbo = limbo
         at.shard.limbo = NULL
-        at.removed = NEEDS_GRACE_PERIOD
+        at.deferred.grace_period = NEEDS_GRACE_PERIOD
     return True
 
 
-cdef void wait_for_grace_period(Position* at) noexcept:
-    if at.removed == GRACE_PERIOD_IF_SHARED:
+cdef void wait_for_grace_period(Access* at) noexcept:
+    if at.deferred.grace_period == GRACE_PERIOD_IF_SHARED:
         sm_fence_after_unlock()
-    if at.removed == NEEDS_GRACE_PERIOD or sm_load_u8(at.shard.is_shared_between_threads):
+    if at.deferred.grace_period == NEEDS_GRACE_PERIOD or sm_load_u8(at.shard.is_shared_between_threads):
         sm_wait_for_readers()
-    at.removed = NO_GRACE_PERIOD
+    at.deferred.grace_period = NO_GRACE_PERIOD
 
 
 cdef void free_limbo(Limbo* limbo) noexcept:

@@ -68,10 +68,10 @@ cdef inline PyObject* version_content(ReaderCore self) noexcept:
 
 cdef Found reader_find(ReaderCore self, PyObject* key, PyObject** bag) except FAILED:
     """PRESENT: the key's bag, borrowed until end_reading()."""
-    cdef Position at
+    cdef Access at
     cdef Found found = snapshot_find(<SnapshotCore>version_content(self), key, &at)
     if found == PRESENT:
-        bag[0] = at.block.entries[at.entry].value
+        bag[0] = at.found.block.entries[at.found.entry].value
     return found
 
 

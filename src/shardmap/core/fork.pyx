@@ -61,7 +61,7 @@ cdef void keep_own_waiters(KeyLock* self, bint lives) noexcept nogil:
     while each != NULL:
         next = each.next
         if each.request == NULL and each.owner.thread == sm_thread_token() and lives:
-            join_queue(each)
+            join_queue_locked(each)
         elif each.request != NULL or each.owner.thread == sm_thread_token():
             each.lock = NULL
         each = next

@@ -1,18 +1,19 @@
 # Inserting a new key.
 
-cdef bint insert_found_absent(Position* at, PyObject* key, PyObject* value) noexcept:
+cdef bint insert_and_unlock(Access* at, PyObject* key, PyObject* value) noexcept:
     """Inserts where the look-up ended, growing if need be; releases the mutex. False when there is no memory."""
+    require_locked(at.shard)
     cdef Block* old = NULL
-    if is_full(at.block):
-        if not make_room(at, grown(at.block.live), &old):
+    if is_full(at.found.block):
+        if not resize_locked(at, grown(at.found.block.live), &old):
             unlock_and_reclaim(at)
             return False
-        at.slot = empty_slot(at.block, at.hash31)
+        at.found.slot = empty_slot(at.found.block, at.hash31)
     incref(key)
     value_incref(value)
-    announce_insertion(at.shard)
-    append(at.block, at.slot, at.hash31, sm_is_plain_key(key), key, value, sm_stamp_now())
-    note_size(at.shard, at.block)
+    announce_insertion_locked(at.shard)
+    append(at.found.block, at.found.slot, at.hash31, sm_is_plain_key(key), key, value, sm_stamp_now())
+    note_size_locked(at.shard, at.found.block)
     unlock_and_reclaim(at)
     free_replaced_block(old)
     return True

@@ -4,6 +4,20 @@
 
 #include <Python.h>
 
+#include "contracts.h"
+
+/* What may run Python code, wait or detach. In a debug build only from where that is allowed. */
+#define SM_MAY_RUN_PYTHON(call) \
+    (SM_REQUIRE(sm_mutexes_held == 0, "what may run Python code is called under a mutex"), \
+     SM_REQUIRE(!sm_is_reading, "what may run Python code is called by a reader"), call)
+#define SM_DECREF(op) SM_MAY_RUN_PYTHON(Py_DECREF(op))
+#define SM_HASH(op) SM_MAY_RUN_PYTHON(PyObject_Hash(op))
+#define SM_RICH_COMPARE(a, b, how) SM_MAY_RUN_PYTHON(PyObject_RichCompare(a, b, how))
+#define SM_IS_TRUE(op) SM_MAY_RUN_PYTHON(PyObject_IsTrue(op))
+#define SM_SAVE_THREAD() SM_MAY_RUN_PYTHON(PyEval_SaveThread())
+#define SM_RESTORE_THREAD(state) SM_MAY_RUN_PYTHON(PyEval_RestoreThread(state))
+#define SM_CHECK_SIGNALS() SM_MAY_RUN_PYTHON(PyErr_CheckSignals())
+
 /* Declared to Cython as returning an object: hands over a reference that we own, without touching it. */
 #define SM_STEAL(p) (p)
 

@@ -28,7 +28,7 @@ cdef KeyEntry new_entry(MapCore source, key, timeout):
     return self
 
 
-cdef inline void locate_entry(KeyEntry self, Position* at) noexcept:
+cdef inline void locate_entry(KeyEntry self, Access* at) noexcept:
     locate_hashed(self.source, self.hashed, at)
 
 
@@ -42,7 +42,7 @@ cdef int check_is_free(KeyEntry self) except -1:
 
 
 cdef int enter(KeyEntry self, double deadline, timeout) except -1:
-    cdef Position at
+    cdef Access at
     cdef KeyLock* taken
     check_is_free(self)
     locate_entry(self, &at)
@@ -108,7 +108,7 @@ cdef int raise_not_held(KeyEntry self) except -1:
 
 cdef Found write_entry(KeyEntry self, PyObject* value) except FAILED:
     cdef WriteRequest request = request_to_write(value)
-    cdef Position at
+    cdef Access at
     must_hold(self)
     request.grant = self.grant
     sm_mark_shared(<PyObject*>self.source, &self.source.is_shared_between_threads)

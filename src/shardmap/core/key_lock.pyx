@@ -28,8 +28,9 @@ cdef inline void end_check(Shard* shard, KeyLockCheck* check) noexcept:
     context_clear(&check.caller.context)
 
 
-cdef Match match_key_lock(Position* at, PyObject* key, KeyLockCheck* check, KeyLock** found) except? NONE:
+cdef Match match_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check, KeyLock** found) except? NONE:
     """The lock of `key` (NULL: the lock of its hash). Under the mutex; raises without it."""
+    require_locked(at.shard)
     cdef KeyLock* each = at.shard.key_locks
     cdef KeyLock* unknown = NULL
     cdef PyObject* other
@@ -70,15 +71,16 @@ cdef Match match_key_lock(Position* at, PyObject* key, KeyLockCheck* check, KeyL
     return AGAIN
 
 
-cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) except? START_AGAIN:
+cdef Check check_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check) except? START_AGAIN:
     """Whether a writer may go on where it stands. Waits where another one holds the key's lock. Mutex held on entry and
     on return; raises without it. May run any code unless it answers MAY_WRITE."""
+    require_locked(at.shard)
     cdef KeyLock* found = NULL
     cdef Match match
     cdef Wait outcome
     if check.held != NULL:      # only ever one: an __eq__ that changes its mind must not make us forget it
         return MAY_WRITE
-    match = match_key_lock(at, key, check, &found)
+    match = match_key_lock_locked(at, key, check, &found)
     if match == NONE:
         return MAY_WRITE
     if match == AGAIN:
@@ -98,11 +100,11 @@ cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) exce
             raise RuntimeError(f"a function that computes the value of {<object>key!r} cannot change that key in the map")
         found.written = True
         return MAY_WRITE
-    if at.left != NULL or at.full != NULL or at.removed != NO_GRACE_PERIOD:
+    if at.deferred.table != NULL or at.deferred.limbo != NULL or at.deferred.grace_period != NO_GRACE_PERIOD:
         unlock_and_reclaim(at)
         lock(at.shard)
         return START_AGAIN
-    outcome = wait_for_key_lock(at.shard, found, key, &check.caller.context, NO_DEADLINE, False)
+    outcome = wait_for_key_lock_and_unlock(at.shard, found, key, &check.caller.context, NO_DEADLINE, False)
     if outcome == GRANTED:
         check.held = found
     elif outcome == DEADLOCK:
@@ -111,7 +113,7 @@ cdef Check check_key_lock(Position* at, PyObject* key, KeyLockCheck* check) exce
     return START_AGAIN
 
 
-cdef KeyLock* take_key_lock(Position* at, PyObject* key, PyObject* name, double deadline,
+cdef KeyLock* take_key_lock(Access* at, PyObject* key, PyObject* name, double deadline,
                             bint computing) except? NULL:
     """Takes the lock of the located key (`key` is NULL: the lock of its hash; `name` is what messages call it).
     NULL without an exception: not by the deadline."""
@@ -125,14 +127,14 @@ cdef KeyLock* take_key_lock(Position* at, PyObject* key, PyObject* name, double 
         fresh = new_key_lock(at, key, &check.caller.context, computing)
         lock(at.shard)
         while True:
-            found = find_or_add_key_lock(at, key, &check, &fresh)
+            found = find_or_add_key_lock_locked(at, key, &check, &fresh)
             if fresh == NULL:
                 unlock_and_reclaim(at)
                 return found
             if relation(&found.owner, &check.caller.context) == SAME_CONTEXT:
                 unlock_and_reclaim(at)
                 raise_held_already(name, &check.caller)
-            outcome = wait_for_key_lock(at.shard, found, name, &check.caller.context, deadline, computing)
+            outcome = wait_for_key_lock_and_unlock(at.shard, found, name, &check.caller.context, deadline, computing)
             if outcome == DEADLOCK:
                 raise_deadlock(name)
             if outcome != TRY_AGAIN:
@@ -148,7 +150,7 @@ cdef int raise_held_already(PyObject* key, Caller* caller) except -1:
                        + ("task" if caller.context.task != 0 else "thread"))
 
 
-cdef KeyLock* new_key_lock(Position* at, PyObject* key, Context* owner, bint computing) except NULL:
+cdef KeyLock* new_key_lock(Access* at, PyObject* key, Context* owner, bint computing) except NULL:
     cdef KeyLock* self = <KeyLock*>allocate(sizeof(KeyLock), sizeof(void*))
     if self == NULL:
         raise MemoryError()
@@ -172,13 +174,14 @@ cdef void free_key_lock(KeyLock* self) noexcept:
         free(self)
 
 
-cdef KeyLock* find_or_add_key_lock(Position* at, PyObject* key, KeyLockCheck* check, KeyLock** fresh) except NULL:
+cdef KeyLock* find_or_add_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check, KeyLock** fresh) except NULL:
     """The lock of the key, held by somebody; or `fresh`, which is then NULL and holds it from now on. Under the mutex,
     which is released for comparisons; raises without it."""
+    require_locked(at.shard)
     cdef KeyLock* found = NULL
     cdef Match match = AGAIN
     while match == AGAIN:
-        match = match_key_lock(at, key, check, &found)
+        match = match_key_lock_locked(at, key, check, &found)
     if match == MATCH:
         return found
     found = fresh[0]
@@ -208,11 +211,11 @@ cdef PyObject* hand_on(Shard* shard, KeyLock* held) noexcept:
     cdef PyObject* request
     cdef Context before
     lock(shard)
-    waiter = first_that_waits(held)
+    waiter = first_waiter_locked(held)
     if waiter != NULL:
         before = held.owner
         request = waiter.request
-        grant_to(held, waiter)      # under the mutex: without it a thread that waits, and so `waiter`, could be gone
+        grant_locked(held, waiter)      # under the mutex: without it a thread that waits, and so `waiter`, could be gone
         unlock(shard)
         context_clear(&before)
         return request

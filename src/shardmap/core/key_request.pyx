@@ -35,7 +35,7 @@ cdef LockRequest request_lock(KeyEntry entry, loop, future, bint for_ever):
     cdef KeyLock* fresh = NULL
     cdef KeyLock* found
     cdef KeyLockCheck check
-    cdef Position at
+    cdef Access at
     check_is_free(entry)
     locate_entry(entry, &at)
     start_check(&check, 0)
@@ -43,7 +43,7 @@ cdef LockRequest request_lock(KeyEntry entry, loop, future, bint for_ever):
         know_caller(&check.caller)
         fresh = new_key_lock(&at, key, &check.caller.context, False)
         lock(at.shard)
-        found = find_or_add_key_lock(&at, key, &check, &fresh)
+        found = find_or_add_key_lock_locked(&at, key, &check, &fresh)
         if fresh == NULL:
             unlock_and_reclaim(&at)
             give_lock(entry, at.shard, found)
@@ -53,11 +53,11 @@ cdef LockRequest request_lock(KeyEntry entry, loop, future, bint for_ever):
             raise_held_already(name, &check.caller)
         start_waiter(&self.waiter, found, &check.caller.context, for_ever, False)
         self.waiter.request = <PyObject*>self
-        if not register_waiter(&self.waiter):
+        if not register_waiter_locked(&self.waiter):
             unlock_and_reclaim(&at)
             context_clear(&self.waiter.owner)
             raise_deadlock(name)
-        join_queue(&self.waiter)
+        join_queue_locked(&self.waiter)
         incref(<PyObject*>self)
         self.source = entry.source
         self.loop = loop
@@ -96,7 +96,7 @@ cdef KeyLock* conclude(LockRequest self) noexcept:
         self.is_over = True
         granted = self.waiter.granted
         if not granted and self.waiter.lock != NULL:
-            leave_queue(&self.waiter)
+            leave_queue_locked(&self.waiter)
             was_queued = True
     unlock(self.shard)
     if was_queued:

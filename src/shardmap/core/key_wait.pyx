@@ -16,10 +16,11 @@ import threading
 cdef unsigned long main_thread = threading.main_thread().ident      # where signals' handlers run
 
 
-cdef Wait wait_for_key_lock(Shard* shard, KeyLock* wanted, PyObject* key, Context* caller, double deadline,
+cdef Wait wait_for_key_lock_and_unlock(Shard* shard, KeyLock* wanted, PyObject* key, Context* caller, double deadline,
                             bint computing) except? TIMED_OUT:
     """Queues for a key's lock that another context holds. Mutex held on entry, not on return. May run any code, and
     raises what that raises; RuntimeError if a task or a callback of this thread's event loop holds the lock."""
+    require_locked(shard)
     cdef Waiter waiter
     cdef Context holder = wanted.owner
     if relation(&holder, caller) == SAME_THREAD:
@@ -28,10 +29,10 @@ cdef Wait wait_for_key_lock(Shard* shard, KeyLock* wanted, PyObject* key, Contex
     start_waiter(&waiter, wanted, caller, deadline < 0, computing)
     sm_cond_init(&waiter.wake)      # before anybody can find the waiter
     try:
-        if not register_waiter(&waiter):
+        if not register_waiter_locked(&waiter):
             unlock(shard)
             return DEADLOCK
-        join_queue(&waiter)
+        join_queue_locked(&waiter)
         unlock(shard)
         return wait_in_thread(shard, &waiter, deadline)
     finally:
@@ -56,15 +57,15 @@ cdef Wait wait_in_thread(Shard* shard, Waiter* waiter, double deadline) except? 
         except:
             lock(shard)
             if waiter.lock != NULL:
-                leave_queue(waiter)
+                leave_queue_locked(waiter)
             unlock(shard)
             raise
         lock(shard)
         if waiter.lock == NULL:
             unlock(shard)
             return TRY_AGAIN
-        if not register_waiter(waiter):
-            leave_queue(waiter)
+        if not register_waiter_locked(waiter):
+            leave_queue_locked(waiter)
             unlock(shard)
             return DEADLOCK
         waiter.is_away = False
@@ -88,7 +89,7 @@ cdef bint wait_for_grant(Shard* shard, Waiter* waiter, double deadline, bint mai
             sm_cond_wait_until(&waiter.wake, &shard.mutex, until)
     timed_out = not waiter.granted and deadline >= 0 and sm_now() >= deadline
     if timed_out:
-        leave_queue(waiter)
+        leave_queue_locked(waiter)
     sm_mutex_unlock(&shard.mutex)
     PyEval_RestoreThread(state)
     return timed_out
@@ -106,7 +107,7 @@ cdef void start_waiter(Waiter* self, KeyLock* wanted, Context* owner, bint for_e
     self.searched_by = 0
 
 
-cdef void join_queue(Waiter* self) noexcept nogil:
+cdef void join_queue_locked(Waiter* self) noexcept nogil:
     self.next = NULL
     if self.lock.last == NULL:
         self.lock.first = self
@@ -115,7 +116,7 @@ cdef void join_queue(Waiter* self) noexcept nogil:
     self.lock.last = self
 
 
-cdef void leave_queue(Waiter* self) noexcept nogil:
+cdef void leave_queue_locked(Waiter* self) noexcept nogil:
     cdef KeyLock* wanted = self.lock
     cdef Waiter* before = NULL
     cdef Waiter* each = wanted.first
@@ -132,16 +133,16 @@ cdef void leave_queue(Waiter* self) noexcept nogil:
         forget_waiter(self)
 
 
-cdef inline Waiter* first_that_waits(KeyLock* wanted) noexcept nogil:
+cdef inline Waiter* first_waiter_locked(KeyLock* wanted) noexcept nogil:
     cdef Waiter* each = wanted.first
     while each != NULL and each.is_away:
         each = each.next
     return each
 
 
-cdef void grant_to(KeyLock* self, Waiter* waiter) noexcept nogil:
+cdef void grant_locked(KeyLock* self, Waiter* waiter) noexcept nogil:
     """Makes the first that waits the holder. The reference that the holder before has is the caller's."""
-    leave_queue(waiter)         # first: who holds a lock must not look as if it waited for it
+    leave_queue_locked(waiter)         # first: who holds a lock must not look as if it waited for it
     sm_mutex_lock(&waiters_mutex)
     self.owner = waiter.owner
     sm_mutex_unlock(&waiters_mutex)

@@ -79,7 +79,7 @@ cdef list in_locking_order(MapCore source, dict entries):
     """By shard, then by hash. Keys of one hash have no order of their own: whoever wants several of them first takes the
     lock of the hash."""
     cdef KeyEntry entry, is_hash_lock
-    cdef Position at
+    cdef Access at
     cdef list order = []
     cdef dict by_hash31 = {}
     for entry in entries.values():

@@ -9,18 +9,26 @@ cdef struct FoundEntry:
     uint64_t layout_version
     uint32_t entry
 
-# Where a look-up ended: the entry, or the empty slot where the key would go.
-cdef struct Position:
-    Shard* shard
-    Block** published            # the shard's, in MapCore.blocks
+# Where a look-up ended: the entry, or the slot where the key would go.
+cdef struct LookupResult:
     Block* block
-    uint32_t hash31
     uint32_t slot
     uint32_t entry
+
+# What an operation has put out of reach under the mutex, and owes once the mutex is released: unlock_and_reclaim().
+cdef struct Deferred:
+    PyObject* table         # a table to release twice, or NULL
+    Limbo* limbo            # full: to be freed, or NULL
+    GracePeriod grace_period
+
+# One operation on one key: what it is aimed at, what was found, what is to be cleaned up.
+cdef struct Access:
+    Shard* shard
+    Block** published       # the shard's, in MapCore.blocks
+    uint32_t hash31
     PyObject* equal         # a stored key that was found equal, borrowed: not compared again; or NULL
-    PyObject* left          # a table to release twice once the mutex is released, or NULL
-    Limbo* full             # to be emptied then, or NULL
-    GracePeriod removed
+    LookupResult found
+    Deferred deferred
 
 cdef enum Comparison:
     RAISED = -1

@@ -18,14 +18,14 @@ cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
     return 0
 
 
-cdef inline void start_position(Position* at) noexcept:
+cdef inline void start_position(Access* at) noexcept:
     at.equal = NULL
-    at.left = NULL
-    at.full = NULL
-    at.removed = NO_GRACE_PERIOD
+    at.deferred.table = NULL
+    at.deferred.limbo = NULL
+    at.deferred.grace_period = NO_GRACE_PERIOD
 
 
-cdef inline int locate(MapCore m, PyObject* key, Position* at) except -1:
+cdef inline int locate(MapCore m, PyObject* key, Access* at) except -1:
     """Hashes the key: which shard, which 31 bits."""
     cdef Py_hash_t hashed = 0
     hash_of(key, &hashed)
@@ -33,7 +33,7 @@ cdef inline int locate(MapCore m, PyObject* key, Position* at) except -1:
     return 0
 
 
-cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Position* at) noexcept:
+cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Access* at) noexcept:
     cdef uint32_t number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
     at.shard = shard_at(m, number)
     at.published = &m.blocks[number]
@@ -54,14 +54,16 @@ cdef inline int compare_stored(Block* block, uint32_t content, uint32_t entry, u
     return answer if answer >= 0 or hash31_of_entry(block, entry) == hash31 else 0
 
 
-cdef inline Found find(PyObject* key, Position* at) except FAILED:
+cdef inline Found lock_and_find(PyObject* key, Access* at) except FAILED:
     """Takes the mutex of the located shard and finds the key. Still holds it afterwards, unless it raises."""
     lock(at.shard)
     return find_locked(key, at)
 
 
-cdef Found find_locked(PyObject* key, Position* at) except FAILED:
+cdef Found find_locked(PyObject* key, Access* at) except FAILED:
     """The same for a mutex that is held; or, without a shard, in a block that cannot change."""
+    if at.shard != NULL:
+        require_locked(at.shard)
     cdef ProbeSequence sequence
     cdef ProbeResult result
     cdef Comparison outcome = START_OVER
@@ -69,18 +71,18 @@ cdef Found find_locked(PyObject* key, Position* at) except FAILED:
     while True:
         if outcome == START_OVER:
             if at.shard != NULL:
-                at.block = block_of(at.shard.table)
-            probe_start(&sequence, at.block, at.hash31)
+                at.found.block = block_of(at.shard.table)
+            probe_start(&sequence, at.found.block, at.hash31)
             free_slot = NO_SLOT
-        result = probe_for(&sequence, at.block, key, at.hash31, &free_slot, &at.entry)
+        result = probe_for(&sequence, at.found.block, key, at.hash31, &free_slot, &at.found.entry)
         if result == NOT_THERE:
-            at.slot = free_slot
+            at.found.slot = free_slot
             return ABSENT
         outcome = EQUAL
         if result == NEEDS_PYTHON:
-            outcome = compare_unlocked(at, at.entry, key)
+            outcome = compare_in_python_locked(at, at.found.entry, key)
         if outcome == EQUAL:
-            at.slot = sequence.slot
+            at.found.slot = sequence.slot
             return PRESENT
         probe_next(&sequence)
 
@@ -93,10 +95,12 @@ cdef bint equal_objects(PyObject* a, PyObject* b) except -1:
         decref(answer)
 
 
-cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) except RAISED:
+cdef Comparison compare_in_python_locked(Access* at, uint32_t entry, PyObject* key) except RAISED:
     """Compares as dict does, stored key first, with the mutex released. Holds it again, unless it raises."""
+    if at.shard != NULL:
+        require_locked(at.shard)
     cdef Shard* shard = at.shard
-    cdef PyObject* stored = at.block.entries[entry].key
+    cdef PyObject* stored = at.found.block.entries[entry].key
     cdef uint64_t layout_version
     cdef uint32_t tombstone_reuses
     cdef bint equal
@@ -105,7 +109,7 @@ cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) ex
     if stored == at.equal:
         return EQUAL
     layout_version = shard.layout_version
-    tombstone_reuses = at.block.tombstone_reuses
+    tombstone_reuses = at.found.block.tombstone_reuses
     incref(stored)
     unlock_and_reclaim(at)
     try:
@@ -116,30 +120,32 @@ cdef Comparison compare_unlocked(Position* at, uint32_t entry, PyObject* key) ex
     if shard.layout_version != layout_version:
         return START_OVER
     if not equal:
-        return DIFFERENT if at.block.tombstone_reuses == tombstone_reuses else START_OVER
+        return DIFFERENT if at.found.block.tombstone_reuses == tombstone_reuses else START_OVER
     # In one layout version an entry holds one key, then none: an entry that is still there holds the same key.
-    return EQUAL if at.block.entries[entry].key != NULL else START_OVER
+    return EQUAL if at.found.block.entries[entry].key != NULL else START_OVER
 
 
-cdef inline Found find_again_locked(PyObject* key, Position* at, FoundEntry* before) except FAILED:
+cdef inline Found find_again_locked(PyObject* key, Access* at, FoundEntry* before) except FAILED:
     """find_locked() that remembers where it found the key. A key is compared once: not again as long as positions in the
     block mean the same."""
+    require_locked(at.shard)
     cdef Found found
     if before.is_valid and before.layout_version == at.shard.layout_version:
-        at.block = block_of(at.shard.table)
-        if before.entry < at.block.used and at.block.entries[before.entry].key != NULL:
-            at.entry = before.entry
-            at.slot = slot_of_entry(at.block, at.entry)
+        at.found.block = block_of(at.shard.table)
+        if before.entry < at.found.block.used and at.found.block.entries[before.entry].key != NULL:
+            at.found.entry = before.entry
+            at.found.slot = slot_of_entry(at.found.block, at.found.entry)
             return PRESENT
     found = find_locked(key, at)
     before.is_valid = found == PRESENT
     if found == PRESENT:
-        remember_entry(at, before)
+        remember_entry_locked(at, before)
     return found
 
 
-cdef inline void remember_entry(Position* at, FoundEntry* found) noexcept:
+cdef inline void remember_entry_locked(Access* at, FoundEntry* found) noexcept:
     """Under the mutex, where a look-up has found the key."""
+    require_locked(at.shard)
     found.is_valid = True
     found.layout_version = at.shard.layout_version
-    found.entry = at.entry
+    found.entry = at.found.entry

@@ -6,10 +6,11 @@ cdef inline bint has_box(PyObject* raw, PyObject* box) noexcept:
     return box != NULL and long_long_of(box, &overflow) == number_of(raw)
 
 
-cdef bint is_boxed(Position* at, PyObject* raw, PyObject** box) except -1:
+cdef bint box_old_value_locked(Access* at, PyObject* raw, PyObject** box) except -1:
     """Whether the value that is about to be taken out is at hand as an object: itself, or a number's int in `box`.
     If not, makes it with the mutex released, which is then held again, and the caller starts over: once the entry
     is out nothing may fail."""
+    require_locked(at.shard)
     if not is_number(raw) or has_box(raw, box[0]):
         return True
     unlock_and_reclaim(at)
@@ -21,7 +22,7 @@ cdef bint is_boxed(Position* at, PyObject* raw, PyObject** box) except -1:
     return False
 
 
-cdef bint overwrite_unlocked(Position* at, PyObject* key, PyObject* value, PyObject** old) noexcept:
+cdef bint overwrite_unlocked(Access* at, PyObject* key, PyObject* value, PyObject** old) noexcept:
     """Looks for the key without the mutex, and if there is an entry overwrites it under the mutex, which is then held
     for a moment only. False: nothing done, for whatever reason. `old`: the reference to release."""
     cdef sm_reader* me

@@ -1,9 +1,10 @@
 # popitem(). An entry whose key another context has locked is not popped before that lock is released: the key's lock is
 # taken first, in the queue, like any writer's.
 
-cdef bint locked_by_another(Position* at, PyObject* key, KeyLockCheck* check) noexcept:
+cdef bint is_locked_by_another_locked(Access* at, PyObject* key, KeyLockCheck* check) noexcept:
     """Whether another context may hold the key's lock: holds that one, or one of the same hash that is not known to be
     another key's. Under the mutex; compares nothing but plain keys."""
+    require_locked(at.shard)
     cdef KeyLock* each = at.shard.key_locks
     cdef bint unknown = False
     while each != NULL:
@@ -19,31 +20,31 @@ cdef bint locked_by_another(Position* at, PyObject* key, KeyLockCheck* check) no
 
 cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILED:
     """Removes the entry inserted last; the references are the caller's. Takes all mutexes."""
-    cdef Position at
+    cdef Access at
     cdef Shard* chosen
     cdef Block* old_block
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     start_position(&at)
     while True:
         lock_all(m)
-        chosen = find_last(m, &at)
+        chosen = find_last_locked(m, &at)
         if chosen == NULL:
             unlock_all(m)
             return ABSENT
-        if is_shared(chosen.table) or chosen.key_locks != NULL or is_number(at.block.entries[at.entry].value):
+        if is_shared(chosen.table) or chosen.key_locks != NULL or is_number(at.found.block.entries[at.found.entry].value):
             # Not to be done with all mutexes held. Meanwhile another entry may become the last.
             unlock_all(m)
             if popitem_slowly(m, key, value):
                 return PRESENT
             continue
-        old_block = remove_found(&at, key, value)
+        old_block = delete_locked(&at, key, value)
         unlock_all(m)
         reclaim_deferred(&at)
         free_replaced_block(old_block)
         return PRESENT
 
 
-cdef Shard* find_last(MapCore m, Position* at) noexcept:
+cdef Shard* find_last_locked(MapCore m, Access* at) noexcept:
     """Aims at the entry inserted last. With all mutexes."""
     cdef uint32_t i, end
     cdef uint64_t latest = 0
@@ -57,17 +58,17 @@ cdef Shard* find_last(MapCore m, Position* at) noexcept:
         if end != 0 and (chosen == NULL or block.stamps[end - 1] >= latest):
             chosen = at.shard = shard
             latest = block.stamps[end - 1]
-            at.block = block
-            at.entry = end - 1
+            at.found.block = block
+            at.found.entry = end - 1
     if chosen != NULL:
-        at.slot = slot_of_entry(at.block, at.entry)
-        at.hash31 = hash31_of_entry(at.block, at.entry)
+        at.found.slot = slot_of_entry(at.found.block, at.found.entry)
+        at.hash31 = hash31_of_entry(at.found.block, at.found.entry)
     return chosen
 
 
 cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
     """Tries to pop the entry that is the last, step by step; False if something came between."""
-    cdef Position at
+    cdef Access at
     cdef KeyLockCheck check
     cdef PyObject* last = NULL
     cdef PyObject* box = NULL
@@ -76,28 +77,28 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
     start_position(&at)
     start_check(&check, 0)
     lock_all(m)
-    chosen = find_last(m, &at)
+    chosen = find_last_locked(m, &at)
     if chosen == NULL:
         unlock_all(m)
         return False
-    last = at.block.entries[at.entry].key
+    last = at.found.block.entries[at.found.entry].key
     incref(last)
     unlock_others(m, chosen)
     try:
         # With the one mutex: a table of the shard's own, an int for a number, the key's lock if it has one.
-        while chosen.key_locks != NULL and check_key_lock(&at, last, &check) == START_AGAIN:
+        while chosen.key_locks != NULL and check_key_lock_locked(&at, last, &check) == START_AGAIN:
             pass
         if is_shared(chosen.table):
-            make_writable(&at)
+            copy_shared_table_locked(&at)
         unlock_and_reclaim(&at)
         while True:
             lock_all(m)
-            if find_last(m, &at) != chosen or at.block.entries[at.entry].key != last or is_shared(chosen.table) or (
-                    chosen.key_locks != NULL and locked_by_another(&at, last, &check)):
+            if find_last_locked(m, &at) != chosen or at.found.block.entries[at.found.entry].key != last or is_shared(chosen.table) or (
+                    chosen.key_locks != NULL and is_locked_by_another_locked(&at, last, &check)):
                 unlock_all(m)
                 return False
-            if is_number(at.block.entries[at.entry].value) and not has_box(at.block.entries[at.entry].value, box):
-                value[0] = at.block.entries[at.entry].value
+            if is_number(at.found.block.entries[at.found.entry].value) and not has_box(at.found.block.entries[at.found.entry].value, box):
+                value[0] = at.found.block.entries[at.found.entry].value
                 unlock_all(m)
                 if box != NULL:
                     decref(box)
@@ -105,7 +106,7 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
                 box = boxed(value[0])
                 continue
             break
-        old_block = remove_found(&at, key, value)
+        old_block = delete_locked(&at, key, value)
         unlock_all(m)
         reclaim_deferred(&at)
         free_replaced_block(old_block)

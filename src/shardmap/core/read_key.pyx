@@ -1,16 +1,16 @@
 cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAILED:
     """PRESENT: `value` is a reference of the caller's to the value as it stands in the entry (core/value.pyx)."""
-    cdef Position at
+    cdef Access at
     cdef Read is_shared_between_threads
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     locate(m, key, &at)
     is_shared_between_threads = read_unlocked(m, &at, key, value)
     if is_shared_between_threads != LOOK_AGAIN:
         return <Found>is_shared_between_threads
-    return get_locked(&at, key, value)
+    return lock_and_get(&at, key, value)
 
 
-cdef Found map_get_found(MapCore m, Position* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
+cdef Found map_get_found(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
     """The same with the key located at; remembers the entry if the key was compared by Python code."""
     cdef Read is_shared_between_threads
     where.is_valid = False
@@ -19,21 +19,22 @@ cdef Found map_get_found(MapCore m, Position* at, PyObject* key, PyObject** valu
     if is_shared_between_threads != LOOK_AGAIN:
         return <Found>is_shared_between_threads
     lock(at.shard)
-    return get_held(at, key, value, where)
+    return get_and_unlock(at, key, value, where)
 
 
-cdef Found get_locked(Position* at, PyObject* key, PyObject** value) except FAILED:
+cdef Found lock_and_get(Access* at, PyObject* key, PyObject** value) except FAILED:
     cdef FoundEntry where
     where.is_valid = False
     lock(at.shard)
-    return get_held(at, key, value, &where)
+    return get_and_unlock(at, key, value, &where)
 
 
-cdef Found get_held(Position* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
+cdef Found get_and_unlock(Access* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
     """With the mutex held; releases it."""
+    require_locked(at.shard)
     cdef Found found = find_again_locked(key, at, where)
     if found == PRESENT:
-        value[0] = at.block.entries[at.entry].value
+        value[0] = at.found.block.entries[at.found.entry].value
         if not is_number(value[0]):
             sm_allow_try_incref(value[0])       # the next reader needs no mutex
             incref(value[0])
@@ -42,7 +43,7 @@ cdef Found get_held(Position* at, PyObject* key, PyObject** value, FoundEntry* w
 
 
 cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
-    cdef Position at
+    cdef Access at
     cdef Found found
     cdef Read is_shared_between_threads
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
@@ -50,7 +51,7 @@ cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
     is_shared_between_threads = read_unlocked(m, &at, key, NULL)
     if is_shared_between_threads != LOOK_AGAIN:
         return <Found>is_shared_between_threads
-    found = find(key, &at)
+    found = lock_and_find(key, &at)
     unlock_and_reclaim(&at)
     return found
 
@@ -87,7 +88,7 @@ cdef Found map_get_object(MapCore m, PyObject* key, PyObject** value) except FAI
 #
 # - Blocks: freed by free_replaced_block() and in Table.__dealloc__, after wait_for_grace_period() if a reader may have got at
 #   them; a map that dies has no readers. A table that other maps or snapshots share is released likewise, by
-#   make_writable() and map_clear(): so nobody reads a table through a map that does not hold it any more, and
+#   copy_shared_table_locked() and map_clear(): so nobody reads a table through a map that does not hold it any more, and
 #   who is alone with a table need only know who uses its own map.
 # - Keys are compared only if the slot says that they are plain, which is known without touching the key. A
 #   plain key that leaves a map has a reference in its shard's limbo until nobody is looking any more. (Keys of
@@ -98,7 +99,7 @@ cdef Found map_get_object(MapCore m, PyObject* key, PyObject** value) except FAI
 # and nothing waits: who takes something out looks at the flag once more after a full barrier, and a thread that
 # sets it has one before its first read; so either the one sees the flag or the other sees the new state.
 
-cdef inline Read read_unlocked(MapCore m, Position* at, PyObject* key, PyObject** value) noexcept:
+cdef inline Read read_unlocked(MapCore m, Access* at, PyObject* key, PyObject** value) noexcept:
     """Looks for the key that is located at. `value`: NULL, or where to put a reference to the value as it stands."""
     cdef sm_reader* me
     cdef Block* block
@@ -186,7 +187,7 @@ cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t*
 
 cdef inline bint was_absent(Shard* shard, Block* block, uint32_t slot) noexcept:
     """Whether the slot where probing ended was empty while nothing was being inserted into the shard. An entry gets
-    its stamp after the version has become odd (announce_insertion) and before the slot that shows it."""
+    its stamp after the version has become odd (announce_insertion_locked) and before the slot that shows it."""
     if not SM_READERS_MEET_WRITERS:
         return True
     return (sm_load_u64(&shard.size_word) >> 32 & 1) == 0 and sm_load_u32(&block.index[slot]) == EMPTY

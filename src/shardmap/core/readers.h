@@ -52,6 +52,7 @@ typedef struct sm_reader {
 } __attribute__((aligned(128))) sm_reader;
 
 static sm_reader *sm_readers = NULL;
+static int sm_turning_off = 0;      /* some reader may not know yet that it needs a barrier of its own */
 static __thread sm_reader *sm_this_reader SM_TLS_MODEL = NULL;
 static sm_thread_key sm_reader_key;
 
@@ -72,7 +73,7 @@ static __attribute__((noinline)) sm_reader *sm_new_reader(void)
             break;
     }
     if (r == NULL) {
-        if (posix_memalign(&memory, 128, sizeof(sm_reader)) != 0)
+        if ((memory = sm_allocate(sizeof(sm_reader), 128)) == NULL)
             return NULL;
         r = memory;
         memset(r, 0, sizeof *r);
@@ -99,6 +100,7 @@ static inline sm_reader *sm_read_lock(void)
             return NULL;
     }
     __atomic_store_n(&me->seq, me->seq + 1, __ATOMIC_RELAXED);
+    sm_note_reading(1);
     if (__builtin_expect(__atomic_load_n(&sm_asymmetric, __ATOMIC_RELAXED), 1))
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
     else
@@ -108,6 +110,7 @@ static inline sm_reader *sm_read_lock(void)
 
 static inline void sm_read_unlock(sm_reader *me)
 {
+    sm_note_reading(0);
     __atomic_store_n(&me->seq, me->seq + 1, __ATOMIC_RELEASE);
 }
 
@@ -118,18 +121,26 @@ static __attribute__((noinline)) void sm_wait_for_readers(void)
     sm_reader *r;
     uint64_t seq;
     int round;
+    SM_REQUIRE(sm_mutexes_held == 0 && !sm_is_reading, "a grace period is waited for under a mutex, or by a reader");
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (sm_asymmetric && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0
         && (sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) != 0 || sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0)) {
         /* Somebody has forbidden it since (seccomp). From now on every reader has its own barrier; those who
          * did not know yet have theirs from the scheduler by then. */
+        __atomic_store_n(&sm_turning_off, 1, __ATOMIC_SEQ_CST);
         __atomic_store_n(&sm_asymmetric, 0, __ATOMIC_SEQ_CST);
         sm_nap(50000);
+        __atomic_store_n(&sm_turning_off, 0, __ATOMIC_SEQ_CST);
+    }
+    else {
+        while (__atomic_load_n(&sm_turning_off, __ATOMIC_SEQ_CST))
+            sm_nap(1000); /* another thread has just found that out */
     }
     for (r = __atomic_load_n(&sm_readers, __ATOMIC_SEQ_CST); r != NULL; r = r->next) {
         seq = __atomic_load_n(&r->seq, __ATOMIC_ACQUIRE);
         if ((seq & 1) == 0)
             continue;
+        /* A later odd value says as much: it was stored after the even one, by the same thread. */
         for (round = 0; __atomic_load_n(&r->seq, __ATOMIC_ACQUIRE) == seq; round++) {
             if (round < 100)
                 ;
@@ -145,6 +156,9 @@ static __attribute__((noinline)) void sm_wait_for_readers(void)
 static void sm_reset_readers(void)
 {
     sm_reader *r;
+#if SM_DEBUG
+    sm_mutexes_held = 0;
+#endif
     for (r = sm_readers; r != NULL; r = r->next) {
         if (r != sm_this_reader) {
             r->seq = 0;
@@ -159,10 +173,26 @@ static void sm_reset_readers(void)
 
 typedef char sm_reader;
 static char sm_nobody;
-static inline sm_reader *sm_read_lock(void) { return &sm_nobody; }
-static inline void sm_read_unlock(sm_reader *me) { (void)me; }
+
+static inline sm_reader *sm_read_lock(void)
+{
+    sm_note_reading(1);
+    return &sm_nobody;
+}
+
+static inline void sm_read_unlock(sm_reader *me)
+{
+    (void)me;
+    sm_note_reading(0);
+}
+
 static inline void sm_wait_for_readers(void) { }
-static inline void sm_reset_readers(void) { }
+static inline void sm_reset_readers(void)
+{
+#if SM_DEBUG
+    sm_mutexes_held = 0;
+#endif
+}
 
 #endif
 

@@ -64,7 +64,7 @@ cdef int reserve(MapCore m, uint64_t incoming) except -1:
     does."""
     cdef uint64_t each = (incoming + m.shard_count - 1) >> m.shard_bits
     cdef uint32_t i
-    cdef Position at
+    cdef Access at
     cdef Block* old
     cdef PyObject* fresh
     cdef bint done
@@ -79,15 +79,15 @@ cdef int reserve(MapCore m, uint64_t incoming) except -1:
         if sm_load_ptr(<void**>at.shard.published) == &empty_block:      # a guess: looked at again under the mutex
             fresh = table_new(each)
         lock(at.shard)
-        at.block = block_of(at.shard.table)
+        at.found.block = block_of(at.shard.table)
         if at.shard.table == EMPTY_TABLE:
             if fresh != NULL:
                 at.shard.table = fresh
-                publish(at.shard)
+                publish_locked(at.shard)
                 at.shard.layout_version += 1
                 fresh = NULL
-        elif not is_shared(at.shard.table) and at.block.capacity < each:
-            done = make_room(&at, at.block.live + each, &old)
+        elif not is_shared(at.shard.table) and at.found.block.capacity < each:
+            done = resize_locked(&at, at.found.block.live + each, &old)
         unlock_and_reclaim(&at)
         free_replaced_block(old)
         if fresh != NULL:
@@ -134,26 +134,27 @@ cdef void grow_without_gil(Shard* shard) noexcept:
                     to += 1
         trace_memory(new, new.bytes)
         (<Table>shard.table).block = new
-        publish(shard)
+        publish_locked(shard)
         shard.layout_version += 1
         new = old
     unlock(shard)
     block_free(new)
 
 
-cdef bint make_room(Position* at, uint64_t wanted, Block** old) noexcept:
+cdef bint resize_locked(Access* at, uint64_t wanted, Block** old) noexcept:
     """Replaces the block of a table that only this shard holds. Under the mutex, attached. The caller frees
     `old` later. False, and nothing done, when there is no memory."""
-    cdef Block* new = rebuilt(at.block, wanted)
+    require_locked(at.shard)
+    cdef Block* new = rebuilt(at.found.block, wanted)
     if new == NULL:
         return False
     trace_memory(new, new.bytes)
-    old[0] = at.block
+    old[0] = at.found.block
     (<Table>at.shard.table).block = new
-    publish(at.shard)
+    publish_locked(at.shard)
     at.shard.layout_version += 1
-    at.block = new
-    if old[0] != &empty_block and retire(at, <void*>(<uintptr_t>old[0] | 1), old[0].bytes):
+    at.found.block = new
+    if old[0] != &empty_block and retire_locked(at, <void*>(<uintptr_t>old[0] | 1), old[0].bytes):
         old[0] = NULL
     return True
 

@@ -3,7 +3,7 @@
 cdef Py_ssize_t map_retain(MapCore self, predicate) except -1:
     """Asks about the entries of one point in time, then about what was being computed before it."""
     cdef Py_ssize_t removed = 0
-    cdef Position at
+    cdef Access at
     cdef KeyLock* held
     computed = keys_being_computed(self)
     for key in new_iterator(snapshot_of(self), KEYS, False):

@@ -14,11 +14,17 @@ cdef inline size_t stride_for(size_t size) noexcept nogil:
     return (size + 127) // 128 * 128
 
 
+cdef inline void require_locked(Shard* shard) noexcept nogil:
+    """What functions named ..._locked and ..._and_unlock begin with (core/contracts.h)."""
+    SM_REQUIRE(SM_IS_HELD(&shard.mutex), b"a function that needs the shard's mutex is called without it")
+
+
 cdef inline Shard* shard_at(MapCore m, uint32_t i) noexcept:
     return <Shard*>(m.shards + i * stride_for(sizeof(Shard)))
 
 
 cdef inline void lock(Shard* shard) noexcept:
+    SM_REQUIRE(not sm_is_reading, b"a reader takes a mutex, for which it might wait")
     sm_sched_point()
     if not sm_mutex_try(&shard.mutex):
         lock_contended(shard)
@@ -84,39 +90,55 @@ cdef void unlock_all(MapCore m) noexcept:
         unlock(shard_at(m, i))
 
 
-cdef inline void make_version_odd(Shard* shard) noexcept nogil:
+cdef inline void make_version_odd_locked(Shard* shard) noexcept nogil:
+    require_locked(shard)
     sm_store_u64(&shard.size_word, ((shard.size_word >> 32 | 1) << 32) | <uint32_t>shard.size_word)
 
 
-cdef inline void announce_insertion(Shard* shard) noexcept nogil:
+cdef inline void announce_insertion_locked(Shard* shard) noexcept nogil:
     """Makes the version odd: who counts without locks waits. Before the stamp is taken, so that no thread counts a
     map without this entry and then finds the entry in front of one that was counted."""
-    make_version_odd(shard)
+    require_locked(shard)
+    make_version_odd_locked(shard)
     sm_fence_full()
 
 
-cdef inline void announce_removal(Shard* shard) noexcept nogil:
+cdef inline void announce_removal_locked(Shard* shard) noexcept nogil:
     """The same before an entry goes: who finds it gone without locks does not count it afterwards."""
-    make_version_odd(shard)
+    require_locked(shard)
+    make_version_odd_locked(shard)
 
 
-cdef inline void publish(Shard* shard) noexcept:
+cdef inline void publish_locked(Shard* shard) noexcept:
     """Shows those who read without the mutex the block of the shard's table."""
+    require_locked(shard)
+    publish_first(shard)
+
+
+cdef inline void publish_first(Shard* shard) noexcept:
+    """The same for a map that nobody else knows yet."""
     sm_sched_point()
     sm_store_ptr(<void**>shard.published, block_of(shard.table))
     sm_sched_point()
 
 
-cdef inline void note_size(Shard* shard, Block* block) noexcept nogil:
-    """Tells len() what changed. Under the mutex, after the change."""
+cdef inline void note_size_locked(Shard* shard, Block* block) noexcept:
+    """Tells len() what changed, after the change."""
+    require_locked(shard)
+    if SM_DEBUG:
+        require_consistent(block)
+    store_size(shard, block)
+
+
+cdef inline void store_size(Shard* shard, Block* block) noexcept nogil:
     sm_store_u64(&shard.size_word, (((shard.size_word >> 32 | 1) + 1) << 32) | block.live)
 
 
 cdef inline void give_table(Shard* shard, PyObject* table) noexcept:
     """A first table, to a shard of a map that nobody else knows yet; with a reference and a share."""
     shard.table = table
-    publish(shard)
-    note_size(shard, block_of(table))
+    publish_first(shard)
+    store_size(shard, block_of(table))
 
 
 cdef int make_shards(MapCore m, uint32_t bits) except -1:

@@ -23,23 +23,23 @@ cdef class SnapshotCore:
         return self.live
 
     def __contains__(self, key):
-        cdef Position at
+        cdef Access at
         sm_mark_used_often(<PyObject*>self, &self.foreign_uses)
         return snapshot_find(self, <PyObject*>key, &at) == PRESENT
 
     def __getitem__(self, key):
-        cdef Position at
+        cdef Access at
         sm_mark_used_often(<PyObject*>self, &self.foreign_uses)
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
-            return boxed_copy(at.block.entries[at.entry].value)
+            return boxed_copy(at.found.block.entries[at.found.entry].value)
         raise KeyError(key)
 
     def get(self, key, default=None, /):
         """The value of `key`, or `default`. dict.get."""
-        cdef Position at
+        cdef Access at
         sm_mark_used_often(<PyObject*>self, &self.foreign_uses)
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:
-            return boxed_copy(at.block.entries[at.entry].value)
+            return boxed_copy(at.found.block.entries[at.found.entry].value)
         return default
 
     def __iter__(self):
@@ -81,14 +81,14 @@ def _thaw(type cls not None, SnapshotCore source not None, /):
     return self
 
 
-cdef Found snapshot_find(SnapshotCore self, PyObject* key, Position* at) except FAILED:
+cdef Found snapshot_find(SnapshotCore self, PyObject* key, Access* at) except FAILED:
     cdef Py_hash_t hashed = 0
     hash_of(key, &hashed)
     if self.tables == NULL:
         return ABSENT
     at.shard = NULL
     start_position(at)
-    at.block = block_of(self.tables[sm_shard_of(<uint64_t>hashed, self.shard_bits)])
+    at.found.block = block_of(self.tables[sm_shard_of(<uint64_t>hashed, self.shard_bits)])
     at.hash31 = sm_hash31_of(<uint64_t>hashed, self.shard_bits)
     return find_locked(key, at)
 

@@ -7,6 +7,8 @@
 #error "shardmap needs POSIX threads: there is no version for Windows yet"
 #endif
 
+#include "contracts.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
@@ -16,13 +18,74 @@
 
 /* --- Mutexes. Nothing here fails: they are plain ones, used right. --- */
 
+#if SM_DEBUG
+
+/* With a note of who holds it. */
+typedef struct {
+    pthread_mutex_t plain;
+    pthread_t owner;
+    int held;
+} sm_mutex;
+
+#define SM_PLAIN(mutex) (&(mutex)->plain)
+#define SM_IS_HELD(mutex) (__atomic_load_n(&(mutex)->held, __ATOMIC_RELAXED) && pthread_equal((mutex)->owner, pthread_self()))
+
+static inline void sm_note_held(sm_mutex *mutex)
+{
+    mutex->owner = pthread_self();
+    __atomic_store_n(&mutex->held, 1, __ATOMIC_RELAXED);
+    sm_mutexes_held++;
+}
+
+static inline void sm_note_released(sm_mutex *mutex)
+{
+    SM_REQUIRE(SM_IS_HELD(mutex), "a mutex is released by a thread that does not hold it");
+    __atomic_store_n(&mutex->held, 0, __ATOMIC_RELAXED);
+    sm_mutexes_held--;
+}
+
+#else
+
 typedef pthread_mutex_t sm_mutex;
 
-static inline void sm_mutex_init(sm_mutex *mutex) { pthread_mutex_init(mutex, NULL); }
-static inline void sm_mutex_destroy(sm_mutex *mutex) { pthread_mutex_destroy(mutex); }
-static inline int sm_mutex_try(sm_mutex *mutex) { return pthread_mutex_trylock(mutex) == 0; }
-static inline void sm_mutex_lock(sm_mutex *mutex) { pthread_mutex_lock(mutex); }
-static inline void sm_mutex_unlock(sm_mutex *mutex) { pthread_mutex_unlock(mutex); }
+#define SM_PLAIN(mutex) (mutex)
+#define SM_IS_HELD(mutex) 1
+
+static inline void sm_note_held(sm_mutex *mutex) { (void)mutex; }
+static inline void sm_note_released(sm_mutex *mutex) { (void)mutex; }
+
+#endif
+
+static inline void sm_mutex_init(sm_mutex *mutex)
+{
+#if SM_DEBUG
+    mutex->held = 0;
+#endif
+    pthread_mutex_init(SM_PLAIN(mutex), NULL);
+}
+
+static inline void sm_mutex_destroy(sm_mutex *mutex) { pthread_mutex_destroy(SM_PLAIN(mutex)); }
+
+static inline int sm_mutex_try(sm_mutex *mutex)
+{
+    int got = pthread_mutex_trylock(SM_PLAIN(mutex)) == 0;
+    if (got)
+        sm_note_held(mutex);
+    return got;
+}
+
+static inline void sm_mutex_lock(sm_mutex *mutex)
+{
+    SM_REQUIRE(!sm_is_reading, "a reader waits for a mutex");
+    pthread_mutex_lock(SM_PLAIN(mutex));
+    sm_note_held(mutex);
+}
+
+static inline void sm_mutex_unlock(sm_mutex *mutex)
+{
+    sm_note_released(mutex);
+    pthread_mutex_unlock(SM_PLAIN(mutex));
+}
 
 /* --- Conditions, with a monotonic clock where the system has one for them --- */
 
@@ -47,7 +110,13 @@ static void sm_cond_init(sm_cond *cond)
 
 static inline void sm_cond_destroy(sm_cond *cond) { pthread_cond_destroy(cond); }
 static inline void sm_cond_signal(sm_cond *cond) { pthread_cond_signal(cond); }
-static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex) { pthread_cond_wait(cond, mutex); }
+
+static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex)
+{
+    sm_note_released(mutex);
+    pthread_cond_wait(cond, SM_PLAIN(mutex));
+    sm_note_held(mutex);
+}
 
 /* The clock of sm_cond_wait_until(), in seconds. */
 static double sm_now(void)
@@ -63,7 +132,9 @@ static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
     struct timespec end;
     end.tv_sec = (time_t)until;
     end.tv_nsec = (long)((until - (double)end.tv_sec) * 1e9);
-    pthread_cond_timedwait(cond, mutex, &end);
+    sm_note_released(mutex);
+    pthread_cond_timedwait(cond, SM_PLAIN(mutex), &end);
+    sm_note_held(mutex);
 }
 
 /* --- Letting others run --- */
@@ -125,6 +196,8 @@ static void *sm_allocate_table(size_t size)
     size_t mapped = SM_MAPPED(size) + SM_HUGE_PAGE;
     if (size < SM_LARGE)
         return sm_allocate(size, 64);
+    if (mapped < size)
+        return NULL;
     memory = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;

@@ -23,7 +23,7 @@ cdef inline WriteRequest request_to_write(PyObject* value) noexcept:
 
 cdef Found map_write(MapCore m, PyObject* key, WriteRequest* request) except FAILED:
     """Writes as the request says. The answer tells whether there was an entry; for IF_SAME, whether it was done."""
-    cdef Position at
+    cdef Access at
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     locate(m, key, &at)
     return write_located(&at, key, request)
@@ -40,14 +40,15 @@ cdef Found map_remove(MapCore m, PyObject* key, PyObject** old) except FAILED:
     return map_exchange(m, key, NULL, ALWAYS, old)
 
 
-cdef inline Found write_located(Position* at, PyObject* key, WriteRequest* request) except FAILED:
+cdef inline Found write_located(Access* at, PyObject* key, WriteRequest* request) except FAILED:
     """The same with the key located at."""
     lock(at.shard)
-    return write_locked(at, key, request)
+    return write_and_unlock(at, key, request)
 
 
-cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) except FAILED:
+cdef Found write_and_unlock(Access* at, PyObject* key, WriteRequest* request) except FAILED:
     """The same with the mutex held; releases it."""
+    require_locked(at.shard)
     cdef KeyLockCheck check
     cdef Write when = request.when
     cdef PyObject* value = request.value
@@ -63,7 +64,7 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
     try:
         while True:
             found = find_again_locked(key, at, &request.found)
-            if at.shard.key_locks != NULL and check_key_lock(at, key, &check) == START_AGAIN:
+            if at.shard.key_locks != NULL and check_key_lock_locked(at, key, &check) == START_AGAIN:
                 continue
             if request.whole_map_seq != NULL and request.whole_map_seq[0] != request.seq_at_read:
                 unlock_and_reclaim(at)
@@ -71,7 +72,7 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
             wanted = True
             old_value = NULL
             if found == PRESENT:
-                old_value = at.block.entries[at.entry].value
+                old_value = at.found.block.entries[at.found.entry].value
                 if when == IF_ABSENT:
                     if old != NULL:
                         old[0] = old_value
@@ -95,22 +96,22 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
                     old[0] = boxed(old_value)
                 return found
             if is_shared(at.shard.table):
-                make_writable_where_found(at, old_value != NULL, &equal)
+                copy_where_found_locked(at, old_value != NULL, &equal)
                 continue
             if old_value == NULL:
-                if not insert_found_absent(at, key, value):
+                if not insert_and_unlock(at, key, value):
                     raise_memory_error()
                 return found
-            if old != NULL and not is_boxed(at, old_value, &box):
+            if old != NULL and not box_old_value_locked(at, old_value, &box):
                 continue
             if value == NULL:
-                old_block = remove_found(at, &old_key, &old_value)
+                old_block = delete_locked(at, &old_key, &old_value)
                 unlock_and_reclaim(at)
                 free_replaced_block(old_block)
                 decref(old_key)
             else:
                 value_incref(value)
-                put_value(at.block, at.entry, value)
+                put_value(at.found.block, at.found.entry, value)
                 unlock_and_reclaim(at)
             if old == NULL:
                 value_decref(old_value)
@@ -128,7 +129,7 @@ cdef Found write_locked(Position* at, PyObject* key, WriteRequest* request) exce
 
 cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
     """Inserts or overwrites: map_write() with the usual cases, in a table of one's own, in front."""
-    cdef Position at
+    cdef Access at
     cdef WriteRequest request
     cdef Found found
     cdef PyObject* old = NULL
@@ -139,19 +140,19 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
     if overwrite_unlocked(&at, key, value, &old):
         value_decref_if(old)
         return PRESENT
-    found = find(key, &at)
+    found = lock_and_find(key, &at)
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
         if found == ABSENT:
-            if not insert_found_absent(&at, key, value):
+            if not insert_and_unlock(&at, key, value):
                 raise_memory_error()
             return ABSENT
-        old = at.block.entries[at.entry].value
+        old = at.found.block.entries[at.found.entry].value
         value_incref(value)
-        put_value(at.block, at.entry, value)
+        put_value(at.found.block, at.found.entry, value)
         unlock_and_reclaim(&at)
         value_decref(old)
         return PRESENT
     request = request_to_write(value)
     if found == PRESENT:
-        remember_entry(&at, &request.found)
-    return write_locked(&at, key, &request)
+        remember_entry_locked(&at, &request.found)
+    return write_and_unlock(&at, key, &request)

@@ -1,5 +1,11 @@
 # What the core uses of the headers beside this directory.
 
+cdef extern from "core/contracts.h" nogil:
+    const bint SM_DEBUG
+    void SM_REQUIRE(bint, const char*)
+    int sm_mutexes_held
+    bint sm_is_reading
+
 cdef extern from "core/system.h" nogil:
     ctypedef struct sm_mutex:
         pass
@@ -7,6 +13,7 @@ cdef extern from "core/system.h" nogil:
         pass
     void sm_mutex_init(sm_mutex*)
     void sm_mutex_destroy(sm_mutex*)
+    bint SM_IS_HELD(sm_mutex*)
     bint sm_mutex_try(sm_mutex*)
     void sm_mutex_lock(sm_mutex*)
     void sm_mutex_unlock(sm_mutex*)

@@ -17,11 +17,8 @@ cdef extern from "Python.h":
 
     # References, types, comparing
     void incref "Py_INCREF"(PyObject*)
-    void decref "Py_DECREF"(PyObject*)
+    void decref_not_last "Py_DECREF"(PyObject*)     # where it cannot run anything
     PyTypeObject* type_of "Py_TYPE"(PyObject*)
-    Py_hash_t hash_object "PyObject_Hash"(PyObject*) except? -1
-    PyObject* rich_compare "PyObject_RichCompare"(PyObject*, PyObject*, int) except NULL
-    int is_true "PyObject_IsTrue"(PyObject*) except -1
     int Py_ReprEnter(object) except -1
     void Py_ReprLeave(object)
 
@@ -48,10 +45,7 @@ cdef extern from "Python.h":
     int dict_set_item "PyDict_SetItem"(PyObject* mapping, PyObject* key, PyObject* value) except -1
 
     # Threads, signals, errors
-    PyThreadState* PyEval_SaveThread() noexcept
-    void PyEval_RestoreThread(PyThreadState*) noexcept
     unsigned long PyThread_get_thread_ident() noexcept nogil
-    int PyErr_CheckSignals() except -1
     void PyErr_Clear() noexcept
     void PyErr_WriteUnraisable(object)
 
@@ -60,3 +54,13 @@ cdef extern from "Python.h":
     void untrack "PyObject_GC_UnTrack"(PyObject*) noexcept
     int PyTraceMalloc_Track(unsigned int domain, uintptr_t, size_t) noexcept
     int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t) noexcept
+
+cdef extern from "core/interpreter.h":
+    # These may run Python code, or wait. A debug build asserts that neither a mutex is held nor a block being read.
+    void decref "SM_DECREF"(PyObject*)
+    Py_hash_t hash_object "SM_HASH"(PyObject*) except? -1
+    PyObject* rich_compare "SM_RICH_COMPARE"(PyObject*, PyObject*, int) except NULL
+    int is_true "SM_IS_TRUE"(PyObject*) except -1
+    PyThreadState* PyEval_SaveThread "SM_SAVE_THREAD"() noexcept
+    void PyEval_RestoreThread "SM_RESTORE_THREAD"(PyThreadState*) noexcept
+    int PyErr_CheckSignals "SM_CHECK_SIGNALS"() except -1

@@ -1,0 +1,46 @@
+/* What functions require of the thread that calls them, asserted in a debug build (-DSHARDMAP_DEBUG, make check). In any
+ * other build nothing of this is there.
+ *
+ * - SM_ASSERT_HELD(mutex): this thread holds it. For functions named ..._locked and ..._and_unlock.
+ * - SM_ASSERT_MAY_STOP(what): this thread holds no mutex and is not reading without one, so Python code may run in it, and it
+ *   may wait, detach, stop.
+ *
+ * Who holds a mutex is kept beside it (core/system.h); how many a thread holds, and whether it reads, for each thread. */
+#ifndef SHARDMAP_CONTRACTS_H
+#define SHARDMAP_CONTRACTS_H
+
+#ifdef SHARDMAP_DEBUG
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SM_DEBUG 1
+
+static __thread int sm_mutexes_held = 0;
+static __thread int sm_is_reading = 0;
+
+static void sm_broken_contract(const char *what, const char *function, int line)
+{
+    fprintf(stderr, "shardmap: broken contract: %s (%s, line %d)\n", what, function, line);
+    fflush(stderr);
+    abort();
+}
+
+static inline void sm_note_reading(int reads)
+{
+    if (sm_is_reading == reads)
+        sm_broken_contract("a reader begins to read again, or ends what it has not begun", "sm_note_reading", 0);
+    sm_is_reading = reads;
+}
+
+#define SM_REQUIRE(condition, what) ((condition) ? (void)0 : sm_broken_contract(what, __func__, __LINE__))
+
+#else
+
+#define SM_DEBUG 0
+static inline void sm_note_reading(int reads) { (void)reads; }
+#define SM_REQUIRE(condition, what) ((void)0)
+
+#endif
+
+#endif
