@@ -53,6 +53,3 @@ cdef int write_computed(Computation* work, key, result) except -1:
 cdef void end_computing(Computation* work) noexcept:
     """May run any code."""
     release_key_lock(work.at.shard, work.held)
-
-
-# --- retain ---

@@ -1,7 +1,5 @@
-# The operations on all shards at once. Each is linearizable: it takes effect at one point while it holds all mutexes.
-#
-# An entry whose key another thread has locked is not popped or cleared before that lock is released: the key's
-# lock is taken first, in the queue, like any writer's.
+# What operations on all shards at once share, and len(). Each is linearizable: it takes effect at one point while it holds
+# all mutexes. popitem() and clear() are in files of their own.
 
 cdef void unlock_others(MapCore m, Shard* kept) noexcept:
     cdef uint32_t i
