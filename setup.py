@@ -1,7 +1,6 @@
 """Builds the extension. Everything else is in pyproject.toml."""
 
 import sys
-from pathlib import Path
 
 # Before anything is imported: no traceback, and no compiler's complaint, is to hide the reason.
 if sys.implementation.name != "cpython":
@@ -11,6 +10,8 @@ if sys.platform in {"win32", "emscripten", "wasi"}:
         f"error: shardmap needs POSIX threads: it can be built for Linux and macOS, not for {sys.platform}."
         " On Windows, the Windows Subsystem for Linux runs it."
     )
+
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup

@@ -145,6 +145,57 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+# --- the core's files ---------------------------------------------------------------------------
+
+CORE = ROOT / "src" / "shardmap" / "core"
+ARCHITECTURE = DOCS / "architecture.md"
+
+has_the_sources = pytest.mark.skipif(not (CORE.is_dir() and DOCS.is_dir()), reason="only where the sources are")
+
+
+def tables_of(page: Path, heading: str) -> list[list[list[str]]]:
+    """What stands in backticks in each cell of the tables' rows, of one part of a page."""
+    part = page.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in part.splitlines() if line.startswith("|")]
+    return [[re.findall(r"`([^`]+)`", cell) for cell in row] for row in rows]
+
+
+@has_the_sources
+def test_the_architecture_names_every_file_of_the_core_once() -> None:
+    files = {file.relative_to(CORE).as_posix() for file in CORE.rglob("*") if file.suffix in {".pyx", ".pxd", ".h"}}
+    with_shapes = {name for name in files if name.endswith(".pxd") and name.replace(".pxd", ".pyx") in files}
+    named = [name for row in tables_of(ARCHITECTURE, "Files") for name in row[0]]
+    assert sorted(files - with_shapes - set(named)) == []
+    assert len(named) == len(set(named))
+
+
+@has_the_sources
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_what_is_named_as_a_file_of_the_core_is_one(page: Path) -> None:
+    names = re.findall(r"`(?:src/shardmap/)?(?:core/)?([\w/]+\.px[dix])`", page.read_text(encoding="utf-8"))
+    assert {name for name in names if not (CORE / name).is_file() and not (CORE.parent / name).is_file()} == set()
+
+
+@has_the_sources
+def test_where_one_looks_is_where_it_is() -> None:
+    """The functions to begin at stand in the cell after the file's, and in the file, or in one named beside them."""
+    for row in tables_of(ARCHITECTURE, "Where one looks"):
+        column = next((i for i, cell in enumerate(row) if any((CORE / name).is_file() for name in cell)), None)
+        if column is not None:
+            cells = row[column] + row[column + 1]
+            files = [name for name in cells if (CORE / name).is_file()]
+            text = "".join((CORE / name).read_text(encoding="utf-8") for name in files)
+            assert [name for name in cells if name not in files and not re.search(rf"\b{name}\b", text)] == []
+
+
+@has_the_sources
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_what_is_said_to_be_in_a_file_is_in_it(page: Path) -> None:
+    text = re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
+    for name, file in re.findall(r"`(\w+)` (?:in|of) `([\w/]+\.(?:pyx|pxd|h))`", text):
+        assert re.search(rf"\b{name}\b", (CORE / file).read_text(encoding="utf-8")), (name, file)
+
+
 # --- commands -----------------------------------------------------------------------------------
 
 

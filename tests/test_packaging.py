@@ -93,7 +93,7 @@ def listed_by_git(*options: str) -> set[str]:
 def test_the_sdist_has_what_building_needs_and_nothing_generated(sdist: Path) -> None:
     names = names_in(sdist)
     assert {"pyproject.toml", "setup.py", "LICENSE", "README.md", "src/shardmap/_core.pyx"} <= names
-    assert {"src/shardmap/core/lookup.pxi", "src/shardmap/core/atomics.h", "src/shardmap/py.typed"} <= names
+    assert {"src/shardmap/core/lookup.pyx", "src/shardmap/core/atomics.h", "src/shardmap/py.typed"} <= names
     assert {"tests/mechanisms/readers.c", "tests/mechanisms/harness.h"} <= names
     assert {name.partition("/")[0] for name in names} >= {"tests", "docs", "examples", "bench", "tools"}
     assert not [name for name in names if name.endswith((".so", ".pyc", "_core.c"))]

@@ -20,7 +20,7 @@ from shardmap import ShardMap, _core
 MakeMap = Callable[..., ShardMap]
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-LIMBO = 126  # removed keys that a shard may hold on to (core/reading.pxi)
+LIMBO = 126  # removed keys that a shard may hold on to (core/read_key.pyx)
 
 
 class Value:

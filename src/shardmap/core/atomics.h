@@ -15,8 +15,6 @@ static inline void sm_store_u8(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, _
 static inline uint8_t sm_load_u8(const uint8_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline uint32_t sm_load_u32_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_u32_relaxed(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
-static inline unsigned long sm_load_ulong_relaxed(const unsigned long *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
-static inline void sm_store_ulong_relaxed(unsigned long *p, unsigned long v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 static inline int64_t sm_sub_i64_relaxed(int64_t *p, int64_t v) { return __atomic_sub_fetch(p, v, __ATOMIC_RELAXED); }
 static inline int64_t sm_load_i64_relaxed(const int64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }

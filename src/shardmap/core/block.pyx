@@ -5,15 +5,15 @@
 #     stamps     uint64 [capacity]       orders entries of different shards; grows within a block
 #     hash31s    uint32 [capacity]       31 bits of hash (core/hashing.h); the top bit likewise
 #
-# An slot keeps as many bits of the hash as the entry's number leaves free: the low log2(index)
+# A slot keeps as many bits of the hash as the entry's number leaves free: the low log2(index)
 # bits number the entry, the bits above are the hash's own bits above, so a slot that differs there is
 # passed over without touching the entry. The hash's low bits say where probing starts. A plain key is then
 # compared itself: comparing all 31 bits first would be one more cache line for nearly nothing. Where Python
 # would have to compare, all 31 bits must agree.
 #
-# An insertion takes the first tombstone that it passed, as dict's does: else a key that is removed and
-# inserted again would be further away each time, far where integers in a row fill all lines. An operation that releases the mutex
-# in the middle of probing starts over if that has happened meanwhile (`tombstone_reuses`): the key may be before it now.
+# An insertion takes the first tombstone that it passed, as dict's does: else a key that is removed and inserted again
+# would be further away each time, far where integers in a row fill all lines. An operation that releases the mutex in
+# the middle of probing starts over if that has happened meanwhile (`tombstone_reuses`): the key may be before it now.
 # Rebuilding is due when the entries' array is full, and pays for itself as in dict.
 #
 # Threads may read index, entries and places without the mutex (core/read_key.pyx): what they read is stored

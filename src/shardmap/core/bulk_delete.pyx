@@ -98,7 +98,8 @@ cdef inline bint delete_one_locked(Bulk self, Access* at, uint32_t i, bint wante
     if found == NOT_THERE:
         self.state[i] = WAS_ABSENT
         return True
-    if found == NEEDS_PYTHON or is_shared(at.shard.table) or wanted and is_number(at.found.block.entries[at.found.entry].value):
+    if found == NEEDS_PYTHON or is_shared(at.shard.table) or (
+            wanted and is_number(at.found.block.entries[at.found.entry].value)):
         return False
     old[0] = delete_locked(at, &self.others[i], &self.values[i])
     self.state[i] = REMOVED_NOW

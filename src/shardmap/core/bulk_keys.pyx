@@ -196,7 +196,7 @@ cdef inline void locate_key(MapCore m, Bulk self, uint32_t i, Access* at) noexce
     at.shard = shard_at(m, self.shard[i])
     at.published = &m.blocks[self.shard[i]]
     at.hash31 = self.hash31[i]
-    start_position(at)
+    start_access(at)
 
 
 # --- Finding ---

@@ -1,13 +1,13 @@
 # Looking up many keys at once.
 #
-# With a GIL: a batch that is large enough is hashed and probed with the GIL released, so that threads look up at
-# the same time. Each shard's mutex is held meanwhile, and released before attaching again. While detached we read
-# the tables, and the contents of keys that the table or the call has references to; no reference is counted,
-# nothing is written but the call's own memory. What is remembered is an entry's number and the shard's layout version.
-# Attached again, we are the only thread that is, and published tables change only under an attached thread: so
-# the entry is read without the mutex. If the layout version is what it was and the entry has not been removed, it is that
-# of the key, and its value of now is the answer; else the key is looked up again. "Not there" needs no second
-# look: it was true at one point during the call.
+# With a GIL: a batch that is large enough is hashed and probed with the GIL released, so that threads look up at the
+# same time. Each shard's mutex is held meanwhile, and released before attaching again. While detached we read the
+# tables, and the contents of keys that the table or the call has references to; no reference is counted, nothing is
+# written but the call's own memory. What is remembered is an entry's number and the shard's layout version. Attached
+# again, we are the only thread that is, and published tables change only under an attached thread: so the entry is
+# read without the mutex. If the layout version is what it was and the entry has not been removed, it is that of the
+# key, and its value of now is the answer; else the key is looked up again. "Not there" needs no second look: it was
+# true at one point during the call.
 #
 # Free-threaded: without the mutex, as in core/read_key.pyx, a turn's keys as one reader. What cannot be read that
 # way is looked up under the mutex, so that the next reader can.
@@ -117,9 +117,11 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
 
 
 cdef inline ProbeResult read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint values) noexcept:
-    """To be believed if the block is still the shard's afterwards. Where it says NEEDS_PYTHON there may be a value to release."""
-    cdef Read is_shared_between_threads = read_block(shard_at(m, self.shard[i]), block, self.hash31[i], self.keys[i], values, &self.values[i])
-    return THERE if is_shared_between_threads == FOUND_PRESENT else NOT_THERE if is_shared_between_threads == FOUND_ABSENT else NEEDS_PYTHON
+    """To be believed if the block is still the shard's afterwards. Where it says NEEDS_PYTHON there may be a value
+    to release."""
+    cdef Read answer = read_block(
+        shard_at(m, self.shard[i]), block, self.hash31[i], self.keys[i], values, &self.values[i])
+    return THERE if answer == FOUND_PRESENT else NOT_THERE if answer == FOUND_ABSENT else NEEDS_PYTHON
 
 
 cdef void look_up_locked(MapCore m, Bulk self, bint values) noexcept:
@@ -230,7 +232,7 @@ cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:
     locate_key(m, self, i, &at)
     found = lock_and_find(self.keys[i], &at)
     if found == PRESENT and values:
-        self.values[i] = at.found.block.entries[at.found.entry].value
+        self.values[i] = entry_of(&at).value
         value_incref_for_readers(self.values[i])
     unlock_and_reclaim(&at)
     self.state[i] = THERE if found == PRESENT else NOT_THERE

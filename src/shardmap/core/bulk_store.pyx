@@ -164,7 +164,8 @@ cdef uint64_t try_lock_shards(MapCore m, Bulk self, uint32_t begin, uint32_t end
 
 
 cdef void announce_insertions_locked(MapCore m, Inserting* inserting) noexcept:
-    """announce_insertion_locked() to all shards of the run, and the first stamp, for one fence and one reading of the clock."""
+    """announce_insertion_locked() to all shards of the run, and the first stamp, for one fence and one reading of the
+    clock."""
     cdef uint32_t i
     for i in range(m.shard_count):
         if inserting.shards >> i & 1:

@@ -106,37 +106,37 @@ cdef int store_pairs(MapCore m, pairs) except -1:
     which may run code, and is stored by itself."""
     cdef Bulk self = new_bulk(m, known_size(pairs), BATCH)
     cdef Py_ssize_t number = 0
-    cdef PyObject* non_plain
+    cdef PyObject* unusual
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     reserve_if_many(m, known_size(pairs))
     while True:
-        non_plain = take_tuples(self, pairs, &number)
+        unusual = take_tuples(self, pairs, &number)
         if self.size != 0:
             try:
                 hash_and_store(m, self)
             except:
-                if non_plain != NULL:
-                    decref(non_plain)
+                if unusual != NULL:
+                    decref(unusual)
                 raise
-        elif non_plain == NULL:
+        elif unusual == NULL:
             return 0
-        if non_plain != NULL:
-            pair = checked_pair(steal(non_plain), number)
+        if unusual != NULL:
+            pair = checked_pair(steal(unusual), number)
             map_set(m, tuple_item(<PyObject*>pair, 0), tuple_item(<PyObject*>pair, 1))
             number += 1
 
 
 cdef PyObject* take_tuples(Bulk self, pairs, Py_ssize_t* number) noexcept:
     """Keys and values of the pairs that follow. A reference to the element that ended it, if one did."""
-    cdef PyObject* non_plain = NULL
+    cdef PyObject* unusual = NULL
     if PyList_CheckExact(pairs):
         with cython.critical_section(pairs):
-            while self.size < self.room and non_plain == NULL and number[0] < list_size(<PyObject*>pairs):
-                non_plain = take_tuple(self, list_item(<PyObject*>pairs, number[0]), number)
+            while self.size < self.room and unusual == NULL and number[0] < list_size(<PyObject*>pairs):
+                unusual = take_tuple(self, list_item(<PyObject*>pairs, number[0]), number)
     else:
-        while self.size < self.room and non_plain == NULL and number[0] < tuple_size(<PyObject*>pairs):
-            non_plain = take_tuple(self, tuple_item(<PyObject*>pairs, number[0]), number)
-    return non_plain
+        while self.size < self.room and unusual == NULL and number[0] < tuple_size(<PyObject*>pairs):
+            unusual = take_tuple(self, tuple_item(<PyObject*>pairs, number[0]), number)
+    return unusual
 
 
 cdef inline PyObject* take_tuple(Bulk self, PyObject* pair, Py_ssize_t* number) noexcept:

@@ -2,10 +2,10 @@
 # (core/compute.pyx).
 
 cdef KeyLock* foreign_lock_locked(Shard* shard, Caller* caller) noexcept:
-    """A key's lock that clear() has to wait for, or that this very context computes under; or NULL. Under the mutex. Not
-    those of functions that compute, which it overtakes. Nor those of blocks whose key had no entry so far: to
-    their holders it is all one whether the map is cleared, and else threads that lock one new key after the other
-    would keep clear() waiting for ever."""
+    """A key's lock that clear() has to wait for, or that this very context computes under; or NULL. Under the mutex.
+    Not those of functions that compute, which it overtakes. Nor those of blocks whose key had no entry so far: their
+    holders have found nothing that clear() could take away, and threads that lock one new key after the other would
+    keep clear() waiting for ever."""
     require_locked(shard)
     cdef KeyLock* each = shard.key_locks
     while each != NULL:
@@ -61,8 +61,8 @@ cdef void release_all_held(HeldLock** held) noexcept:
 
 
 cdef int map_clear(MapCore m) except -1:
-    """Takes all tables away at one point in time, then lets their entries go. First gets hold of the locks that blocks of
-    others have on entries: what is there is then not taken away under them. What is being computed is overtaken."""
+    """Takes all tables away at one point in time, then lets their entries go. First gets hold of the locks that blocks
+    of others have on entries: what is there is then not taken away under them. What is being computed is overtaken."""
     cdef PyObject** tables = <PyObject**>allocate(m.shard_count * 2 * sizeof(PyObject*), sizeof(void*))
     cdef Limbo** limbos = <Limbo**>(tables + m.shard_count)
     cdef uint32_t i

@@ -38,8 +38,8 @@ cdef object compare_and_write(MapCore self, key, expected, PyObject* new):
 
 
 cdef bint is_expected(stored, expected) except -1:
-    """The same object, or equal. What a comparison raises is the caller's; but where it answers and the answer is neither
-    true nor false (arrays of several elements), they are not equal."""
+    """The same object, or equal. What a comparison raises is the caller's; but where it answers and the answer is
+    neither true nor false (arrays of several elements), they are not equal."""
     if stored is expected:
         return True
     answer = stored == expected

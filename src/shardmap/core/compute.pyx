@@ -5,8 +5,8 @@
 # that very value; else again. Either way the key itself is compared once: where it was found is remembered.
 #
 # clear() does not wait for functions. If it comes between the moment when the value was read and the one when the
-# result would be stored, the result is given to the caller and not stored: it is as if it had been stored just
-# before clear() removed it. (To run the function again could go on for ever.) `whole_map_seq` tells, since every clear()
+# result would be stored, the result is given to the caller and not stored: it is as if it had been stored just before
+# clear() removed it. (To run the function again could go on for ever.) `whole_map_seq` tells, since every clear()
 # changes it while it holds all mutexes.
 
 cdef Found start_computing(MapCore self, PyObject* key, Computation* work, PyObject** value) except FAILED:
@@ -53,6 +53,3 @@ cdef int write_computed(Computation* work, key, result) except -1:
 cdef void end_computing(Computation* work) noexcept:
     """May run any code."""
     release_key_lock(work.at.shard, work.held)
-
-
-# --- retain ---

@@ -1,9 +1,9 @@
 # Execution contexts: who holds a key's lock, as far as plain writes through the map are concerned.
 #
-# A context is the running asyncio task if there is one. Else it is the thread, as long as the contextvars.Context in which the
-# lock was taken is on the thread's stack of entered contexts. That tells apart the calls that a pool runs on one thread one
-# after the other: web frameworks run each call with Context.run(), and one call may enter a `with` block that another
-# call, in another thread, leaves. Threads and tasks are known by tokens that are never used twice.
+# A context is the running asyncio task if there is one. Else it is the thread, as long as the contextvars.Context in
+# which the lock was taken is on the thread's stack of entered contexts. That tells apart the calls that a pool runs on
+# one thread one after the other: web frameworks run each call with Context.run(), and one call may enter a `with`
+# block that another call, in another thread, leaves. Threads and tasks are known by tokens that are never used twice.
 
 from weakref import WeakKeyDictionary
 import sys

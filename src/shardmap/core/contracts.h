@@ -1,11 +1,12 @@
-/* What functions require of the thread that calls them, asserted in a debug build (-DSHARDMAP_DEBUG, make check). In any
- * other build nothing of this is there.
+/* What functions require of the thread that calls them, asserted in a debug build (-DSHARDMAP_DEBUG, make check). In
+ * any other build nothing of this is there.
  *
- * - SM_ASSERT_HELD(mutex): this thread holds it. For functions named ..._locked and ..._and_unlock.
- * - SM_ASSERT_MAY_STOP(what): this thread holds no mutex and is not reading without one, so Python code may run in it, and it
- *   may wait, detach, stop.
+ * - Functions named ..._locked and ..._and_unlock require that this thread holds the shard's mutex.
+ * - What may run Python code, wait, detach or stop requires that this thread holds no mutex and reads no block.
+ * - A reader takes no mutex that it might have to wait for.
  *
- * Who holds a mutex is kept beside it (core/system.h); how many a thread holds, and whether it reads, for each thread. */
+ * Who holds a mutex is kept beside it (core/system.h); how many a thread holds, and whether it reads, for each
+ * thread. */
 #ifndef SHARDMAP_CONTRACTS_H
 #define SHARDMAP_CONTRACTS_H
 

@@ -123,22 +123,22 @@ cdef int tally_object(Tally* tally, PyObject* key) except -1:
 
 cdef int tally_list(MapCore m, Bulk work, Tally* tally, list source, int64_t delta) except -1:
     cdef Py_ssize_t i = 0
-    cdef PyObject* non_plain
+    cdef PyObject* unusual
     while True:
-        non_plain = NULL
+        unusual = NULL
         with cython.critical_section(source):
             while i < list_size(<PyObject*>source) and tally.elements < TALLY_ELEMENTS:
                 if not tally_plain(tally, list_item(<PyObject*>source, i)):
-                    non_plain = list_item(<PyObject*>source, i)
-                    incref(non_plain)
+                    unusual = list_item(<PyObject*>source, i)
+                    incref(unusual)
                     break
                 i += 1
-        if non_plain != NULL:
+        if unusual != NULL:
             i += 1
             try:
-                tally_object(tally, non_plain)
+                tally_object(tally, unusual)
             finally:
-                decref(non_plain)
+                decref(unusual)
         elif tally.elements == 0:
             return 0
         else:

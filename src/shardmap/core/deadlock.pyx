@@ -1,8 +1,8 @@
 # Finding out that a wait for a key's lock would never end.
 #
-# A wait without a deadline that would close a cycle of waits is a RuntimeError. Each wait keeps somebody from running: a
-# thread's wait all that runs in this thread, a task's wait the task. A wait that begins follows from lock to holder to
-# the waits that keep the holder from running, each wait once at the most. What waits keeps the locks that it holds,
+# A wait without a deadline that would close a cycle of waits is a RuntimeError. Each wait keeps somebody from running:
+# a thread's wait all that runs in this thread, a task's wait the task. A wait that begins follows from lock to holder
+# to the waits that keep the holder from running, each wait once at the most. What waits keeps the locks that it holds,
 # so the chain stands still while it is followed: owners change, and waits end, under `waiters_mutex`.
 
 cdef enum:

@@ -8,5 +8,5 @@ cdef struct Limbo:
 # What unlock_and_reclaim() has to wait for before the caller frees what it took out of the table.
 cdef enum GracePeriod:
     NO_GRACE_PERIOD = 0
-    GRACE_PERIOD_IF_SHARED = 1              # while one thread only used the map: nobody to wait for, unless that has changed
+    GRACE_PERIOD_IF_SHARED = 1              # unless one thread only has used the map so far
     NEEDS_GRACE_PERIOD = 2                # wait for those who read

@@ -1,5 +1,5 @@
-# Freeing what readers without the mutex may still look at: blocks and plain keys. They are retired under the mutex, into the
-# shard's limbo, and freed after a grace period (core/readers.h), which is waited for without any mutex.
+# Freeing what readers without the mutex may still look at: blocks and plain keys. They are retired under the mutex,
+# into the shard's limbo, and freed after a grace period (core/readers.h), which is waited for without any mutex.
 
 cdef inline void unlock_and_reclaim(Access* at) noexcept:
     """Release the shard's mutex, then reclaim what was deferred. Requires: mutex held. May run Python code."""

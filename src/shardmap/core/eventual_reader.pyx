@@ -6,12 +6,13 @@
 # stored keys of plain types are compared where they are, and a small bag is copied into a tuple of the
 # reader's own. What is counted is what the reader gets: the values.
 #
-# On free-threaded builds an object is best freed by the thread that made it: the last reference of another thread's goes
-# to the owner's queue, under a mutex, and interrupts the owner. One such object costs little. A whole version in a row
-# does not (its tables, their bags and keys): the writer, interrupted at the first, waits for the queue's mutex while the
-# reader still adds to it, and where threads outnumber processors CPython waits by giving up its turn. So only a Version
-# holds the snapshot that it published. Its owner is then always one of those who hold a reference to the snapshot, so
-# the snapshot, whoever lets the Version go last, goes to the owner's queue alone, and is taken apart there.
+# On free-threaded builds an object is best freed by the thread that made it: the last reference of another thread's
+# goes to the owner's queue, under a mutex, and interrupts the owner. One such object costs little. A whole version in
+# a row does not (its tables, their bags and keys): the writer, interrupted at the first, waits for the queue's mutex
+# while the reader still adds to it, and where threads outnumber processors CPython waits by giving up its turn. So
+# only a Version holds the snapshot that it published. Its owner is then always one of those who hold a reference to
+# the snapshot, so the snapshot, whoever lets the Version go last, goes to the owner's queue alone, and is taken apart
+# there.
 
 @cython.final
 cdef class Version:
@@ -71,7 +72,7 @@ cdef Found reader_find(ReaderCore self, PyObject* key, PyObject** bag) except FA
     cdef Access at
     cdef Found found = snapshot_find(<SnapshotCore>version_content(self), key, &at)
     if found == PRESENT:
-        bag[0] = at.found.block.entries[at.found.entry].value
+        bag[0] = entry_of(&at).value
     return found
 
 

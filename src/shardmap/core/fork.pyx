@@ -36,10 +36,10 @@ cdef void delist(MapCore m) noexcept:
 # These run inside fork(): no Python, no reference counting.
 
 cdef void drop_lost_key_locks(Shard* shard) noexcept nogil:
-    """In a forked child: the locks of threads that are gone. Frees nothing: nothing may be released inside fork(), and a
-    KeyEntry may still point to its lock. Who waits is gone, too, but for waits of the forking thread itself, which
-    is in the middle of them if code that runs there forks; of tasks that wait nothing comes any more, since an event loop
-    does not go on in a child."""
+    """In a forked child: the locks of threads that are gone. Frees nothing: nothing may be released inside fork(), and
+    a KeyEntry may still point to its lock. Who waits is gone, too, but for waits of the forking thread itself, which
+    is in the middle of them if code that runs there forks; of tasks that wait nothing comes any more, since an event
+    loop does not go on in a child."""
     cdef KeyLock** link = &shard.key_locks
     cdef KeyLock* each
     while link[0] != NULL:

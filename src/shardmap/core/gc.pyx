@@ -1,8 +1,8 @@
 # The garbage collector's slots of all types, for which Cython has no syntax.
 #
-# The collector visits tables while no other thread runs Python (GIL, or the world stopped). A published block changes only
-# while the changing thread is attached, and never between two points where it could stop, so what the collector sees is
-# whole and it needs no lock. No reference is counted in traverse.
+# The collector visits tables while no other thread runs Python (GIL, or the world stopped). A published block changes
+# only while the changing thread is attached, and never between two points where it could stop, so what the collector
+# sees is whole and it needs no lock. No reference is counted in traverse.
 #
 # Every cycle through a map, a snapshot or an iterator goes through a table, and is broken there.
 

@@ -41,7 +41,7 @@ static inline void sm_mark_shared(PyObject *op, uint8_t *seen)
     /* Acquire: who finds it set by another thread has not read the map before that one's barrier either. */
     if (__builtin_expect(!__atomic_load_n(seen, __ATOMIC_ACQUIRE), 0) && !_Py_IsOwnedByCurrentThread(op)) {
         __atomic_store_n(seen, 1, __ATOMIC_SEQ_CST);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before this thread's first read: see defers() */
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before this thread's first read: see sm_wait_for_readers() */
         sm_defer(op);
     }
 }
@@ -49,7 +49,7 @@ static inline void sm_mark_shared(PyObject *op, uint8_t *seen)
 static inline void sm_mark_shared(PyObject *op, uint8_t *seen) { (void)op; (void)seen; }
 #endif
 
-/* Takes a reference to an object that is on its way out, perhaps: whoever let it go last may have done so just now.
+/* Takes a reference to an object whose last reference may have been released just now.
  * That its memory still is an object's for as long as this thread is attached is CPython's promise (mimalloc's
  * pages are not put to another use before every thread has passed a quiescent state); its own dict reads so. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000

@@ -1,4 +1,4 @@
-# `with m.lock(key) as entry`, `with m.lock_many(keys) as entries`: entries held exclusively, from threads and from tasks.
+# `with m.lock(key) as entry`: an entry held exclusively, by a thread or by a task.
 #
 # A lock belongs to its entry object: whoever leaves the block releases it, in whatever thread, and so does the end of
 # the object itself.

@@ -97,7 +97,8 @@ cdef Check check_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check)
     if relation(&found.owner, &check.caller.context) == SAME_CONTEXT:
         if found.computing:
             unlock_and_reclaim(at)
-            raise RuntimeError(f"a function that computes the value of {<object>key!r} cannot change that key in the map")
+            raise RuntimeError(
+                f"a function that computes the value of {<object>key!r} cannot change that key in the map")
         found.written = True
         return MAY_WRITE
     if at.deferred.table != NULL or at.deferred.limbo != NULL or at.deferred.grace_period != NO_GRACE_PERIOD:
@@ -215,7 +216,7 @@ cdef PyObject* hand_on(Shard* shard, KeyLock* held) noexcept:
     if waiter != NULL:
         before = held.owner
         request = waiter.request
-        grant_locked(held, waiter)      # under the mutex: without it a thread that waits, and so `waiter`, could be gone
+        grant_locked(held, waiter)      # under the mutex: without it `waiter` could be gone
         unlock(shard)
         context_clear(&before)
         return request

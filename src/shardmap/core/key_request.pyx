@@ -1,9 +1,9 @@
-# `async with`: an asyncio task's wait for a key's lock is a place in the same queue as threads have, and a future whose result
-# is set when the lock is granted.
+# `async with`: an asyncio task's wait for a key's lock is a place in the same queue as threads have, and a future
+# whose result is set when the lock is granted.
 #
-# Entering and leaving are C from end to end: between two instructions of a coroutine a handler of a signal may raise, and
-# must find either nothing locked or what `async with` has taken charge of. Leaving happens in the call of __aexit__, before
-# anything is awaited. What waits to enter cleans up when it is dropped, at whatever point.
+# Entering and leaving are C from end to end: between two instructions of a coroutine a handler of a signal may raise,
+# and must find either nothing locked or what `async with` has taken charge of. Leaving happens in the call of
+# __aexit__, before anything is awaited. What waits to enter cleans up when it is dropped, at whatever point.
 
 from _thread import interrupt_main, start_new_thread
 from time import sleep
@@ -27,8 +27,8 @@ cdef class LockRequest:
 
 
 cdef LockRequest request_lock(KeyEntry entry, loop, future, bint for_ever):
-    """Takes the entry's lock for the running task and returns None; or queues for it. The future's result is set when the
-    lock is granted."""
+    """Takes the entry's lock for the running task and returns None; or queues for it. The future's result is set when
+    the lock is granted."""
     cdef LockRequest self = LockRequest.__new__(LockRequest)
     cdef PyObject* key = NULL if entry.is_hash_lock else <PyObject*>entry.key
     cdef PyObject* name = <PyObject*>entry.key
@@ -107,8 +107,8 @@ cdef KeyLock* conclude(LockRequest self) noexcept:
 # --- Waking the task ---
 
 cdef bint wake_request(PyObject* granted) noexcept:
-    """Has the task of a request, whose reference this takes over, wake up. False if its loop has been closed: then the lock is
-    the caller's again. May run any code."""
+    """Has the task of a request, whose reference this takes over, wake up. False if its loop has been closed: then the
+    lock is the caller's again. May run any code."""
     cdef LockRequest self = <LockRequest>steal(granted)
     cdef int attempt
     for attempt in range(ATTEMPTS):

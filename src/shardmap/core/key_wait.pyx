@@ -1,12 +1,12 @@
-# Waiting for a key's lock, and finding out that a wait would never end.
+# Waiting for a key's lock. That a wait would never end is found out in core/deadlock.pyx.
 #
 # Who waits stands in the lock's queue; the lock is handed to the first. A thread waits detached, on a condition
 # variable of its own under the shard's mutex; an asyncio task waits for a future (core/key_request.pyx).
 #
-# While a thread waits, code of the user's may run in it: handlers of signals, finalizers that the collector runs there.
-# Such code may want the very lock that the thread waits for, or one whose holder waits behind this thread. So while
-# it runs the waiter is *away*: it keeps its place in the queue but is passed over, and if nobody is left to hand the lock
-# to, the lock ceases to be and the thread looks for it again when it is back.
+# While a thread waits, code of the user's may run in it: handlers of signals, finalizers that the collector runs
+# there. Such code may want the very lock that the thread waits for, or one whose holder waits behind this thread. So
+# while it runs the waiter is *away*: it keeps its place in the queue but is passed over, and if nobody is left to hand
+# the lock to, the lock's record is removed and the thread looks for the lock again when it is back.
 
 cdef double NO_DEADLINE = -1
 cdef double SIGNALS_EVERY = 0.05        # seconds: how often the main thread looks for signals while it waits
@@ -73,8 +73,9 @@ cdef Wait wait_in_thread(Shard* shard, Waiter* waiter, double deadline) except? 
 
 
 cdef bint wait_for_grant(Shard* shard, Waiter* waiter, double deadline, bint main) noexcept:
-    """Detached, until the lock is granted, the deadline has passed, or it is time to look for signals. True if the deadline
-    has passed: then the waiter has left the queue, before attaching, which may not return (a daemon thread at exit)."""
+    """Detached, until the lock is granted, the deadline has passed, or it is time to look for signals. True if the
+    deadline has passed: then the waiter has left the queue, before attaching, which may not return (a daemon thread at
+    exit)."""
     cdef PyThreadState* state = PyEval_SaveThread()
     cdef double until = deadline
     cdef double look = sm_now() + SIGNALS_EVERY

@@ -76,8 +76,8 @@ cdef bint release_many(LockedMany self, Holding expected) noexcept:
 
 
 cdef list in_locking_order(MapCore source, dict entries):
-    """By shard, then by hash. Keys of one hash have no order of their own: whoever wants several of them first takes the
-    lock of the hash."""
+    """By shard, then by hash. Keys of one hash have no order of their own: whoever wants several of them first takes
+    the lock of the hash."""
     cdef KeyEntry entry, is_hash_lock
     cdef Access at
     cdef list order = []

@@ -18,7 +18,12 @@ cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
     return 0
 
 
-cdef inline void start_position(Access* at) noexcept:
+cdef inline Entry* entry_of(Access* at) noexcept nogil:
+    """The entry that was found."""
+    return &at.found.block.entries[at.found.entry]
+
+
+cdef inline void start_access(Access* at) noexcept:
     at.equal = NULL
     at.deferred.table = NULL
     at.deferred.limbo = NULL
@@ -38,7 +43,7 @@ cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Access* at) noexcept
     at.shard = shard_at(m, number)
     at.published = &m.blocks[number]
     at.hash31 = sm_hash31_of(<uint64_t>hashed, m.shard_bits)
-    start_position(at)
+    start_access(at)
 
 
 cdef inline int compare_stored(Block* block, uint32_t content, uint32_t entry, uint32_t hash31,
@@ -126,8 +131,8 @@ cdef Comparison compare_in_python_locked(Access* at, uint32_t entry, PyObject* k
 
 
 cdef inline Found find_again_locked(PyObject* key, Access* at, FoundEntry* before) except FAILED:
-    """find_locked() that remembers where it found the key. A key is compared once: not again as long as positions in the
-    block mean the same."""
+    """find_locked() that remembers where it found the key. A key is compared once: not again as long as positions in
+    the block mean the same."""
     require_locked(at.shard)
     cdef Found found
     if before.is_valid and before.layout_version == at.shard.layout_version:

@@ -111,10 +111,10 @@ cdef class MapCore:
     # --- Many keys at once (bulk_keys.pyx) ---
 
     def get_many(self, keys, default=None):
-        """The values of all `keys` in their order, as a list, with `default` for those without an entry. Each look-up is
-        linearizable, the whole is not. Faster for each key than a loop; with a GIL, from 512 keys on, it is released
-        while keys of type str, int and bytes are hashed and found, so that threads do that at the same time. No lock
-        is held while your code runs. [m.get(key, default) for key in keys]."""
+        """The values of all `keys` in their order, as a list, with `default` for those without an entry. Each look-up
+        is linearizable, the whole is not. Faster for each key than a loop; with a GIL, from 512 keys on, it is
+        released while keys of type str, int and bytes are hashed and found, so that threads do that at the same time.
+        No lock is held while your code runs. [m.get(key, default) for key in keys]."""
         return map_get_many(self, keys, default)
 
     def contains_many(self, keys):
@@ -123,15 +123,16 @@ cdef class MapCore:
         return map_contains_many(self, keys)
 
     def set_many(self, keys, values):
-        """Stores each of `values` under the key at the same place in `keys`, in this order. Each store is linearizable,
-        the whole is not. ValueError if there are not as many values as keys: before anything is stored if both
-        have a length, else what came before is. If an element or its hash raises, what came before is stored; of
-        the 1,024 keys that are taken at a time, others may be too. for key, value in zip(keys, values): m[key] = value."""
+        """Stores each of `values` under the key at the same place in `keys`, in this order. Each store is
+        linearizable, the whole is not. ValueError if there are not as many values as keys: before anything is stored
+        if both have a length, else what came before is. If an element or its hash raises, what came before is stored;
+        of the 1,024 keys that are taken at a time, others may be too. for key, value in zip(keys, values): m[key] =
+        value."""
         map_set_many(self, keys, values)
 
     def delete_many(self, keys):
-        """Removes the entries of all `keys` that have one, and returns how many. Each removal is linearizable, the whole
-        is not. sum(m.pop(key, MISSING) is not MISSING for key in keys)."""
+        """Removes the entries of all `keys` that have one, and returns how many. Each removal is linearizable, the
+        whole is not. sum(m.pop(key, MISSING) is not MISSING for key in keys)."""
         return map_delete_many(self, keys)
 
     def pop_many(self, keys, default=None):
@@ -232,8 +233,8 @@ cdef class MapCore:
             end_computing(&work)
 
     def compute_if_present(self, key, function, /):
-        """Stores function(key, value) if there is an entry, and returns it (MISSING: removes the entry); returns MISSING
-        if there is none. Otherwise as compute. ConcurrentHashMap.computeIfPresent."""
+        """Stores function(key, value) if there is an entry, and returns it (MISSING: removes the entry); returns
+        MISSING if there is none. Otherwise as compute. ConcurrentHashMap.computeIfPresent."""
         cdef PyObject* value = NULL
         cdef Computation work
         if map_contains(self, <PyObject*>key) == ABSENT:

@@ -20,8 +20,9 @@ cdef inline void* allocate_table(size_t size) noexcept nogil:
 
 # --- tracemalloc ---
 #
-# A block is reported by the thread that is about to publish_locked it, attached, and so perhaps under a shard's mutex: what
-# tracemalloc does then runs no Python code and waits for no more than a lock of its own, whose holders wait for nothing.
+# A block is reported by the thread that is about to publish_locked it, attached, and so perhaps under a shard's mutex:
+# what tracemalloc does then runs no Python code and waits for no more than a lock of its own, whose holders wait for
+# nothing.
 
 _TRACE_DOMAIN = TRACE_DOMAIN
 

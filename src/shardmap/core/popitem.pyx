@@ -24,14 +24,14 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
     cdef Shard* chosen
     cdef Block* old_block
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
-    start_position(&at)
+    start_access(&at)
     while True:
         lock_all(m)
         chosen = find_last_locked(m, &at)
         if chosen == NULL:
             unlock_all(m)
             return ABSENT
-        if is_shared(chosen.table) or chosen.key_locks != NULL or is_number(at.found.block.entries[at.found.entry].value):
+        if is_shared(chosen.table) or chosen.key_locks != NULL or is_number(entry_of(&at).value):
             # Not to be done with all mutexes held. Meanwhile another entry may become the last.
             unlock_all(m)
             if popitem_slowly(m, key, value):
@@ -74,14 +74,14 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
     cdef PyObject* box = NULL
     cdef Block* old_block
     cdef Shard* chosen
-    start_position(&at)
+    start_access(&at)
     start_check(&check, 0)
     lock_all(m)
     chosen = find_last_locked(m, &at)
     if chosen == NULL:
         unlock_all(m)
         return False
-    last = at.found.block.entries[at.found.entry].key
+    last = entry_of(&at).key
     incref(last)
     unlock_others(m, chosen)
     try:
@@ -93,12 +93,12 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
         unlock_and_reclaim(&at)
         while True:
             lock_all(m)
-            if find_last_locked(m, &at) != chosen or at.found.block.entries[at.found.entry].key != last or is_shared(chosen.table) or (
+            if find_last_locked(m, &at) != chosen or entry_of(&at).key != last or is_shared(chosen.table) or (
                     chosen.key_locks != NULL and is_locked_by_another_locked(&at, last, &check)):
                 unlock_all(m)
                 return False
-            if is_number(at.found.block.entries[at.found.entry].value) and not has_box(at.found.block.entries[at.found.entry].value, box):
-                value[0] = at.found.block.entries[at.found.entry].value
+            if is_number(entry_of(&at).value) and not has_box(entry_of(&at).value, box):
+                value[0] = entry_of(&at).value
                 unlock_all(m)
                 if box != NULL:
                     decref(box)

@@ -1,8 +1,9 @@
 # Probing a block: the one order in which slots are visited, and what can be found in it without Python code.
 #
-# A look-up visits the slots of one group first, which are a cache line of the index (all of it, if it is smaller), from the
-# slot that the hash names, round to its beginning. Then it goes on in another group by CPython's recurrence
-# (group * 5 + perturb + 1, Objects/dictobject.c), which reaches every group. Who probes uses probe_start() and probe_next().
+# A look-up visits the slots of one group first, which are a cache line of the index (all of it, if it is smaller),
+# from the slot that the hash names, round to its beginning. Then it goes on in another group by CPython's recurrence
+# (group * 5 + perturb + 1, Objects/dictobject.c), which reaches every group. Who probes uses probe_start() and
+# probe_next().
 
 cdef inline void probe_start(ProbeSequence* self, Block* block, uint32_t hash31) noexcept nogil:
     self.mask = block.mask
@@ -30,8 +31,8 @@ cdef inline bint may_be(uint32_t content, uint32_t hash31, uint32_t mask) noexce
 cdef inline ProbeResult probe_for(ProbeSequence* self, Block* block, PyObject* key, uint32_t hash31,
                                   uint32_t* free_slot, uint32_t* entry) noexcept nogil:
     """Goes on from where the sequence stands. THERE or NEEDS_PYTHON: it stands at the slot of `entry`. NOT_THERE:
-    `free_slot`, which is NO_SLOT at first, is the slot for the key: the first tombstone, or the empty slot at the end. In a
-    block that does not change meanwhile."""
+    `free_slot`, which is NO_SLOT at first, is the slot for the key: the first tombstone, or the empty slot at the end.
+    In a block that does not change meanwhile."""
     cdef uint32_t content, found
     cdef int answer
     while True:

@@ -1,23 +1,23 @@
 cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAILED:
     """PRESENT: `value` is a reference of the caller's to the value as it stands in the entry (core/value.pyx)."""
     cdef Access at
-    cdef Read is_shared_between_threads
+    cdef Read answer
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     locate(m, key, &at)
-    is_shared_between_threads = read_unlocked(m, &at, key, value)
-    if is_shared_between_threads != LOOK_AGAIN:
-        return <Found>is_shared_between_threads
+    answer = read_unlocked(m, &at, key, value)
+    if answer != LOOK_AGAIN:
+        return <Found>answer
     return lock_and_get(&at, key, value)
 
 
 cdef Found map_get_found(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except FAILED:
     """The same with the key located at; remembers the entry if the key was compared by Python code."""
-    cdef Read is_shared_between_threads
+    cdef Read answer
     where.is_valid = False
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
-    is_shared_between_threads = read_unlocked(m, at, key, value)
-    if is_shared_between_threads != LOOK_AGAIN:
-        return <Found>is_shared_between_threads
+    answer = read_unlocked(m, at, key, value)
+    if answer != LOOK_AGAIN:
+        return <Found>answer
     lock(at.shard)
     return get_and_unlock(at, key, value, where)
 
@@ -45,12 +45,12 @@ cdef Found get_and_unlock(Access* at, PyObject* key, PyObject** value, FoundEntr
 cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
     cdef Access at
     cdef Found found
-    cdef Read is_shared_between_threads
+    cdef Read answer
     sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
     locate(m, key, &at)
-    is_shared_between_threads = read_unlocked(m, &at, key, NULL)
-    if is_shared_between_threads != LOOK_AGAIN:
-        return <Found>is_shared_between_threads
+    answer = read_unlocked(m, &at, key, NULL)
+    if answer != LOOK_AGAIN:
+        return <Found>answer
     found = lock_and_find(key, &at)
     unlock_and_reclaim(&at)
     return found
@@ -86,10 +86,10 @@ cdef Found map_get_object(MapCore m, PyObject* key, PyObject** value) except FAI
 #
 # Why nothing freed is read. (core/readers.h says how it is told that nobody is looking any more.)
 #
-# - Blocks: freed by free_replaced_block() and in Table.__dealloc__, after wait_for_grace_period() if a reader may have got at
+# - Blocks: freed by free_replaced_block() and in Table.__dealloc__, after wait_for_grace_period() if readers may see
 #   them; a map that dies has no readers. A table that other maps or snapshots share is released likewise, by
-#   copy_shared_table_locked() and map_clear(): so nobody reads a table through a map that does not hold it any more, and
-#   who is alone with a table need only know who uses its own map.
+#   copy_shared_table_locked() and map_clear(): so nobody reads a table through a map that does not hold it any more,
+#   and a holder that is alone with a table need only know who uses its own map.
 # - Keys are compared only if the slot says that they are plain, which is known without touching the key. A
 #   plain key that leaves a map has a reference in its shard's limbo until nobody is looking any more. (Keys of
 #   other types are released at once, as by dict; to compare with one takes the mutex, unless it is the same.)

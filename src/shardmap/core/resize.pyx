@@ -70,7 +70,7 @@ cdef int reserve(MapCore m, uint64_t incoming) except -1:
     cdef bint done
     if m.shard_count > 1:
         each += <uint64_t>(4 * sqrt(<double>each))
-    start_position(&at)
+    start_access(&at)
     for i in range(m.shard_count):
         at.shard = shard_at(m, i)
         old = NULL

@@ -1,4 +1,4 @@
-# Snapshots: one point in time of a whole map, for as many tables as it has shards; and iteration over them.
+# Snapshots: one point in time of a whole map. A snapshot shares the map's tables, one for each shard.
 
 from types import GenericAlias
 
@@ -87,10 +87,7 @@ cdef Found snapshot_find(SnapshotCore self, PyObject* key, Access* at) except FA
     if self.tables == NULL:
         return ABSENT
     at.shard = NULL
-    start_position(at)
+    start_access(at)
     at.found.block = block_of(self.tables[sm_shard_of(<uint64_t>hashed, self.shard_bits)])
     at.hash31 = sm_hash31_of(<uint64_t>hashed, self.shard_bits)
     return find_locked(key, at)
-
-
-# --- Iteration ---

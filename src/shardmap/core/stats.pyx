@@ -1,4 +1,4 @@
-# Looking inside: sizes and counters for users, invariants for tests.
+# Sizes and counters of each shard, for users.
 
 cdef ShardState shard_state(Shard* shard) noexcept:
     cdef ShardState state

@@ -28,7 +28,8 @@ typedef struct {
 } sm_mutex;
 
 #define SM_PLAIN(mutex) (&(mutex)->plain)
-#define SM_IS_HELD(mutex) (__atomic_load_n(&(mutex)->held, __ATOMIC_RELAXED) && pthread_equal((mutex)->owner, pthread_self()))
+#define SM_IS_HELD(mutex) \
+    (__atomic_load_n(&(mutex)->held, __ATOMIC_RELAXED) && pthread_equal((mutex)->owner, pthread_self()))
 
 static inline void sm_note_held(sm_mutex *mutex)
 {

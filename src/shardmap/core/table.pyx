@@ -85,6 +85,3 @@ cdef PyObject* table_new(uint64_t wanted) except NULL:
     table.block = block
     incref(<PyObject*>table)
     return <PyObject*>table
-
-
-# --- The garbage collector's slots: Cython has no syntax for them. No reference is counted in traverse. ---

@@ -1,3 +1,8 @@
+# Values as they stand in an entry: a pointer to an object, or, with the lowest bit set, an integer of 63
+# bits itself. Only add() and its like put integers there ("unboxed"): a counter then needs no object, no
+# allocation and no reference counting under the mutex, which is what makes hot counters fast. Reading one
+# makes an int; not under a mutex, because that allocates.
+
 cdef PyObject* raise_memory_error() except NULL:
     raise MemoryError()
 
@@ -25,11 +30,6 @@ cdef int raise_what_is_set() except -1:
     """The exception that C code has set, once there is nothing left to undo."""
     return -1
 
-
-# Values as they stand in an entry: a pointer to an object, or, with the lowest bit set, an integer of 63
-# bits itself. Only add() and its like put integers there ("unboxed"): a counter then needs no object, no
-# allocation and no reference counting under the mutex, which is what makes hot counters fast. Reading one
-# makes an int; not under a mutex, because that allocates.
 
 cdef inline bint is_number(PyObject* raw) noexcept nogil:
     return <uintptr_t>raw & 1

@@ -1,7 +1,5 @@
-# The operations on all shards at once. Each is linearizable: it takes effect at one point while it holds all mutexes.
-#
-# An entry whose key another thread has locked is not popped or cleared before that lock is released: the key's
-# lock is taken first, in the queue, like any writer's.
+# What operations on all shards at once share, and len(). Each is linearizable: it takes effect at one point while it
+# holds all mutexes. popitem() and clear() are in files of their own.
 
 cdef void unlock_others(MapCore m, Shard* kept) noexcept:
     cdef uint32_t i
@@ -15,22 +13,22 @@ cdef Py_ssize_t map_len(MapCore m) noexcept:
     versions: the double collect of Afek et al., Atomic snapshots of shared memory, 1993), else with all."""
     cdef int attempt
     cdef uint32_t i
-    cdef uint64_t whole_map_seq, first, second, slot, non_plain
+    cdef uint64_t whole_map_seq, first, second, size_word, odd
     cdef Py_ssize_t total = 0
     for attempt in range(3):
         whole_map_seq = sm_load_u64(&m.whole_map_seq)
         if whole_map_seq & 1:
             break
         total = 0
-        first = second = non_plain = 0
+        first = second = odd = 0
         for i in range(m.shard_count):
-            slot = sm_load_u64(&shard_at(m, i).size_word)
-            total += <uint32_t>slot
-            first += slot >> 32
-            non_plain |= slot >> 32
+            size_word = sm_load_u64(&shard_at(m, i).size_word)
+            total += <uint32_t>size_word
+            first += size_word >> 32
+            odd |= size_word >> 32
         for i in range(m.shard_count):
             second += sm_load_u64(&shard_at(m, i).size_word) >> 32
-        if not non_plain & 1 and first == second and sm_load_u64(&m.whole_map_seq) == whole_map_seq:
+        if not odd & 1 and first == second and sm_load_u64(&m.whole_map_seq) == whole_map_seq:
             return total
     lock_all(m)
     total = 0

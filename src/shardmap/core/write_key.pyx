@@ -2,10 +2,6 @@
 #
 # Old keys and values are collected under the mutex and released after it.
 
-# --- One key: reading ---
-
-# --- One key: writing ---
-#
 # One loop for all: find the key; wait if another thread holds the key's lock; get the shard a table of its
 # own; each of these may release the mutex, and then it starts over. What is left is done in one go.
 

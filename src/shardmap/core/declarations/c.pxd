@@ -43,8 +43,6 @@ cdef extern from "core/atomics.h" nogil:
     void sm_store_u8(uint8_t*, uint8_t)
     uint32_t sm_load_u32_relaxed(const uint32_t*)
     void sm_store_u32_relaxed(uint32_t*, uint32_t)
-    unsigned long sm_load_ulong_relaxed(const unsigned long*)
-    void sm_store_ulong_relaxed(unsigned long*, unsigned long)
     int64_t sm_sub_i64_relaxed(int64_t*, int64_t)
     int64_t sm_load_i64_relaxed(const int64_t*)
     void sm_store_i64_relaxed(int64_t*, int64_t)
