@@ -57,7 +57,7 @@ def test_functions_whose_names_say_that_they_need_the_mutex_begin_with_the_asser
             head, _, body = part.partition(":\n")
             name = head.partition("(")[0].split()[-1]
             of_one_shard = ("Access* at" in head or "Shard* shard" in head) and "MapCore" not in head
-            if of_one_shard and name != "require_locked" and name.endswith(("_locked", "_and_unlock")):
-                if "require_locked(" not in body.split("\n\n\n")[0]:
-                    unasserted.append(f"{file.name}: {name}")
+            wants = of_one_shard and name != "require_locked" and name.endswith(("_locked", "_and_unlock"))
+            if wants and "require_locked(" not in body.split("\n\n\n")[0]:
+                unasserted.append(f"{file.name}: {name}")
     assert not unasserted

@@ -1,14 +1,12 @@
 """ShardMap: the class people use. Hot operations are MapCore's; here is what may cost a Python frame."""
 
-from __future__ import annotations
+# Types: _map.pyi.
 
 import copyreg
-from collections.abc import Callable, Iterable, MutableMapping
-from concurrent.futures import Executor
-from typing import Any, Self
+from collections.abc import MutableMapping
 
 from shardmap import _core
-from shardmap._core import MISSING, MapCore, Partition
+from shardmap._core import MISSING, MapCore
 from shardmap._cpus import usable_cpus
 from shardmap._map_reduce import map_reduce
 from shardmap._mapping import MappingSurface
@@ -19,7 +17,7 @@ from shardmap._stats import ShardStats, Stats
 _MOST_DEFAULT_SHARDS = 256
 
 
-def _bits_for(shards: int) -> int:
+def _bits_for(shards):
     """Bits that number at least `shards` shards."""
     return (shards - 1).bit_length()
 
@@ -44,10 +42,10 @@ class ShardMap(MappingSurface, MapCore):
 
     __slots__ = ()
     __module__ = "shardmap"
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     @classmethod
-    def with_capacity(cls, capacity: int = 0, *, shards: int | None = None) -> Self:
+    def with_capacity(cls, capacity=0, *, shards=None):
         """An empty map with room for `capacity` entries before it grows, in `shards` shards (rounded up to a power
         of two, at most 65,536; default: 4 for each CPU, at most 256).
 
@@ -60,29 +58,29 @@ class ShardMap(MappingSurface, MapCore):
             raise ValueError("capacity must not be negative")
         if capacity > _core._MOST_ENTRIES:
             raise MemoryError
-        self: Self = _core._make(cls, shards, capacity)
-        self.__init__()  # type: ignore[misc]
+        self = _core._make(cls, shards, capacity)
+        self.__init__()
         return self
 
     @classmethod
-    def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Self:
+    def fromkeys(cls, iterable, value=None, /):
         """A new map with these keys, all with `value`. dict.fromkeys."""
         self = cls()
         for key in iterable:
             self[key] = value
         return self
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self):
         """The map at this point in time, immutable. O(shards): takes every shard's lock for a moment. Writers then
         copy each shard's table before they first change it."""
         return Snapshot(self)
 
-    def copy(self) -> ShardMap:
+    def copy(self):
         """A new map equal to this one at one point in time. O(shards): tables are shared until one of the two maps
         writes to them. dict.copy, and like it shallow."""
         return _core._copy(ShardMap, self)
 
-    def __copy__(self) -> Self:
+    def __copy__(self):
         # Keeps the class and the attributes of a subclass, as copy.copy of a dict's subclass does; and as there, what
         # a subclass says about how it is copied goes first.
         cls = type(self)
@@ -94,42 +92,42 @@ class ShardMap(MappingSurface, MapCore):
             _set_state(new, state)
         return new
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return _restore, (type(self), self._chosen_shards()), self.__getstate__(), None, iter(self.items())
 
-    def __sizeof__(self) -> int:
+    def __sizeof__(self):
         """Bytes of the map, its shards and its tables, without keys and values. Tables that a snapshot shares are
         counted here too. dict.__sizeof__."""
         return object.__sizeof__(self) + _core._memory(self)
 
-    def __or__(self, other: Any) -> ShardMap:
+    def __or__(self, other):
         """A new map: this one updated from `other`. dict.__or__."""
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
-        new: ShardMap = _core._copy(ShardMap, self)
+        new = _core._copy(ShardMap, self)
         new.update(other)
         return new
 
-    def __ror__(self, other: Any) -> ShardMap:
+    def __ror__(self, other):
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
         new = ShardMap(other)
         new.update(self)
         return new
 
-    def __ior__(self, other: Any) -> Self:
+    def __ior__(self, other):
         """update(other), and like dict's not a subclass's update. dict.__ior__."""
         MapCore.update(self, other)
         return self
 
     def map_reduce(
         self,
-        map_function: Callable[[Any, Any], Any],
-        reduce_function: Callable[[Any, Any], Any],
+        map_function,
+        reduce_function,
         *,
-        executor: Executor | None = None,
-        initial: Any = MISSING,
-    ) -> Any:
+        executor=None,
+        initial=MISSING,
+    ):
         """reduce_function over map_function(key, value) of all entries of one point in time, in parts that `executor`
         works on at once (None: a thread for each CPU). `reduce_function` must be associative; parts are put together
         in one order, but which entries are in which part is not said, so it should not depend on their order either.
@@ -140,59 +138,59 @@ class ShardMap(MappingSurface, MapCore):
         functools.reduce(reduce_function, itertools.starmap(map_function, m.items()), initial)."""
         return map_reduce(self, map_function, reduce_function, executor, initial)
 
-    def shard_index(self, key: Any) -> int:
+    def shard_index(self, key):
         """The number of the shard that `key` belongs to, in the map or not: from 0 to len(m.shards) - 1, the same for
         equal keys, for as long as this map lives."""
         return _core._shard_index(self, key)
 
     @property
-    def shards(self) -> Shards:
+    def shards(self):
         """The shards as a sequence of views, in the order of their numbers: `len` and `in` are live, iteration sees one
         point in time of the one shard. For work that is shared out by shard_index."""
         return Shards(self)
 
-    def partitions(self, n: int, /) -> list[Partition]:
+    def partitions(self, n, /):
         """One point in time of the map in `n` parts, for as many threads to share out: each can be iterated over, again
         and again, for (key, value) pairs, and has a length. Together they hold every entry exactly once, and their
         lengths differ by one at most, whatever the number of shards. They have no common order. O(shards + n), and a
         walk through tables from which entries have been removed."""
         return partitions(self.snapshot(), n)
 
-    def stats(self) -> Stats:
+    def stats(self):
         """Sizes, capacities and counters of each shard. O(shards)."""
         return Stats(tuple(ShardStats(*state) for state in _core._shard_states(self)))
 
-    def _check(self) -> None:
+    def _check(self):
         """For tests: verifies every invariant of every shard; AssertionError names the one broken. O(entries), with
         all shards locked."""
         _core._check(self)
 
 
-def _restore(cls: type[ShardMap], shards: int | None) -> ShardMap:
+def _restore(cls, shards):
     return _core._make(cls, shards, 0)
 
 
 _WAYS_TO_COPY = [(name, getattr(ShardMap, name)) for name in ("__reduce_ex__", "__reduce__", "items", "__setitem__")]
 
 
-def _says_how(cls: type[ShardMap]) -> bool:
+def _says_how(cls):
     return cls in copyreg.dispatch_table or any(getattr(cls, name) is not way for name, way in _WAYS_TO_COPY)
 
 
-def _rebuilt(source: Any, reducer: Callable[[Any], Any] | None) -> Any:
+def _rebuilt(source, reducer):
     """What copy.copy makes of what a class says about itself."""
     reduced = reducer(source) if reducer is not None else type(source).__reduce_ex__(source, 4)
     return source if isinstance(reduced, str) else _made_of(*reduced)
 
 
 def _made_of(
-    make: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    state: Any = None,
-    elements: Iterable[Any] | None = None,
-    entries: Iterable[tuple[Any, Any]] | None = None,
+    make,
+    arguments,
+    state = None,
+    elements = None,
+    entries = None,
     /,
-) -> Any:
+):
     made = make(*arguments)
     if state is not None:
         _set_state(made, state)
@@ -203,7 +201,7 @@ def _made_of(
     return made
 
 
-def _set_state(target: Any, state: Any) -> None:
+def _set_state(target, state):
     """What pickle and copy do with __getstate__'s result."""
     if hasattr(target, "__setstate__"):
         target.__setstate__(state)

@@ -1,11 +1,10 @@
 """What ShardMap and Snapshot have in common: reading a point in time."""
 
-from __future__ import annotations
+# Types: _mapping.pyi.
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from reprlib import recursive_repr
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any
 
 from shardmap import _core
 from shardmap._core import MapCore, SnapshotCore
@@ -21,28 +20,22 @@ class MappingSurface:
 
     __class_getitem__ = classmethod(GenericAlias)
 
-    if TYPE_CHECKING:  # what the core class beside it in the MRO provides
-
-        def __len__(self) -> int: ...
-        def __getitem__(self, key: Any, /) -> Any: ...
-        def _iterate(self, what: int, backward: bool = False, /) -> Iterator[Any]: ...
-
-    def keys(self) -> KeysView:
+    def keys(self):
         """A live view of the keys. dict.keys.
 
         What unpacks a mapping (`{**m}`, `f(**m)`, `dict(m)`, `d.update(m)`) calls this and then asks for the value of
         each key: a KeyError if another thread deletes one in between. Unpack `m.snapshot()`, or use `m.to_dict()`."""
-        return KeysView._of(self)  # type: ignore[arg-type]
+        return KeysView._of(self)
 
-    def values(self) -> ValuesView:
+    def values(self):
         """A live view of the values. dict.values."""
-        return ValuesView._of(self)  # type: ignore[arg-type]
+        return ValuesView._of(self)
 
-    def items(self) -> ItemsView:
+    def items(self):
         """A live view of the (key, value) pairs. dict.items."""
-        return ItemsView._of(self)  # type: ignore[arg-type]
+        return ItemsView._of(self)
 
-    def to_dict(self) -> dict[Any, Any]:
+    def to_dict(self):
         """A plain dict of the entries at one point in time, in insertion order, also while others write. Shallow: for
         maps inside of maps, json.dumps(m.to_dict(), default=ShardMap.to_dict). Cost: O(shards), in which writers
         wait for moments, and then that of dict(d): every key is hashed anew, and on the way its `__hash__` and `__eq__`
@@ -50,7 +43,7 @@ class MappingSurface:
         dict(d) is with a dict."""
         return _core._to_dict(self)
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other):
         """Whether both have the same keys with equal values, in any order: one point in time of this side,
         and one of the other if it is a ShardMap. dict.__eq__, and with any Mapping."""
         if isinstance(other, MapCore):
@@ -65,12 +58,12 @@ class MappingSurface:
         # Not other[key]: a defaultdict would insert it.
         get = dict.get if isinstance(other, dict) else SnapshotCore.get
         for key, value in mine._iterate(ITEMS):
-            found = get(other, key, _ABSENT)  # type: ignore[arg-type]
+            found = get(other, key, _ABSENT)
             if found is _ABSENT or not (found is value or found == value):
                 return False
         return True
 
     @recursive_repr()
-    def __repr__(self) -> str:
+    def __repr__(self):
         entries = ", ".join([f"{key!r}: {value!r}" for key, value in self._iterate(ITEMS)])
         return f"{type(self).__name__}({{{entries}}})" if entries else f"{type(self).__name__}()"

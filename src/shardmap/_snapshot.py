@@ -1,17 +1,17 @@
 """Snapshot: one point in time of a ShardMap."""
 
-from __future__ import annotations
+# Types: _snapshot.pyi.
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shardmap import _core
-from shardmap._core import Partition, SnapshotCore
+from shardmap._core import SnapshotCore
 from shardmap._mapping import MappingSurface
 from shardmap._views import ITEMS
 
 if TYPE_CHECKING:
-    from shardmap._map import ShardMap
+    pass
 
 
 class Snapshot(MappingSurface, SnapshotCore):
@@ -29,31 +29,31 @@ class Snapshot(MappingSurface, SnapshotCore):
     __slots__ = ()
     __module__ = "shardmap"
 
-    def thaw(self) -> ShardMap:
+    def thaw(self):
         """A new map with these entries, in the same order and as many shards. O(shards): tables are shared until the
         map writes to them. transient() of persistent maps."""
         from shardmap._map import ShardMap
 
         return _core._thaw(ShardMap, self)
 
-    def partitions(self, n: int, /) -> list[Partition]:
+    def partitions(self, n, /):
         """The entries in `n` parts: see ShardMap.partitions."""
         from shardmap._partitions import partitions
 
         return partitions(self, n)
 
-    def __hash__(self) -> int:
+    def __hash__(self):
         """Of the items, in any order; TypeError if a value is unhashable. frozenset.__hash__."""
         return hash(frozenset(self._iterate(ITEMS)))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return _restore, (type(self), list(self._iterate(ITEMS)))
 
-    def __copy__(self) -> Snapshot:
+    def __copy__(self):
         return self
 
 
-def _restore(cls: type[Snapshot], items: list[tuple[Any, Any]]) -> Snapshot:
+def _restore(cls, items):
     from shardmap._map import ShardMap
 
     return cls(ShardMap(items))

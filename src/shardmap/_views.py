@@ -5,17 +5,15 @@ read one point in time of it and never raise because another thread wrote. As di
 past what a subclass of the map overrides.
 """
 
-from __future__ import annotations
+# Types: _views.pyi.
 
 import collections.abc
 import sys
-from collections.abc import Iterable, Iterator
 from reprlib import recursive_repr
 from sys import modules
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
 
-from shardmap._core import MapCore, SnapshotCore, _stored_contains, _stored_get, _stored_len
+from shardmap._core import _stored_contains, _stored_get, _stored_len
 
 KEYS, VALUES, ITEMS = 0, 1, 2  # what MapCore._iterate takes
 _new = object.__new__
@@ -24,14 +22,11 @@ _new = object.__new__
 class _View:
     __slots__ = ("_source",)
 
-    _source: MapCore | SnapshotCore
-    _what: ClassVar[int]
-
-    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
+    def __new__(cls, *_args, **_kwargs):
         raise TypeError(f"cannot create {cls.__name__!r} instances")
 
     @classmethod
-    def _of(cls, source: MapCore | SnapshotCore) -> Self:
+    def _of(cls, source):
         if _unregistered and _REDUCTION in modules:
             _register_views()
         view = _new(cls)
@@ -39,31 +34,31 @@ class _View:
         return view
 
     @property
-    def mapping(self) -> MappingProxyType[Any, Any]:
+    def mapping(self):
         """A read-only proxy of the map. dict.keys().mapping."""
-        return MappingProxyType(self._source)  # type: ignore[arg-type]
+        return MappingProxyType(self._source)
 
-    def __len__(self) -> int:
+    def __len__(self):
         return _stored_len(self._source)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self):
         return self._source._iterate(self._what)
 
-    def __reversed__(self) -> Iterator[Any]:
+    def __reversed__(self):
         return self._source._iterate(self._what, True)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         # Made before multiprocessing was imported, perhaps, and now on its way to another process?
         if _REDUCTION in modules and sys._getframe(1).f_globals is vars(modules[_REDUCTION]):
             return _as_list(self)
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     @recursive_repr()
-    def __repr__(self) -> str:
+    def __repr__(self):
         return f"{type(self).__name__}([{', '.join(map(repr, self))}])"
 
 
-def _all_in(elements: Iterable[Any], container: Any) -> bool:
+def _all_in(elements, container):
     # Not all(generator): a StopIteration from a key's __eq__ would become a RuntimeError.
     for element in elements:  # noqa: SIM110
         if element not in container:
@@ -76,29 +71,29 @@ class _SetView(_View):
     operators, must be a set or a view for comparisons."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
-    def __and__(self, other: Iterable[Any]) -> set[Any]:
+    def __and__(self, other):
         # The view decides what is in it: other may be larger than the map, or hold what equals a key.
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
         return {element for element in other if element in self}
 
-    def __or__(self, other: Iterable[Any]) -> set[Any]:
+    def __or__(self, other):
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
         result = set(self)
         result.update(other)
         return result
 
-    def __sub__(self, other: Iterable[Any]) -> set[Any]:
+    def __sub__(self, other):
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
         result = set(self)
         result.difference_update(other)
         return result
 
-    def __xor__(self, other: Iterable[Any]) -> set[Any]:
+    def __xor__(self, other):
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
         result = set(self)
@@ -109,42 +104,42 @@ class _SetView(_View):
     __ror__ = __or__
     __rxor__ = __xor__
 
-    def __rsub__(self, other: Iterable[Any]) -> set[Any]:
+    def __rsub__(self, other):
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
         return {element for element in other if element not in self}
 
-    def isdisjoint(self, other: Iterable[Any]) -> bool:
+    def isdisjoint(self, other):
         """Whether no element of `other` is in the view. dict.keys().isdisjoint."""
         for element in other:  # noqa: SIM110 (see _all_in)
             if element in self:
                 return False
         return True
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other):
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
         mine = list(self)
         return len(mine) == len(other) and _all_in(mine, other)
 
-    def __le__(self, other: object) -> bool:
+    def __le__(self, other):
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
         mine = list(self)
         return len(mine) <= len(other) and _all_in(mine, other)
 
-    def __lt__(self, other: object) -> bool:
+    def __lt__(self, other):
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
         mine = list(self)
         return len(mine) < len(other) and _all_in(mine, other)
 
-    def __ge__(self, other: object) -> bool:
+    def __ge__(self, other):
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
         return len(self) >= len(other) and _all_in(other, self)
 
-    def __gt__(self, other: object) -> bool:
+    def __gt__(self, other):
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
         return len(self) > len(other) and _all_in(other, self)
@@ -157,7 +152,7 @@ class KeysView(_SetView):
     __module__ = "shardmap"
     _what = KEYS
 
-    def __contains__(self, key: object) -> bool:
+    def __contains__(self, key):
         return _stored_contains(self._source, key)
 
 
@@ -168,7 +163,7 @@ class ItemsView(_SetView):
     __module__ = "shardmap"
     _what = ITEMS
 
-    def __contains__(self, item: object) -> bool:
+    def __contains__(self, item):
         if not isinstance(item, tuple) or len(item) != 2:
             return False
         key, value = item
@@ -194,11 +189,11 @@ _REDUCTION = "multiprocessing.reduction"
 _unregistered = True
 
 
-def _as_list(view: Iterable[Any]) -> tuple[Any, ...]:
+def _as_list(view):
     return list, (list(view),)
 
 
-def _register_views() -> None:
+def _register_views():
     global _unregistered
     pickler = getattr(modules[_REDUCTION], "ForkingPickler", None)
     if pickler is not None:  # else another thread is importing it

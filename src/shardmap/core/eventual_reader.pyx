@@ -208,9 +208,9 @@ def _empty(list items not None, /):
     return any_there
 
 
-def _delete_item(list items not None, Py_ssize_t hash31, item, /):
+def _delete_item(list items not None, Py_ssize_t place, item, /):
     """Removes the item in that place if it is `item`; returns whether it was."""
-    if not 0 <= hash31 < len(items) or <PyObject*>items[hash31] != <PyObject*>item:
+    if not 0 <= place < len(items) or <PyObject*>items[place] != <PyObject*>item:
         return False
-    del items[hash31]
+    del items[place]
     return True

@@ -78,7 +78,7 @@ cdef bint release_many(LockedMany self, Holding expected) noexcept:
 cdef list in_locking_order(MapCore source, dict entries):
     """By shard, then by hash. Keys of one hash have no order of their own: whoever wants several of them first takes
     the lock of the hash."""
-    cdef KeyEntry entry, is_hash_lock
+    cdef KeyEntry entry, hash_lock
     cdef Access at
     cdef list order = []
     cdef dict by_hash31 = {}
@@ -90,11 +90,11 @@ cdef list in_locking_order(MapCore source, dict entries):
         same_hash31 = by_hash31[where]
         if len(same_hash31) > 1:
             entry = same_hash31[0]
-            is_hash_lock = KeyEntry.__new__(KeyEntry)
-            is_hash_lock.source = source
-            is_hash_lock.key = entry.key
-            is_hash_lock.hashed = entry.hashed
-            is_hash_lock.is_hash_lock = True
-            order.append(is_hash_lock)
+            hash_lock = KeyEntry.__new__(KeyEntry)
+            hash_lock.source = source
+            hash_lock.key = entry.key
+            hash_lock.hashed = entry.hashed
+            hash_lock.is_hash_lock = True
+            order.append(hash_lock)
         order.extend(same_hash31)
     return order
