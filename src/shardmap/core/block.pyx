@@ -21,9 +21,9 @@
 #
 # Functions here neither lock nor touch reference counts, except block_dispose.
 
-cdef inline uint32_t limit_of(uint64_t index_slots) noexcept nogil:
+cdef inline uint64_t limit_of(uint64_t index_slots) noexcept nogil:
     """Slots in use at the most."""
-    return <uint32_t>(index_slots // 4 * 3)
+    return index_slots // 4 * 3
 
 
 cdef inline size_t head_bytes() noexcept nogil:
