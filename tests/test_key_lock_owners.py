@@ -155,9 +155,9 @@ def test_a_context_run_within_the_block_is_the_same_code(make_map: MakeMap) -> N
     assert_free(m, "k")
 
 
-def test_contexts_are_not_entered_by_who_asks_for_the_lock(make_map: MakeMap) -> None:
+def test_contexts_are_not_entered_by_who_asks_for_the_lock() -> None:
     """A Context can be entered once at a time: whoever else did so would be in the way of those it belongs to."""
-    m = make_map()
+    m = ShardMap()
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
     contexts = [contextvars.Context() for _ in range(2)]
     entries = [m.lock(number) for number in range(2)]
@@ -169,7 +169,7 @@ def test_contexts_are_not_entered_by_who_asks_for_the_lock(make_map: MakeMap) ->
         assert contexts[number].run(variable.get) == number
 
     with switching_often(), meanwhile(lambda: use(0), lambda: use(1)):
-        for _ in range(1500):
+        for _ in range(3000):
             for number in range(2):
                 with pytest.raises(TimeoutError):
                     m.lock(number, timeout=0).__enter__()

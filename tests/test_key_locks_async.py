@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from harness.keys import HashKey
 from harness.locks import assert_free, assert_waits, thread
+from harness.process import run_python
 from harness.tasks import others, run
 from harness.threads import LONG, run_alike
 from shardmap import KeyEntry, ShardMap
@@ -172,6 +175,42 @@ def handed_over(m: ShardMap, main: Coroutine[Any, Any, None]) -> None:
         run(main)
 
 
+def test_a_callback_may_use_the_key_that_it_holds_itself(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+
+    def callback(done: asyncio.Future[None]) -> None:
+        with m.lock("k") as entry:
+            m["k"] = 1
+            assert m.add("k") == 2 and m.pop("k") == 2
+            m["k"] = 3
+            assert m.popitem() == ("k", 3)
+            m["k"] = 4
+            m.clear()
+            assert m.retain(lambda key, value: False) == 0 and m == {}
+            with pytest.raises(RuntimeError, match="held already"):
+                m.lock("k").__enter__()
+            entry.set(5)
+        with pytest.raises(RuntimeError, match="cannot change that key"):
+            m.compute("k", lambda key, value: m.__setitem__("k", 6))
+        done.set_result(None)
+
+    def reported(done: asyncio.Future[None]) -> None:
+        try:
+            callback(done)
+        except BaseException as error:
+            done.set_exception(error)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        loop.call_soon(reported, done)
+        await done
+
+    run(main())
+    assert m == {"k": 5}
+    assert_free(m, "k")
+
+
 def test_a_task_may_use_all_other_keys_and_read_this_one(make_map: MakeMap) -> None:
     m = make_map(k=1, other=1)
 
@@ -265,3 +304,62 @@ def test_lock_many_that_is_cancelled_leaves_nothing_locked(make_map: MakeMap) ->
 
     run(main())
     assert_free(m, *"abc")
+
+
+# --- Times ---
+
+
+@pytest.mark.parametrize("timeout", [Decimal("0.01"), Fraction(1, 100), 0.01, 0])
+def test_any_number_is_a_time(make_map: MakeMap, timeout: Any) -> None:
+    m = make_map(k=0)
+
+    def ask() -> None:
+        for block in (m.lock("k", timeout), m.lock_many(["a", "k"], timeout)):
+            with pytest.raises(TimeoutError, match=f"'k' within {timeout} s"), block:
+                pass
+
+    async def ask_in_a_task() -> None:
+        for block in (m.lock("k", timeout), m.lock_many(["a", "k"], timeout)):
+            with pytest.raises(TimeoutError, match=f"'k' within {timeout} s"):
+                async with block:
+                    pass
+
+    async def main() -> None:
+        async with m.lock("k"):
+            await asyncio.create_task(ask_in_a_task())
+            await asyncio.to_thread(ask)
+        async with m.lock("k", timeout), m.lock_many("ab", timeout):  # free, and so got whatever the time
+            pass
+
+    run(main())
+    assert_free(m, "a", "k")
+
+
+# --- asyncio itself ---
+
+
+def test_the_map_may_be_used_while_asyncio_is_imported() -> None:
+    """At each line of asyncio's modules as they are loaded. Some of its functions are replaced later by those in C."""
+    source = """
+        import sys
+        from shardmap import ShardMap
+        m = ShardMap(k=1, j=1)
+        assert "asyncio" not in sys.modules
+        def compute(frame, event, argument):
+            if event == "line":
+                m.compute("j", lambda key, value: value + 1)
+            return compute
+        def trace(frame, event, argument):
+            if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"].startswith("asyncio"):
+                return compute(frame, event, argument)
+        sys.settrace(trace)
+        import asyncio
+        sys.settrace(None)
+        assert m["j"] > 200
+        async def main():
+            async with m.lock("k") as entry:
+                m["k"] = 2
+                assert entry.value == 2
+        asyncio.run(main())
+    """
+    assert run_python(source).stderr == ""
