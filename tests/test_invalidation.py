@@ -164,6 +164,38 @@ def test_retain_asks_about_all_that_is_computed_when_it_is_called(make_map: Make
     assert sorted(m) == [n for n in range(count) if n % 2]
 
 
+def test_retain_finds_what_is_being_written_after_its_function_has_returned() -> None:
+    """Writing compares keys in Python, and the table was shared meanwhile, so that it looks for the key again."""
+    m = ShardMap.with_capacity(shards=1)
+    there = HashKey("there")
+    m[there] = "keep"
+    snapshots, removed = [], []
+    retaining: list[threading.Thread] = []
+
+    def retain() -> None:
+        removed.append(m.retain(lambda key, value: value == "keep"))
+
+    def function(key: Any) -> str:
+        snapshots.append(m.snapshot())
+        there.on_eq = compared
+        return "stale"
+
+    compared_before: list[int] = []
+
+    def compared() -> None:
+        compared_before.append(1)
+        if len(compared_before) == 2:
+            retaining.append(threading.Thread(target=retain, daemon=True))
+            retaining[0].start()
+            assert_waits(retaining[0])
+
+    m.compute_if_absent(HashKey("new"), function)
+    there.on_eq = None
+    retaining[0].join(LONG)
+    assert removed == [1] and m == {there: "keep"}
+    assert_free(m, there, HashKey("new"))
+
+
 def test_retain_within_a_function_that_computes(make_map: MakeMap) -> None:
     m = make_map(a=1, b=2)
     assert m.compute("new", lambda key, value: m.retain(lambda key, value: value > 1)) == 1

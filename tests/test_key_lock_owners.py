@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ import pytest
 
 from harness.keys import HashKey
 from harness.locks import assert_free, assert_waits, thread
-from harness.threads import LONG, run_threads
+from harness.threads import LONG, meanwhile, run_threads, switching_often
 from shardmap import KeyEntry, ShardMap
 
 MakeMap = Callable[..., ShardMap]
@@ -153,24 +155,186 @@ def test_a_context_run_within_the_block_is_the_same_code(make_map: MakeMap) -> N
     assert_free(m, "k")
 
 
-def test_a_context_is_entered_by_others_while_it_is_asked_about(make_map: MakeMap) -> None:
-    """Whether a context was left is found out by entering it: nothing of that is seen afterwards."""
-    m = make_map()
-    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
+def test_contexts_are_not_entered_by_who_asks_for_the_lock() -> None:
+    """A Context can be entered once at a time: whoever else did so would be in the way of those it belongs to."""
+    m = ShardMap()
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
+    contexts = [contextvars.Context() for _ in range(2)]
+    entries = [m.lock(number) for number in range(2)]
+    for number, context in enumerate(contexts):
+        context.run(variable.set, number)
+        context.run(entries[number].__enter__)
 
-    def work() -> None:
-        context = contextvars.Context()
-        context.run(variable.set, 1)
-        entry = m.lock("k")
-        context.run(entry.__enter__)
-        with pytest.raises(TimeoutError):
-            m.lock("k", timeout=0).__enter__()
-        assert variable.get() == 0 and context.run(variable.get) == 1
+    def use(number: int) -> None:
+        assert contexts[number].run(variable.get) == number
+
+    with switching_often(), meanwhile(lambda: use(0), lambda: use(1)):
+        for _ in range(3000):
+            for number in range(2):
+                with pytest.raises(TimeoutError):
+                    m.lock(number, timeout=0).__enter__()
+                assert variable.get(None) is None
+    for entry in entries:
         entry.__exit__()
+    assert_free(m, 0, 1)
 
-    run_threads(work)
-    work()
+
+def test_a_context_that_another_thread_has_entered_lets_nothing_pass(make_map: MakeMap) -> None:
+    """A call entered the block and ended. While its Context is in use in another thread, the pool's thread runs another
+    call: which is not the one that holds the key."""
+    m = make_map(k=0)
+    entry = m.lock("k")
+    context = contextvars.Context()
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        inside.set()
+        leave.wait(LONG)
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        one.submit(context.run, entry.__enter__).result(LONG)
+        staying = two.submit(context.run, stay)
+        inside.wait(LONG)
+        writing = one.submit(contextvars.Context().run, m.__setitem__, "k", 1)
+        with pytest.raises(TimeoutError):
+            writing.result(0.05)
+        assert entry.value == 0
+        leave.set()
+        staying.result(LONG)
+        entry.__exit__()
+        writing.result(LONG)
+    assert m["k"] == 1
     assert_free(m, "k")
+
+
+def test_a_context_lets_writes_pass_only_while_it_is_entered(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+    entry = m.lock("k")
+    context = contextvars.Context()
+    context.run(entry.__enter__)
+    with pytest.raises(TimeoutError):
+        m.lock("k", timeout=0).__enter__()
+    context.run(m.__setitem__, "k", 1)
+    with pytest.raises(RuntimeError, match="held already"):
+        context.run(m.lock("k").__enter__)
+    assert entry.value == 1
+    entry.__exit__()
+    assert_free(m, "k")
+
+
+CLEARING: dict[str, Callable[[ShardMap], Any]] = {
+    "clear": lambda m: m.clear(),
+    "popitem": lambda m: [m.popitem() for _ in range(2)],
+    "retain": lambda m: m.retain(lambda key, value: False),
+    "delete_many": lambda m: m.delete_many(["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("clear", CLEARING.values(), ids=CLEARING)
+def test_entries_held_in_several_contexts_of_one_stack_are_all_ones_own(clear: Callable[[ShardMap], Any]) -> None:
+    m = ShardMap(a=1, b=2)
+
+    def outer() -> None:
+        with m.lock("a"):
+            contextvars.Context().run(inner)
+
+    def inner() -> None:
+        with m.lock("b"):
+            contextvars.Context().run(clear, m)
+
+    run_threads(lambda: contextvars.Context().run(outer))
+    assert m == {}
+    assert_free(m, "a", "b")
+
+
+def test_retain_in_a_context_run_by_a_function_that_computes(make_map: MakeMap) -> None:
+    m = make_map(k=1, j=2)
+
+    def keep_all(key: Any, value: Any) -> Any:
+        return contextvars.Context().run(m.retain, lambda key, value: True)
+
+    assert m.compute("k", keep_all) == 0
+    assert m == {"k": 0, "j": 2}
+
+
+def test_a_circle_of_waits_within_contexts_is_broken(make_map: MakeMap) -> None:
+    m = make_map(a=0, b=0)
+    both = threading.Barrier(2)
+    errors: list[BaseException] = []
+
+    def work(mine: str, other: str) -> None:
+        with m.lock(mine):
+            both.wait(LONG)
+            try:
+                contextvars.Context().run(m.__setitem__, other, 3)
+            except RuntimeError as error:
+                errors.append(error)
+
+    run_threads(lambda: work("a", "b"), lambda: work("b", "a"))
+    assert len(errors) == 1 and "deadlock" in str(errors[0])
+    assert_free(m, "a", "b")
+
+
+# --- Loops ---
+
+
+def test_a_task_whose_loop_moves_to_another_thread_still_holds_its_key(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+    loop = asyncio.new_event_loop()
+
+    async def hold(go_on: asyncio.Event) -> None:
+        async with m.lock("k"):
+            await go_on.wait()
+            m["k"] = 1
+            with pytest.raises(RuntimeError, match="held already, by this task"):
+                m.lock("k").__enter__()
+
+    go_on = asyncio.Event()
+    task = loop.create_task(hold(go_on))
+    loop.run_until_complete(asyncio.sleep(0))
+    with pytest.raises(RuntimeError, match="another task of this thread"):
+        m["k"] = 2
+    go_on.set()
+    run_threads(lambda: loop.run_until_complete(task))
+    loop.close()
+    assert m["k"] == 1
+    assert_free(m, "k")
+
+
+# --- The collector ---
+
+
+class Key:
+    """Refers to whatever is put into its attributes."""
+
+    entry: Any
+
+
+@pytest.mark.parametrize("of", ["list", "context", "copied context", "key"])
+def test_a_held_entry_in_a_cycle_with_what_its_lock_refers_to_is_collected(of: str) -> None:
+    m = ShardMap()
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
+
+    def enter(key: Any) -> weakref.ref[KeyEntry]:
+        entry = m.lock(key)
+        entry.__enter__()
+        if of == "key":
+            key.entry = entry
+        elif of == "list":
+            cycle: list[Any] = [entry]
+            cycle.append(cycle)
+        else:
+            variable.set(entry)
+        return weakref.ref(entry)
+
+    context = contextvars.copy_context() if of == "copied context" else contextvars.Context()
+    key = Key() if of == "key" else "k"
+    died: list[weakref.ref[Any]] = [context.run(enter, key), weakref.ref(key if of == "key" else context)]
+    del key, context
+    gc.collect()
+    assert [each() for each in died] == [None, None]
+    if of != "key":
+        assert_free(m, "k")
 
 
 # --- popitem ---

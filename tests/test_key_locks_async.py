@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from harness.keys import HashKey
 from harness.locks import assert_free, assert_waits, thread
+from harness.process import run_python
+from harness.tasks import others, run
 from harness.threads import LONG, run_alike
 from shardmap import KeyEntry, ShardMap
 
 MakeMap = Callable[..., ShardMap]
-
-
-def run(main: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(main, LONG))
-
-
-async def others() -> None:
-    """Lets everything run that can."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 def test_tasks_take_turns_in_the_order_they_came(make_map: MakeMap) -> None:
@@ -182,6 +175,42 @@ def handed_over(m: ShardMap, main: Coroutine[Any, Any, None]) -> None:
         run(main)
 
 
+def test_a_callback_may_use_the_key_that_it_holds_itself(make_map: MakeMap) -> None:
+    m = make_map(k=0)
+
+    def callback(done: asyncio.Future[None]) -> None:
+        with m.lock("k") as entry:
+            m["k"] = 1
+            assert m.add("k") == 2 and m.pop("k") == 2
+            m["k"] = 3
+            assert m.popitem() == ("k", 3)
+            m["k"] = 4
+            m.clear()
+            assert m.retain(lambda key, value: False) == 0 and m == {}
+            with pytest.raises(RuntimeError, match="held already"):
+                m.lock("k").__enter__()
+            entry.set(5)
+        with pytest.raises(RuntimeError, match="cannot change that key"):
+            m.compute("k", lambda key, value: m.__setitem__("k", 6))
+        done.set_result(None)
+
+    def reported(done: asyncio.Future[None]) -> None:
+        try:
+            callback(done)
+        except BaseException as error:
+            done.set_exception(error)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        loop.call_soon(reported, done)
+        await done
+
+    run(main())
+    assert m == {"k": 5}
+    assert_free(m, "k")
+
+
 def test_a_task_may_use_all_other_keys_and_read_this_one(make_map: MakeMap) -> None:
     m = make_map(k=1, other=1)
 
@@ -231,211 +260,6 @@ def test_code_that_runs_a_loop_within_its_block_gets_errors_and_no_endless_wait(
     assert_free(m, "k")
 
 
-# --- How a wait ends ---
-
-
-def test_a_cancelled_task_leaves_the_queue_whole(make_map: MakeMap) -> None:
-    m = make_map(k=0)
-    got = []
-
-    async def ask(name: str) -> None:
-        async with m.lock("k"):
-            got.append(name)
-
-    async def main() -> None:
-        async with m.lock("k"):
-            tasks = {name: asyncio.create_task(ask(name)) for name in "abcd"}
-            await others()
-            for name in "ac":
-                tasks[name].cancel()
-            await others()
-            assert tasks["a"].cancelled() and tasks["c"].cancelled()
-        await tasks["b"]
-        await tasks["d"]
-
-    run(main())
-    assert got == ["b", "d"]
-    assert_free(m, "k")
-
-
-def test_a_task_that_is_cancelled_after_it_was_granted_the_lock_hands_it_on(make_map: MakeMap) -> None:
-    m = make_map(k=0)
-    got = []
-
-    async def ask(name: str) -> None:
-        async with m.lock("k"):
-            got.append(name)
-
-    async def main() -> None:
-        async with m.lock("k") as entry:
-            first, second = asyncio.create_task(ask("first")), asyncio.create_task(ask("second"))
-            await others()
-            entry.__exit__()  # granted to the first, which has not run yet
-            first.cancel()
-            await second
-            entry.__enter__()
-        assert first.cancelled()
-
-    run(main())
-    assert got == ["second"]
-    assert_free(m, "k")
-
-
-@pytest.mark.parametrize("timeout", [0, 0.02])
-def test_a_time_out(make_map: MakeMap, timeout: float) -> None:
-    m = make_map(k=0)
-
-    async def late() -> None:
-        with pytest.raises(TimeoutError, match=f"'k' within {timeout} s"):
-            async with m.lock("k", timeout=timeout):
-                pass
-        with pytest.raises(TimeoutError, match=f"'k' within {timeout} s"):
-            async with m.lock_many(["a", "k"], timeout=timeout):
-                pass
-        async with m.lock_many(["a", "b"], timeout=timeout) as entries:  # free, and so got whatever the time
-            assert list(entries) == ["a", "b"]
-
-    async def main() -> None:
-        async with m.lock("k"):
-            await asyncio.create_task(late())
-
-    run(main())
-    assert_free(m, "a", "k")
-
-
-def test_a_task_that_asks_for_what_it_holds_gets_an_error(make_map: MakeMap) -> None:
-    m = make_map(k=0)
-
-    async def main() -> None:
-        async with m.lock("k") as entry:
-            for ask in (m.lock("k"), m.lock("k", timeout=1), m.lock_many(["a", "k"])):
-                with pytest.raises(RuntimeError, match="held already, by this task"):
-                    async with ask:
-                        pass
-            with pytest.raises(RuntimeError, match="held already"):
-                async with entry:
-                    pass
-
-    run(main())
-    assert_free(m, "a", "k")
-
-
-@pytest.mark.parametrize("beside", ["task", "thread"])
-def test_a_circle_of_waits_is_broken(make_map: MakeMap, beside: str) -> None:
-    m = make_map(a=0, b=0)
-    errors = []
-
-    async def task(mine: str, other: str, both: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        async with m.lock(mine):
-            await both()
-            try:
-                async with m.lock(other):
-                    pass
-            except RuntimeError as error:
-                errors.append(error)
-
-    async def main() -> None:
-        if beside == "task":
-            await asyncio.gather(task("a", "b", others), task("b", "a", others))
-            return
-        held = threading.Event()
-
-        def hold() -> None:
-            with m.lock("b"):
-                held.set()
-                try:
-                    m["a"] = 1
-                except RuntimeError as error:
-                    errors.append(error)
-
-        async def until_held() -> None:
-            with_thread.start()
-            await asyncio.to_thread(held.wait, LONG)
-
-        with_thread = threading.Thread(target=hold, daemon=True)
-        await task("a", "b", until_held)
-        await asyncio.to_thread(with_thread.join, LONG)
-
-    run(main())
-    assert len(errors) == 1 and "deadlock" in str(errors[0])
-    assert_free(m, "a", "b")
-
-
-def test_a_task_that_waits_behind_a_blocked_thread_of_its_own_is_found(make_map: MakeMap) -> None:
-    """A task holds A; another task of its thread blocks for B; B's holder asks for A: a circle over the thread."""
-    m = make_map(a=0, b=0)
-    held, asked = threading.Event(), threading.Event()
-    errors: list[BaseException] = []
-
-    def hold() -> None:
-        with m.lock("b"):
-            held.set()
-            asked.wait(LONG)
-            try:
-                m["a"] = 1
-            except RuntimeError as error:
-                errors.append(error)
-
-    async def block() -> None:
-        asked.set()
-        try:
-            m["b"] = 1  # blocks the thread
-        except RuntimeError as error:
-            errors.append(error)
-
-    async def main() -> None:
-        async with m.lock("a"):
-            await asyncio.create_task(block())
-
-    with thread(hold):
-        held.wait(LONG)
-        run(main())
-    assert len(errors) == 1 and "deadlock" in str(errors[0])
-    assert_free(m, "a", "b")
-
-
-@pytest.mark.parametrize("how", ["lock", "lock_many"])
-def test_tasks_of_a_loop_that_was_closed_do_not_keep_the_lock(make_map: MakeMap, how: str) -> None:
-    m = make_map(k=0)
-
-    async def ask() -> None:
-        async with m.lock("k") if how == "lock" else m.lock_many(["k"]):
-            raise AssertionError
-
-    with m.lock("k"):
-        loop = asyncio.new_event_loop()
-        task = loop.create_task(ask())
-        loop.run_until_complete(asyncio.sleep(0.01))
-        loop.close()
-    assert_free(m, "k")
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    del task
-    gc.collect()
-    assert_free(m, "k")
-
-
-def test_a_coroutine_that_is_dropped_while_it_waits_leaves_the_queue(make_map: MakeMap) -> None:
-    m = make_map(k=0)
-
-    async def main() -> None:
-        async def ask() -> None:
-            async with m.lock("k"):
-                raise AssertionError
-
-        async def drop() -> None:
-            coroutine = ask()
-            coroutine.send(None)
-            coroutine.close()
-
-        async with m.lock("k"):
-            await asyncio.create_task(drop())
-        async with m.lock("k"):
-            pass
-
-    run(main())
-    assert_free(m, "k")
-
-
 # --- Several at once ---
 
 
@@ -480,3 +304,62 @@ def test_lock_many_that_is_cancelled_leaves_nothing_locked(make_map: MakeMap) ->
 
     run(main())
     assert_free(m, *"abc")
+
+
+# --- Times ---
+
+
+@pytest.mark.parametrize("timeout", [Decimal("0.01"), Fraction(1, 100), 0.01, 0])
+def test_any_number_is_a_time(make_map: MakeMap, timeout: Any) -> None:
+    m = make_map(k=0)
+
+    def ask() -> None:
+        for block in (m.lock("k", timeout), m.lock_many(["a", "k"], timeout)):
+            with pytest.raises(TimeoutError, match=f"'k' within {timeout} s"), block:
+                pass
+
+    async def ask_in_a_task() -> None:
+        for block in (m.lock("k", timeout), m.lock_many(["a", "k"], timeout)):
+            with pytest.raises(TimeoutError, match=f"'k' within {timeout} s"):
+                async with block:
+                    pass
+
+    async def main() -> None:
+        async with m.lock("k"):
+            await asyncio.create_task(ask_in_a_task())
+            await asyncio.to_thread(ask)
+        async with m.lock("k", timeout), m.lock_many("ab", timeout):  # free, and so got whatever the time
+            pass
+
+    run(main())
+    assert_free(m, "a", "k")
+
+
+# --- asyncio itself ---
+
+
+def test_the_map_may_be_used_while_asyncio_is_imported() -> None:
+    """At each line of asyncio's modules as they are loaded. Some of its functions are replaced later by those in C."""
+    source = """
+        import sys
+        from shardmap import ShardMap
+        m = ShardMap(k=1, j=1)
+        assert "asyncio" not in sys.modules
+        def compute(frame, event, argument):
+            if event == "line":
+                m.compute("j", lambda key, value: value + 1)
+            return compute
+        def trace(frame, event, argument):
+            if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"].startswith("asyncio"):
+                return compute(frame, event, argument)
+        sys.settrace(trace)
+        import asyncio
+        sys.settrace(None)
+        assert m["j"] > 200
+        async def main():
+            async with m.lock("k") as entry:
+                m["k"] = 2
+                assert entry.value == 2
+        asyncio.run(main())
+    """
+    assert run_python(source).stderr == ""

@@ -76,6 +76,30 @@ def test_a_child_process_may_drop_the_entries_of_lost_threads(make_map: MakeMap)
 
 
 @needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_an_entry_that_another_thread_entered_is_lost_in_a_child_of_the_thread_that_uses_it(make_map: MakeMap) -> None:
+    m = make_map(k=1)
+    entry = m.lock("k")
+    run_threads(entry.__enter__)
+    assert entry.value == 1
+
+    def child() -> None:
+        for use in (lambda: entry.value, lambda: entry.set(2), entry.delete, entry.__exit__):
+            with pytest.raises(RuntimeError, match="not held"):
+                use()
+        assert_free(m, "k")
+        with entry:
+            entry.set(3)
+        assert m["k"] == 3
+
+    fork_and_wait(child)
+    entry.value += 1
+    entry.__exit__()
+    assert m == {"k": 2}
+    assert_free(m, "k")
+
+
+@needs_fork
 def test_a_handler_that_forks_while_its_thread_waits() -> None:
     """In the child the thread whose lock the main thread waits for is gone: the wait ends."""
     done = run_python(
@@ -247,6 +271,40 @@ for wait in {[*WAITS.values(), "short()"]} * 2:
 time.sleep(0.05)
 """
     assert run_python(source).stderr == ""
+
+
+def test_daemon_threads_whose_time_is_over_at_exit_have_left_the_queue() -> None:
+    """Before 3.14 a daemon thread that comes back from waiting at exit is ended, and its stack is gone."""
+    source = """
+        import builtins, threading, time
+        from shardmap import ShardMap
+        m = ShardMap(k=1)
+        waiting = threading.Semaphore(0)
+        def wait():
+            waiting.release()
+            try:
+                with m.lock("k", timeout=0.15):
+                    pass
+            except TimeoutError:
+                pass
+        class AtEnd:
+            def __init__(self, *keep):
+                self.keep = keep
+            def __del__(self):
+                sleep, entry, show = self.keep
+                sleep(0.3)              # the threads' time is over; they cannot attach any more
+                entry.__exit__()
+                show("let go", flush=True)
+        entry = m.lock("k")
+        entry.__enter__()
+        for _ in range(20):
+            threading.Thread(target=wait, daemon=True).start()
+            waiting.acquire()
+        time.sleep(0.02)
+        builtins.kept_to_the_end = AtEnd(time.sleep, entry, print)
+    """
+    done = run_python(source)
+    assert (done.stdout, done.stderr) == ("let go\n", "")
 
 
 def test_locks_held_at_exit_do_no_harm() -> None:
