@@ -25,11 +25,11 @@ static void a_store_changes_nothing_beside_it(void)
     sm_store_u8(&bytes[1], 0xFF);
     sm_store_u32(&words[1], UINT32_MAX);
     sm_store_u64(&longs[1], UINT64_MAX);
-    sm_store_ptr(&pointers[1], &natives);
+    sm_store_ptr(&pointers[1], bytes + 1);
     CHECK(bytes[0] == 1 && sm_load_u8(&bytes[1]) == 0xFF && bytes[2] == 3);
     CHECK(words[0] == 1 && sm_load_u32(&words[1]) == UINT32_MAX && words[2] == 3);
     CHECK(longs[0] == 1 && sm_load_u64(&longs[1]) == UINT64_MAX && longs[2] == 3);
-    CHECK(pointers[0] == bytes && sm_load_ptr(&pointers[1]) == (void *)&natives && pointers[2] == longs);
+    CHECK(pointers[0] == bytes && sm_load_ptr(&pointers[1]) == (void *)(bytes + 1) && pointers[2] == longs);
     sm_store_u32_relaxed(&words[1], 5);
     CHECK(words[0] == 1 && sm_load_u32_relaxed(&words[1]) == 5 && words[2] == 3);
 }
