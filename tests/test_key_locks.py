@@ -171,25 +171,6 @@ def test_an_entry_and_its_map_are_collected_once_it_is_let_go(make_map: MakeMap)
     assert died() is None
 
 
-@pytest.mark.parametrize("taken", ["a", "b"])
-def test_several_that_are_still_being_entered_cannot_be_left(taken: str) -> None:
-    m = ShardMap.with_capacity(shards=1)
-    many = m.lock_many("ab")
-    with m.lock(taken) as entry, thread(many.__enter__) as entering:
-        assert_waits(entering)
-        for use in (lambda: many.__exit__(None, None, None), many.__enter__):
-            with pytest.raises(RuntimeError, match="held"):
-                use()
-        assert_waits(entering)
-        entry.__exit__()
-        entering.join(LONG)
-        many.__exit__(None, None, None)
-        with pytest.raises(RuntimeError, match="not held"):
-            many.__exit__(None, None, None)
-        entry.__enter__()
-    assert_free(m, "a", "b")
-
-
 @pytest.mark.parametrize("key", [[], {}], ids=["list", "dict"])
 def test_an_unhashable_key_is_a_type_error(make_map: MakeMap, key: Any) -> None:
     m = make_map()

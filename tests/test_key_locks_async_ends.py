@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -286,12 +285,7 @@ def leave_where_few_frames_are_left(entry: KeyEntry, few: int) -> None:
             frames -= 1
 
 
-# On 3.11 the call of a C function counts, too: also that of _thread.start_new_thread, which is to wake the task.
-C_CALLS_COUNT = sys.version_info < (3, 12)
-no_calls = pytest.mark.xfail(C_CALLS_COUNT, reason="where nothing at all can be called nobody wakes the task")
-
-
-@pytest.mark.parametrize("few", [pytest.param(0, marks=no_calls), *range(1, 8)])
+@pytest.mark.parametrize("few", range(8))
 def test_a_task_is_woken_where_the_recursion_limit_is_near(few: int) -> None:
     m = ShardMap(k=0)
     entry = m.lock("k")
@@ -305,7 +299,7 @@ def test_a_task_is_woken_where_the_recursion_limit_is_near(few: int) -> None:
         asking = asyncio.create_task(ask())
         await others()
         await asyncio.to_thread(leave_where_few_frames_are_left, entry, few)
-        assert await asyncio.wait_for(asking, 0.5 if C_CALLS_COUNT and few == 0 else LONG) == "got it"
+        assert await asyncio.wait_for(asking, LONG) == "got it"
 
     run(main())
     assert_free(m, "k")

@@ -191,6 +191,25 @@ def test_lock_many_entered_twice_or_left_without_is_an_error(make_map: MakeMap) 
     assert_free(m, *"ab")
 
 
+@pytest.mark.parametrize("taken", ["a", "b"])
+def test_several_that_are_still_being_entered_cannot_be_left(taken: str) -> None:
+    m = ShardMap.with_capacity(shards=1)
+    many = m.lock_many("ab")
+    with m.lock(taken) as entry, thread(many.__enter__) as entering:
+        assert_waits(entering)
+        for use in (lambda: many.__exit__(None, None, None), many.__enter__):
+            with pytest.raises(RuntimeError, match="held"):
+                use()
+        assert_waits(entering)
+        entry.__exit__()
+        entering.join(LONG)
+        many.__exit__(None, None, None)
+        with pytest.raises(RuntimeError, match="not held"):
+            many.__exit__(None, None, None)
+        entry.__enter__()
+    assert_free(m, "a", "b")
+
+
 # --- Deadlocks ---
 
 

@@ -120,8 +120,9 @@ cdef Found write_entry(KeyEntry self, PyObject* value) except FAILED:
 cdef class KeyEntry:
     """One entry of a map, held exclusively for as long as a `with` block takes (ShardMap.lock).
 
-    The lock belongs to this object: it may be used, and the block left, in any thread. The lock is also released when
-    the object dies. To enter it again while it is held is a RuntimeError.
+    The lock belongs to this object: it may be used, and the block left, in any thread and task. The lock is also released
+    when the object dies. To enter it again while it is held is a RuntimeError. In the child after a fork it is held only if
+    the forking thread entered it.
     """
 
     __class_getitem__ = classmethod(GenericAlias)

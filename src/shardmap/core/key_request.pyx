@@ -5,7 +5,7 @@
 # and must find either nothing locked or what `async with` has taken charge of. Leaving happens in the call of
 # __aexit__, before anything is awaited. What waits to enter cleans up when it is dropped, at whatever point.
 
-from _thread import interrupt_main, start_new_thread
+from _thread import interrupt_main
 from time import sleep
 
 cdef enum:
@@ -116,13 +116,13 @@ cdef bint wake_request(PyObject* granted) noexcept:
             return True
         if is_closed(self.loop):
             return conclude(self) == NULL
-    # Here nothing can be called: the stack is full, or there is no memory. A thread of its own has room.
-    try:
-        start_new_thread(_wake_from_thread, (self,))
+    # Here nothing can be called: the stack is full, or there is no memory. A thread of its own has room. It is started
+    # from C, which takes no stack of Python's.
+    incref(<PyObject*>self)
+    if PyThread_start_new_thread(wake_from_thread, <void*>self) != PYTHREAD_INVALID_THREAD_ID:
         return True
-    except BaseException:
-        PyErr_WriteUnraisable(self)
-        return conclude(self) == NULL
+    decref(<PyObject*>self)
+    return conclude(self) == NULL
 
 
 cdef bint wake(LockRequest self) noexcept:
@@ -143,7 +143,9 @@ cdef bint is_closed(loop) noexcept:
         return False
 
 
-def _wake_from_thread(LockRequest self not None, /):
+cdef void wake_from_thread(void* request) noexcept with gil:
+    """A thread of its own, with a reference."""
+    cdef LockRequest self = <LockRequest>steal(<PyObject*>request)
     cdef KeyLock* left
     while not wake(self):
         if is_closed(self.loop):
@@ -151,7 +153,15 @@ def _wake_from_thread(LockRequest self not None, /):
             if left != NULL:
                 release_key_lock(self.shard, left)
             return
+        sleep_a_little()
+
+
+cdef int sleep_a_little() noexcept:
+    try:
         sleep(0.001)
+    except BaseException:
+        PyErr_Clear()
+    return 0
 
 
 def _set_done(future, /):

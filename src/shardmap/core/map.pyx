@@ -197,7 +197,7 @@ cdef class MapCore:
         """Stores function(key, value), with MISSING for the value if there is no entry, and returns it. If it returns
         MISSING there is no entry afterwards. The function runs exactly once, under the key's lock: other threads
         that write the key wait, those that read it see the value from before. If it raises, nothing is changed.
-        RuntimeError if it writes this key itself, or waits for a thread that waits for this key.
+        RuntimeError if it writes this key itself, or waits for a key whose holder waits for this one.
 
         clear() does not wait for the function: if it comes while the function runs, the caller gets the result and
         it is not stored, as if it had been stored just before clear() removed it. Linearizable.
@@ -279,19 +279,24 @@ cdef class MapCore:
         blocking the event loop.
 
         The lock belongs to the entry, which may be used, and left, in any thread. Plain writes to the key through the
-        map pass if they come from the same asyncio task, or outside of tasks from the same thread; from another
-        task of the same thread they are a RuntimeError, since waiting would block both.
+        map pass if they come from the asyncio task that entered the block; outside of tasks from the thread, as long as
+        the contextvars.Context in which the block was entered is on the thread's stack. A pool that runs each call with
+        Context.run() keeps calls apart: there, write through the entry. Plain writes, and `with`, of another task of the
+        same thread are a RuntimeError at once, even with a timeout, since waiting would block both.
 
         TimeoutError after `timeout` seconds (None or -1: never; other negative numbers: ValueError). RuntimeError if
-        this task or thread holds the lock already, or if waiting would be a deadlock. While the block lasts, `clear`
-        and `popitem` of this entry by others wait too."""
+        the same code holds the lock already, or if waiting without a timeout would be a deadlock among key locks of
+        ShardMaps (other locks, futures, queues and awaits are not looked at; a lock counts as held by the code that
+        entered it, also after it was handed to another thread). While the block lasts, `clear` and `popitem` of this
+        entry by others wait too. After a fork, locks that other threads entered are gone in the child."""
         return new_entry(self, key, timeout)
 
     def lock_many(self, keys, timeout=None):
         """`with m.lock_many(keys) as entries:` holds several entries at once; entries is a dict from each key to its
         entry (see lock), in the order asked. They are taken in one order for the whole map, so threads that ask for the
         same keys in any order do not deadlock. `timeout` is for all of them together. If a wait is interrupted, or
-        anything raises, none of them stays locked. `async with` waits without blocking the event loop."""
+        anything raises, none of them stays locked. `async with` waits without blocking the event loop. Who may write
+        these keys meanwhile, and what is an error: as for lock."""
         return LockedMany.__new__(LockedMany, self, keys, timeout)
 
     def _iterate(self, int what, bint backward=False, /):

@@ -46,6 +46,8 @@ cdef extern from "Python.h":
 
     # Threads, signals, errors
     unsigned long PyThread_get_thread_ident() noexcept nogil
+    unsigned long PyThread_start_new_thread(void (*)(void*) noexcept, void*) noexcept
+    unsigned long PYTHREAD_INVALID_THREAD_ID
     void PyErr_Clear() noexcept
     void PyErr_WriteUnraisable(object)
 
