@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tools.interpreters import FREE_THREADED_NAMES, Interpreter, executables_on_path, is_usable_free_threaded, probe
 from tools.shell import BUILD, ROOT, Failure, capture
+from tools.test_files import test_file
 
 SUPPRESSIONS = ROOT / "tools" / "tsan-suppressions.txt"
 
@@ -26,7 +27,7 @@ class Instrument:
     def test_files(self) -> list[str]:
         if self.tests == ("*",):
             return ["tests"]
-        return [f"tests/test_{name}.py" for name in (*self.tests, "contracts")]
+        return [test_file(name) for name in (*self.tests, "contracts")]
 
     @property
     def build_variables(self) -> dict[str, str]:
@@ -48,6 +49,7 @@ PAUSES = Instrument(
         "key_lock_waits",
         "key_lock_owners",
         "key_locks_async",
+        "key_locks_async_ends",
         "invalidation",
         "interrupts",
         "reentrancy_threads",
@@ -71,6 +73,7 @@ ASAN = Instrument(
         "fork",
         "key_lock_owners",
         "key_locks_async",
+        "key_locks_async_ends",
         "invalidation",
         "comparisons",
         "missing",
@@ -82,7 +85,15 @@ ASAN = Instrument(
 TSAN = Instrument(
     "tsan",
     f"{DEBUG} -fsanitize=thread",
-    (*CONCURRENT, "key_locks_together", "key_lock_owners", "key_locks_async", "invalidation", "reentrancy_threads"),
+    (
+        *CONCURRENT,
+        "key_locks_together",
+        "key_lock_owners",
+        "key_locks_async",
+        "key_locks_async_ends",
+        "invalidation",
+        "reentrancy_threads",
+    ),
     ("-k", "not fork"),  # it ends a child that starts threads
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools.environments import PIP, Environment, prepare
 from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, run_logged, say
+from tools.test_files import test_file
 
 # What a stranger meets first, and threads.
 TESTS = ("package", "documentation", "docstrings", "seed_program", "dict_surface", "threads", "snapshots", "key_locks")
@@ -73,4 +74,4 @@ def clean_environment(main: Environment, environment: Environment, wheel: Path) 
 
 
 def test_files() -> list[str]:
-    return [f"tests/test_{name}.py" for name in TESTS]
+    return [test_file(name) for name in TESTS]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ print("nothing lost")
 
 def test_an_iterator_that_runs_out_of_memory_loses_no_entry() -> None:
     pytest.importorskip("_testcapi")
-    done = run_python(WITHOUT_MEMORY.format(tests=__file__.rpartition("/")[0]))
+    done = run_python(WITHOUT_MEMORY.format(tests=str(Path(__file__).parent)))
     assert "nothing lost" in done.stdout
 
 

@@ -23,6 +23,6 @@ def test_everything_public_is_there() -> None:
 
 
 def test_the_version_is_the_newest_in_the_changelog() -> None:
-    changelog = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
+    changelog = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
     released = re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", changelog.read_text(encoding="utf-8"), re.MULTILINE)
     assert shardmap.__version__ == released[0]

@@ -77,7 +77,7 @@ def test_no_test_is_listed_twice() -> None:
 
 
 def test_the_document_lists_exactly_the_differences_that_are_tested() -> None:
-    document = Path(__file__).parent.parent / "docs" / "differences-from-dict.md"
+    document = Path(__file__).parents[2] / "docs" / "differences-from-dict.md"
     titles = re.findall(r"(?m)^### (.+)$", document.read_text(encoding="utf-8"))
     assert sorted(titles) == sorted([*(difference.title for difference in DIFFERENCES), *MORE_DIFFERENCES])
 

@@ -10,7 +10,7 @@ import pytest
 
 import shardmap
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "tests" / "typing").glob("*.py"))
 HELD = type(shardmap.ShardMap().lock("key"))  # has no public name
 

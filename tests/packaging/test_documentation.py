@@ -12,7 +12,7 @@ import shardmap
 from harness.code_blocks import blocks, python_blocks
 from harness.process import run_python
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = [README, *(page for page in (ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))) if page.is_file())]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-BENCH = Path(__file__).resolve().parent.parent / "bench"
+BENCH = Path(__file__).resolve().parents[2] / "bench"
 if not BENCH.is_dir():
     pytest.skip("the benchmarks are not part of the sdist", allow_module_level=True)
 sys.path.insert(0, str(BENCH))

@@ -17,7 +17,7 @@ import pytest
 
 from shardmap import ShardMap
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "differences-from-dict.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "differences-from-dict.md"
 ROWS = {
     "`pandas.DataFrame(m)`": "test_pandas_makes_a_column_of_the_keys",
     "`pandas.Series(m)`": "test_pandas_asks_for_keys_and_for_values",

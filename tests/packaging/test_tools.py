@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 if not (ROOT / "tools").is_dir():
     pytest.skip("the tools are not part of the sdist", allow_module_level=True)
 sys.path.insert(0, str(ROOT))

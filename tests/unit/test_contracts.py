@@ -12,7 +12,7 @@ import pytest
 
 from shardmap import ShardMap, _core
 
-CORE = Path(__file__).resolve().parents[1] / "src" / "shardmap" / "core"
+CORE = Path(__file__).resolve().parents[2] / "src" / "shardmap" / "core"
 
 CONTRACTS = {
     "no mutex": "without it",

@@ -17,7 +17,7 @@ import pytest
 from harness.threads import LONG
 
 PROGRAMS = Path(__file__).parent / "mechanisms"
-HEADERS = Path(__file__).parents[1] / "src" / "shardmap"
+HEADERS = Path(__file__).parents[2] / "src" / "shardmap"
 if not HEADERS.is_dir():
     pytest.skip("a wheel is tested without its sources", allow_module_level=True)
 

@@ -9,6 +9,7 @@ import itertools
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -296,7 +297,7 @@ print(total, "failures survived")
 
 def test_python_s_own_allocations_may_fail_anywhere() -> None:
     pytest.importorskip("_testcapi")
-    tests = __file__.rpartition("/")[0]
+    tests = str(Path(__file__).parent)
     done = run_python(PYTHON_MEMORY.format(tests=tests))
     assert "failures survived" in done.stdout
     assert "never passed" not in done.stdout, done.stdout

@@ -17,7 +17,7 @@ import pytest
 
 import shardmap
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 if not (ROOT / "setup.py").is_file():
     pytest.skip("there is nothing to build here", allow_module_level=True)
 
@@ -94,7 +94,7 @@ def test_the_sdist_has_what_building_needs_and_nothing_generated(sdist: Path) ->
     names = names_in(sdist)
     assert {"pyproject.toml", "setup.py", "LICENSE", "README.md", "src/shardmap/_core.pyx"} <= names
     assert {"src/shardmap/core/lookup.pyx", "src/shardmap/core/atomics.h", "src/shardmap/py.typed"} <= names
-    assert {"tests/mechanisms/readers.c", "tests/mechanisms/harness.h"} <= names
+    assert {"tests/unit/mechanisms/readers.c", "tests/unit/mechanisms/harness.h"} <= names
     assert {name.partition("/")[0] for name in names} >= {"tests", "docs", "examples", "bench", "tools"}
     assert not [name for name in names if name.endswith((".so", ".pyc", "_core.c"))]
 
