@@ -261,6 +261,15 @@ def measure(arguments: Arguments) -> int:
     return 0
 
 
+def instructions(arguments: Arguments) -> int:
+    """instructions per operation on both Pythons, counted by valgrind: repeatable on a busy machine (ARGS: to it)"""
+    if shutil.which("valgrind") is None:
+        raise Failure("valgrind is needed to count instructions")
+    for environment in ready_environments():
+        run_script(environment, "bench/instructions.py", arguments)
+    return 0
+
+
 def docs(arguments: Arguments) -> int:
     """the documentation as a site, in build/docs; warnings are errors (ARGS: to sphinx)"""
     environment = environment_for_sources()
@@ -343,6 +352,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "pauses": pauses,
     "asan": asan,
     "tsan": tsan,
+    "instructions": instructions,
     "docs": docs,
     "wheel": wheel,
     "sdist": sdist,
