@@ -19,7 +19,7 @@ cdef KeyLock* foreign_lock_locked(Shard* shard, Caller* caller) noexcept:
     return each
 
 
-cdef int take_foreign_lock_and_unlock(Shard* shard, Caller* caller, HeldLock** held) except -1:
+cdef int take_foreign_lock_and_unlock(Shard* shard, Caller* caller, HeldLock** held, uint32_t* given_up) except -1:
     """Waits for it and holds it. Mutex held on entry, not on return. Where that would be a deadlock, lets all that was
     taken go, so that the others can go on."""
     require_locked(shard)
@@ -42,13 +42,22 @@ cdef int take_foreign_lock_and_unlock(Shard* shard, Caller* caller, HeldLock** h
             held[0] = node
             node = NULL
         elif outcome == DEADLOCK:
-            if held[0] == NULL:
+            # Two that clear may take locks from each other for ever, if each of them holds a block's lock as well.
+            if held[0] == NULL or given_up[0] == MOST_GIVEN_UP:
                 raise_deadlock(key)
+            given_up[0] += 1
             release_all_held(held)
+            nap_detached(given_up[0])
     finally:
         decref(key)
         free(node)
     return 0
+
+
+cdef void nap_detached(uint32_t milliseconds) noexcept:
+    cdef PyThreadState* state = PyEval_SaveThread()
+    sm_nap(1000 * milliseconds)
+    PyEval_RestoreThread(state)
 
 
 cdef void release_all_held(HeldLock** held) noexcept:
@@ -68,6 +77,7 @@ cdef int map_clear(MapCore m) except -1:
     cdef uint32_t i
     cdef Shard* shard
     cdef HeldLock* held = NULL
+    cdef uint32_t given_up = 0
     cdef Caller caller
     if tables == NULL:
         raise MemoryError()
@@ -81,7 +91,7 @@ cdef int map_clear(MapCore m) except -1:
                 break
             if caller.is_known:
                 unlock_others(m, shard)
-                take_foreign_lock_and_unlock(shard, &caller, &held)
+                take_foreign_lock_and_unlock(shard, &caller, &held, &given_up)
             else:
                 unlock_all(m)
                 know_caller(&caller)

@@ -23,6 +23,7 @@ cdef extern from "core/system.h" nogil:
     void sm_cond_wait(sm_cond*, sm_mutex*)
     void sm_cond_wait_until(sm_cond*, sm_mutex*, double)
     double sm_now()
+    void sm_nap(long microseconds)
     void* sm_allocate(size_t size, size_t alignment) noexcept
     void free "sm_release"(void*) noexcept
     void* sm_allocate_table(size_t size) noexcept
