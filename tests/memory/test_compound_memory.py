@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from test_compound import FUNCTIONS, Boom, never
 
 from harness.keys import HashKey
 from harness.threads import run_threads
 from shardmap import MISSING, ShardMap, _core
+from test_compound import FUNCTIONS, Boom, never
 
 
 class Thing:

@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from test_hostile_keys import MINE_ONLY, OPERATIONS, boom, operation
 
 from harness.keys import HashKey
 from harness.process import resident, run_python
 from shardmap import ShardMap, _core
+from test_hostile_keys import MINE_ONLY, OPERATIONS, boom, operation
 
 Make = Callable[[], ShardMap]
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_workers import add, everything, held, keys_of
 
 import shardmap
 from harness.keys import Finalized
 from harness.locks import LONG, assert_waits, thread
 from harness.steps import each_step
 from shardmap import ShardWorkers
+from test_workers import add, everything, held, keys_of
 
 PACKAGE = str(Path(shardmap.__file__).parent)
 

@@ -9,10 +9,10 @@ from itertools import product
 from typing import Any
 
 import pytest
-from test_hostile_keys import MINE_ONLY, OPERATIONS, all_operations, assert_still_usable, operation, outcome
 
 from harness.keys import Finalized, HashKey
 from shardmap import ShardMap
+from test_hostile_keys import MINE_ONLY, OPERATIONS, all_operations, assert_still_usable, operation, outcome
 
 Make = Callable[..., ShardMap]
 

@@ -13,12 +13,12 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
-from test_workers import add, held, keys_of
 
 from harness.keys import Finalized
 from harness.locks import LONG, thread
 from harness.process import run_python
 from shardmap import ShardWorkers
+from test_workers import add, held, keys_of
 
 # --- Idents that are used again ---
 
