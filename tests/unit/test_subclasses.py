@@ -215,6 +215,6 @@ def test_a_pop_that_fails_for_another_reason_says_so() -> None:
         assert caught.value.args == ([],)
         assert caught.value.__context__ is None
 
-    # In a thread of its own: tests that raise at any instruction leave CPython 3.11 with an exception that it takes for
-    # one that is being handled.
+    # In a thread of its own: tests that raise at any instruction may leave the main one with an exception that CPython
+    # takes for one that is being handled.
     run_threads(pop_from_empty)
