@@ -183,14 +183,7 @@ def _rebuilt(source, reducer):
     return source if isinstance(reduced, str) else _made_of(*reduced)
 
 
-def _made_of(
-    make,
-    arguments,
-    state = None,
-    elements = None,
-    entries = None,
-    /,
-):
+def _made_of(make, arguments, state=None, elements=None, entries=None, /):
     made = make(*arguments)
     if state is not None:
         _set_state(made, state)

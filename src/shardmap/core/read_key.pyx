@@ -57,7 +57,7 @@ cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
 
 
 cdef Found map_get_object(MapCore m, PyObject* key, PyObject** value) except FAILED:
-    """The same, as an object."""
+    """map_get() with the value as an object: a new reference."""
     cdef Found found = map_get(m, key, value)
     if found == PRESENT:
         value[0] = boxed(value[0])
