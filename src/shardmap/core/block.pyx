@@ -88,8 +88,6 @@ cdef inline bint is_plain_entry(Block* block, uint32_t entry) noexcept nogil:
     return (block.hash31s[entry] & ~<uint32_t>HASH31) != 0
 
 
-# --- Probing ---
-
 # --- Changing ---
 
 cdef inline void append(Block* block, uint32_t slot, uint32_t hash31, bint plain, PyObject* key, PyObject* value,
@@ -124,11 +122,6 @@ cdef inline void erase_entry(Block* block, uint32_t slot, uint32_t entry) noexce
     sm_sched_point()
     sm_store_ptr(<void**>&block.entries[entry].value, NULL)
     block.live -= 1
-
-
-cdef inline void put_value(Block* block, uint32_t entry, PyObject* value) noexcept nogil:
-    """Overwrites; owns the reference from now on, and the caller the one to the old value."""
-    sm_store_ptr(<void**>&block.entries[entry].value, value)
 
 
 cdef inline uint32_t first_entry(Block* block) noexcept nogil:

@@ -89,23 +89,28 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
 
 cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
     """True if there are keys left to look up: state NEEDS_PYTHON."""
-    cdef uint32_t begin = 0, end, at
+    cdef uint32_t begin = 0, end, at, i
     cdef bint left = False
+    cdef Shard* shard
     cdef Block** published
     cdef Block* block
     cdef sm_reader* me
+    cdef ProbeResult found
     while begin < self.size:
         end = turn_end(self, begin)
         me = sm_read_lock() if sm_reads_unlocked else NULL
         block = NULL
-        published = &m.blocks[self.shard[self.order[begin]]]
+        shard = shard_at(m, self.shard[self.order[begin]])
+        published = shard.published
         if me != NULL and not sm_load_u64(&m.whole_map_seq) & 1:
             block = <Block*>sm_load_ptr(<void**>published)
             prefetch_first(self, block, begin, end)
             for at in range(begin, end):
                 prefetch_ahead(self, block, at, end, values)
-                self.state[self.order[at]] = read_one(m, self, block, self.order[at], values)
-                left |= self.state[self.order[at]] == NEEDS_PYTHON
+                i = self.order[at]
+                found = read_one(shard, self, block, i, values)
+                self.state[i] = found
+                left |= found == NEEDS_PYTHON
         if block == NULL or sm_load_ptr(<void**>published) != block:
             left = True
             for at in range(begin, end):
@@ -116,11 +121,10 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
     return left
 
 
-cdef inline ProbeResult read_one(MapCore m, Bulk self, Block* block, uint32_t i, bint values) noexcept:
+cdef inline ProbeResult read_one(Shard* shard, Bulk self, Block* block, uint32_t i, bint values) noexcept:
     """To be believed if the block is still the shard's afterwards. Where it says NEEDS_PYTHON there may be a value
     to release."""
-    cdef Read answer = read_block(
-        shard_at(m, self.shard[i]), block, self.hash31[i], self.keys[i], values, &self.values[i])
+    cdef Read answer = read_block(shard, block, self.hash31[i], self.keys[i], values, &self.values[i])
     return THERE if answer == FOUND_PRESENT else NOT_THERE if answer == FOUND_ABSENT else NEEDS_PYTHON
 
 
@@ -181,19 +185,25 @@ cdef bint hash_detached(Bulk self, uint32_t shard_bits) noexcept nogil:
 
 cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
     cdef uint32_t begin = 0, end, at, i, slot = 0
+    cdef uint64_t layout_version
     cdef Shard* shard
     cdef Block* block
+    cdef ProbeResult result
+    cdef uint32_t entry = 0
     while begin < self.size:
         end = turn_end(self, begin)
         shard = <Shard*>(shards + self.shard[self.order[begin]] * stride_for(sizeof(Shard)))
         sm_mutex_lock(&shard.mutex)
         block = (<Table>shard.table).block
+        layout_version = shard.layout_version
         prefetch_first(self, block, begin, end)
         for at in range(begin, end):
             prefetch_ahead(self, block, at, end, values)
             i = self.order[at]
-            self.state[i] = probe(block, self.keys[i], self.hash31[i], &slot, &self.entry[i])
-            self.layout_version[i] = shard.layout_version
+            result = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
+            self.entry[i] = entry
+            self.layout_version[i] = layout_version
+            self.state[i] = result
         sm_mutex_unlock(&shard.mutex)
         begin = end
 
@@ -210,19 +220,20 @@ cdef void take_values(MapCore m, Bulk self) noexcept:
     """With the GIL: references to the values of the entries that were found without it."""
     cdef uint32_t i
     cdef Entry* entry
+    cdef PyObject* value
     for i in range(self.size):
         if i + 2 * FAR_AHEAD < self.size:
-            prefetch(entry_found(m, self, i + 2 * FAR_AHEAD))
+            prefetch(&block_of(shard_at(m, self.shard[i + 2 * FAR_AHEAD]).table).entries[self.entry[i + 2 * FAR_AHEAD]])
         if i + FAR_AHEAD < self.size:
             entry = entry_found(m, self, i + FAR_AHEAD)
             if entry != NULL:
                 prefetch_to_write(entry.value)
-        if self.state[i] == THERE:
-            entry = entry_found(m, self, i)
-            if entry != NULL and entry.key != NULL:
-                self.values[i] = entry.value
-                value_incref(entry.value)
-                continue
+        entry = entry_found(m, self, i)
+        if entry != NULL and entry.key != NULL:
+            value = entry.value
+            value_incref(value)
+            self.values[i] = value
+        elif self.state[i] == THERE:
             self.state[i] = NEEDS_PYTHON
 
 

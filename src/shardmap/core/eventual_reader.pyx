@@ -76,16 +76,28 @@ cdef Found reader_find(ReaderCore self, PyObject* key, PyObject** bag) except FA
     return found
 
 
-cdef object bag_of_ones_own(PyObject* bag):
+cdef tuple bag_of_ones_own(PyObject* bag):
     cdef Py_ssize_t size = tuple_size(bag), i
     cdef tuple own
     if size > SMALL_BAG:
-        return <object>bag
+        return <tuple>bag
     own = PyTuple_New(size)
     for i in range(size):
         incref(tuple_item(bag, i))
         set_item(<PyObject*>own, i, tuple_item(bag, i))
     return own
+
+
+cdef tuple published_values(ReaderCore self, key):
+    """The values of `key`, oldest first, or None."""
+    cdef PyObject* bag = NULL
+    begin_reading(self)
+    try:
+        if reader_find(self, <PyObject*>key, &bag) == PRESENT:
+            return bag_of_ones_own(bag)
+        return None
+    finally:
+        end_reading(self)
 
 
 @cython.no_gc_clear     # every cycle goes through a table or what was published with the version
@@ -117,25 +129,15 @@ cdef class ReaderCore:
 
     def __getitem__(self, key):
         """The values of `key` as a tuple, oldest first; KeyError without any. Takes no lock."""
-        cdef PyObject* bag = NULL
-        begin_reading(self)
-        try:
-            if reader_find(self, <PyObject*>key, &bag) == PRESENT:
-                return bag_of_ones_own(bag)
-        finally:
-            end_reading(self)
-        raise KeyError(key)
+        cdef tuple values = published_values(self, key)
+        if values is None:
+            raise KeyError(key)
+        return values
 
     def get(self, key, default=None, /):
         """The values of `key` as a tuple, oldest first, or `default`. Takes no lock. evmap's ReadHandle::get."""
-        cdef PyObject* bag = NULL
-        begin_reading(self)
-        try:
-            if reader_find(self, <PyObject*>key, &bag) == PRESENT:
-                return bag_of_ones_own(bag)
-        finally:
-            end_reading(self)
-        return default
+        cdef tuple values = published_values(self, key)
+        return default if values is None else values
 
     def get_one(self, key, default=None, /):
         """The oldest value of `key`, or `default`. Takes no lock, makes no tuple. evmap's ReadHandle::get_one."""

@@ -33,9 +33,7 @@ cdef Match match_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check,
     require_locked(at.shard)
     cdef KeyLock* each = at.shard.key_locks
     cdef KeyLock* unknown = NULL
-    cdef PyObject* other
     cdef uint64_t serial
-    cdef bint equal
     while each != NULL:
         if each.hash31 == at.hash31:
             if key == NULL or each.key == NULL:
@@ -54,17 +52,8 @@ cdef Match match_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check,
         each = each.next
     if unknown == NULL:
         return NONE
-    # A comparison that can run any code: as in lookup.pyx, with the mutex released.
-    other = unknown.key
-    serial = unknown.serial
-    incref(other)
-    unlock_and_reclaim(at)
-    try:
-        equal = equal_objects(other, key)
-    finally:
-        decref(other)
-    lock(at.shard)
-    if equal:
+    serial = unknown.serial     # `unknown` may be gone once its key has been compared
+    if equal_keys_locked(at, unknown.key, key):
         check.matched = serial
     else:
         check.cleared = serial

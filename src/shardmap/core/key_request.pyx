@@ -17,11 +17,8 @@ cdef class LockRequest:
     """A task's place in the queue of a key's lock (internal)."""
 
     def __dealloc__(self):
-        cdef KeyLock* granted
         if self.held_map != NULL:
-            granted = conclude(self)
-            if granted != NULL:
-                release_key_lock(self.shard, granted)
+            withdraw(self)
             context_clear(&self.waiter.owner)
             decref(self.held_map)
 
@@ -146,12 +143,9 @@ cdef bint is_closed(loop) noexcept:
 cdef void wake_from_thread(void* request) noexcept with gil:
     """A thread of its own, with a reference."""
     cdef LockRequest self = <LockRequest>steal(<PyObject*>request)
-    cdef KeyLock* left
     while not wake(self):
         if is_closed(self.loop):
-            left = conclude(self)
-            if left != NULL:
-                release_key_lock(self.shard, left)
+            withdraw(self)
             return
         sleep_a_little()
 

@@ -84,7 +84,7 @@ cdef list in_locking_order(MapCore source, dict entries):
     cdef dict by_hash31 = {}
     for entry in entries.values():
         locate_entry(entry, &at)
-        number = (<char*>at.shard - source.shards) // <Py_ssize_t>stride_for(sizeof(Shard))
+        number = sm_shard_of(<uint64_t>entry.hashed, source.shard_bits)
         by_hash31.setdefault((number, at.hash31), []).append(entry)
     for where in sorted(by_hash31):
         same_hash31 = by_hash31[where]

@@ -7,56 +7,9 @@
 # removed entry meanwhile: it may be one that was passed. Else start over. As in dict, an exception from __eq__
 # goes to the caller, nothing changed.
 
-cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
-    if is_exact_str(key):
-        hashed[0] = sm_str_hash(key)
-        if hashed[0] != -1:
-            return 0
-    elif sm_small_int_hash(key, hashed):
-        return 0
-    hashed[0] = hash_object(key)
-    return 0
-
-
 cdef inline Entry* entry_of(Access* at) noexcept nogil:
     """The entry that was found."""
     return &at.found.block.entries[at.found.entry]
-
-
-cdef inline void start_access(Access* at) noexcept:
-    at.equal = NULL
-    at.deferred.table = NULL
-    at.deferred.limbo = NULL
-    at.deferred.grace_period = NO_GRACE_PERIOD
-
-
-cdef inline int locate(MapCore m, PyObject* key, Access* at) except -1:
-    """Hashes the key: which shard, which 31 bits."""
-    cdef Py_hash_t hashed = 0
-    hash_of(key, &hashed)
-    locate_hashed(m, hashed, at)
-    return 0
-
-
-cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Access* at) noexcept:
-    cdef uint32_t number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
-    at.shard = shard_at(m, number)
-    at.published = &m.blocks[number]
-    at.hash31 = sm_hash31_of(<uint64_t>hashed, m.shard_bits)
-    start_access(at)
-
-
-cdef inline int compare_stored(Block* block, uint32_t content, uint32_t entry, uint32_t hash31,
-                               PyObject* key) noexcept nogil:
-    """Compares with the key of the entry that a slot points to, under the mutex. 1: equal, 0: not; -1: only Python can
-    tell."""
-    cdef PyObject* stored = block.entries[entry].key
-    cdef int answer = -1
-    if stored == key:
-        return 1
-    if is_plain_slot(content):
-        answer = sm_compare(stored, key)
-    return answer if answer >= 0 or hash31_of_entry(block, entry) == hash31 else 0
 
 
 cdef inline Found lock_and_find(PyObject* key, Access* at) except FAILED:
@@ -100,6 +53,20 @@ cdef bint equal_objects(PyObject* a, PyObject* b) except -1:
         decref(answer)
 
 
+cdef inline bint equal_keys_locked(Access* at, PyObject* stored, PyObject* key) except -1:
+    """Compares as dict does, stored key first, with the mutex released. Holds it again, unless it raises."""
+    require_locked(at.shard)
+    cdef bint equal
+    incref(stored)
+    unlock_and_reclaim(at)
+    try:
+        equal = equal_objects(stored, key)
+    finally:
+        decref(stored)
+    lock(at.shard)
+    return equal
+
+
 cdef Comparison compare_in_python_locked(Access* at, uint32_t entry, PyObject* key) except RAISED:
     """Compares as dict does, stored key first, with the mutex released. Holds it again, unless it raises."""
     if at.shard != NULL:
@@ -115,13 +82,7 @@ cdef Comparison compare_in_python_locked(Access* at, uint32_t entry, PyObject* k
         return EQUAL
     layout_version = shard.layout_version
     tombstone_reuses = at.found.block.tombstone_reuses
-    incref(stored)
-    unlock_and_reclaim(at)
-    try:
-        equal = equal_objects(stored, key)
-    finally:
-        decref(stored)
-    lock(shard)
+    equal = equal_keys_locked(at, stored, key)
     if shard.layout_version != layout_version:
         return START_OVER
     if not equal:

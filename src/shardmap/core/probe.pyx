@@ -1,9 +1,44 @@
-# Probing a block: the one order in which slots are visited, and what can be found in it without Python code.
+# Where a key is looked for: its shard, the slot where probing starts, the one order in which slots are visited; and
+# what can be found there without Python code.
 #
 # A look-up visits the slots of one group first, which are a cache line of the index (all of it, if it is smaller),
 # from the slot that the hash names, round to its beginning. Then it goes on in another group by CPython's recurrence
 # (group * 5 + perturb + 1, Objects/dictobject.c), which reaches every group. Who probes uses probe_start() and
 # probe_next().
+
+cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
+    if is_exact_str(key):
+        hashed[0] = sm_str_hash(key)
+        if hashed[0] != -1:
+            return 0
+    elif sm_small_int_hash(key, hashed):
+        return 0
+    hashed[0] = hash_object(key)
+    return 0
+
+
+cdef inline void start_access(Access* at) noexcept:
+    at.equal = NULL
+    at.deferred.table = NULL
+    at.deferred.limbo = NULL
+    at.deferred.grace_period = NO_GRACE_PERIOD
+
+
+cdef inline int locate(MapCore m, PyObject* key, Access* at) except -1:
+    """Hashes the key: which shard, which 31 bits."""
+    cdef Py_hash_t hashed = 0
+    hash_of(key, &hashed)
+    locate_hashed(m, hashed, at)
+    return 0
+
+
+cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Access* at) noexcept:
+    cdef uint32_t number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
+    at.shard = shard_at(m, number)
+    at.published = &m.blocks[number]
+    at.hash31 = sm_hash31_of(<uint64_t>hashed, m.shard_bits)
+    start_access(at)
+
 
 cdef inline void probe_start(ProbeSequence* self, Block* block, uint32_t hash31) noexcept nogil:
     self.mask = block.mask
@@ -26,6 +61,19 @@ cdef inline void probe_next(ProbeSequence* self) noexcept nogil:
 cdef inline bint may_be(uint32_t content, uint32_t hash31, uint32_t mask) noexcept nogil:
     """Whether a slot may point to an entry of this hash."""
     return ((content ^ hash31) & ~mask & HASH31) == 0 and (content & mask) >= FIRST_ENTRY
+
+
+cdef inline int compare_stored(Block* block, uint32_t content, uint32_t entry, uint32_t hash31,
+                               PyObject* key) noexcept nogil:
+    """Compares with the key of the entry that a slot points to, under the mutex. 1: equal, 0: not; -1: only Python can
+    tell."""
+    cdef PyObject* stored = block.entries[entry].key
+    cdef int answer = -1
+    if stored == key:
+        return 1
+    if is_plain_slot(content):
+        answer = sm_compare(stored, key)
+    return answer if answer >= 0 or hash31_of_entry(block, entry) == hash31 else 0
 
 
 cdef inline ProbeResult probe_for(ProbeSequence* self, Block* block, PyObject* key, uint32_t hash31,

@@ -12,6 +12,11 @@ cdef inline void value_decref_if(PyObject* raw) noexcept:
         value_decref(raw)
 
 
+cdef inline void put_value(Block* block, uint32_t entry, PyObject* value) noexcept nogil:
+    """Overwrites; owns the reference from now on, and the caller the one to the old value."""
+    sm_store_ptr(<void**>&block.entries[entry].value, value)
+
+
 cdef inline object boxed_copy(PyObject* raw):
     """The value as an object, of which the entry keeps its own reference."""
     value_incref(raw)
