@@ -20,7 +20,7 @@ cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, 
     """Adds where no Python code is needed: exact ints of 63 bits and exact floats. False, and nothing done, where it
     is. `total`: a reference to the sum."""
     cdef Access at
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     locate(m, key, &at)
     return add_located(&at, key, delta, default, total)
 
@@ -41,7 +41,8 @@ cdef bint add_located(Access* at, PyObject* key, PyObject* delta, PyObject* defa
         return False
     start_check(&check, 0)
     where.is_valid = False
-    lock(at.shard)
+    split_if_wanted(<MapCore>at.shard.owner)
+    lock_located(at)
     try:
         while True:
             found = find_again_locked(key, at, &where)
@@ -56,7 +57,7 @@ cdef bint add_located(Access* at, PyObject* key, PyObject* delta, PyObject* defa
                 if fresh == NULL:
                     unlock_and_reclaim(at)
                     fresh = new_float(0.0)
-                    lock(at.shard)
+                    lock_located(at)
                     continue
                 sum = <double>number if is_number(old) or not is_exact_float(old) else float_value(old)
                 sum += float_value(delta) if floating else <double>more

@@ -2,8 +2,9 @@
 #
 #     index      uint32 [power of two]   EMPTY, TOMBSTONE, or tag | entry + 2; the top bit: the key is plain
 #     entries    (key, value) [capacity] dense, in insertion order, with holes where one was removed
-#     stamps     uint64 [capacity]       orders entries of different shards; grows within a block
 #     hash31s    uint32 [capacity]       31 bits of hash (core/hashing.h); the top bit likewise
+#     stamps     uint64 [capacity]       orders entries of different shards; grows within a block. Not in the block of
+#                                        the only shard of a map: there the entries' own order is enough
 #
 # A slot keeps as many bits of the hash as the entry's number leaves free: the low log2(index)
 # bits number the entry, the bits above are the hash's own bits above, so a slot that differs there is
@@ -26,31 +27,35 @@ cdef inline uint64_t limit_of(uint64_t index_slots) noexcept nogil:
     return index_slots // 4 * 3
 
 
-cdef inline size_t head_bytes() noexcept nogil:
-    return (sizeof(Block) + 63) & ~<size_t>63
-
-
-cdef Block* block_new(uint64_t wanted) noexcept nogil:
+cdef Block* block_new(uint64_t wanted, bint stamped) noexcept nogil:
     """An empty block for at least `wanted` entries; NULL when there is no memory."""
     cdef uint64_t slots = index_slots_for(wanted)
     cdef uint64_t capacity = capacity_for(wanted)
-    cdef size_t bytes
+    cdef size_t bytes, before, head
     cdef char* memory
     cdef Block* block
     if slots > (<uint64_t>1 << LARGEST_INDEX_BITS):
         return NULL
-    # The head is whole cache lines, so the index behind it starts one.
-    bytes = head_bytes() + slots * sizeof(uint32_t) + capacity * (sizeof(Entry) + sizeof(uint64_t) + sizeof(uint32_t))
+    bytes = (sizeof(Block) + slots * sizeof(uint32_t) + capacity * (sizeof(Entry) + sizeof(uint32_t))
+             + capacity * sizeof(uint64_t) * stamped)
+    before = head = 0
+    if bytes >= WORTH_ALIGNING:
+        before = BEFORE_HEAD
+        head = LARGE_HEAD - sizeof(Block)
+        bytes += before + head
     memory = <char*>allocate_table(bytes)
     if memory == NULL:
         return NULL
-    block = <Block*>memory
+    block = <Block*>(memory + before)
     block.mask = <uint32_t>(slots - 1)
     block.capacity = <uint32_t>capacity
-    block.index = <uint32_t*>(memory + head_bytes())
+    block.index = <uint32_t*>(<char*>(block + 1) + head)
     block.entries = <Entry*>(block.index + slots)
-    block.stamps = <uint64_t*>(block.entries + capacity)
-    block.hash31s = <uint32_t*>(block.stamps + capacity)
+    block.hash31s = <uint32_t*>(block.entries + capacity)
+    block.stamps = NULL
+    if stamped:
+        # Behind an even number of hash31s: capacities are even.
+        block.stamps = <uint64_t*>(block.hash31s + capacity)
     block.bytes = bytes
     block.used = 0
     block.live = 0
@@ -62,9 +67,14 @@ cdef Block* block_new(uint64_t wanted) noexcept nogil:
     return block
 
 
+cdef inline void* memory_of(Block* block) noexcept nogil:
+    """What was allocated for it."""
+    return <char*>block - BEFORE_HEAD if block.bytes >= WORTH_ALIGNING else <char*>block
+
+
 cdef inline void block_free(Block* block) noexcept:
-    untrace_memory(block)
-    sm_release_table(block, block.bytes)
+    untrace_memory(memory_of(block))
+    sm_release_table(memory_of(block), block.bytes)
 
 
 # --- Places ---
@@ -95,12 +105,13 @@ cdef inline void append(Block* block, uint32_t slot, uint32_t hash31, bint plain
     """Adds an entry of which it owns the references from now on, at a slot that is empty or of a removed one."""
     cdef uint32_t entry = block.used
     cdef bint fresh = block.index[slot] == EMPTY
-    if entry != 0 and block.stamps[entry - 1] >= stamp:
-        stamp = block.stamps[entry - 1] + 1
     # Who only prefetches has not looked at the slot, and may be reading.
     sm_store_ptr(<void**>&block.entries[entry].key, key)
     sm_store_ptr(<void**>&block.entries[entry].value, value)
-    block.stamps[entry] = stamp
+    if block.stamps != NULL:
+        if entry != 0 and block.stamps[entry - 1] >= stamp:
+            stamp = block.stamps[entry - 1] + 1
+        block.stamps[entry] = stamp
     sm_sched_point()
     block.hash31s[entry] = hash31 | <uint32_t>plain << 31
     sm_store_u32(&block.index[slot], slot_for(block, entry))

@@ -5,7 +5,7 @@ cdef Py_ssize_t map_delete_many(MapCore m, keys) except -1:
     cdef Bulk self = new_bulk(m, known_size(source), BATCH)
     cdef Py_ssize_t removed = 0
     cdef uint32_t i
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     while not self.source.ended and take_keys(self, m, source):
         remove_batch(m, self, False)
         for i in range(self.size):
@@ -19,7 +19,7 @@ cdef list map_pop_many(MapCore m, keys, default):
     cdef object source = source_of(keys)
     cdef Bulk self = new_bulk(m, known_size(source), BATCH)
     cdef list result = []
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     while not self.source.ended and take_keys(self, m, source):
         remove_batch(m, self, True)
         result.extend(values_of(self, default))
@@ -32,24 +32,25 @@ cdef int remove_batch(MapCore m, Bulk self, bint wanted) except -1:
     """Removes the keys' entries and sets `state`; the values that went out are in `values`, as objects if they are
     `wanted`."""
     cdef uint32_t i
+    split_if_wanted(m)
     for i in range(self.size):
         self.state[i] = TO_DO
     # What Python code may compare is done strictly in order: it may raise.
     # So is what is not sorted by shard: a later key must not overtake an equal one that was left.
-    if self.all_plain and self.starts != NULL:
+    if self.all_plain and can_be_sorted(self):
         group(self, 0)
-        remove_grouped(m, self, wanted)
+        remove_grouped(self, wanted)
     for i in range(self.size):
         if self.state[i] == TO_DO:
-            remove_one(m, self, i)
+            remove_one(self, i)
     return 0
 
 
-cdef int remove_one(MapCore m, Bulk self, uint32_t i) except -1:
+cdef int remove_one(Bulk self, uint32_t i) except -1:
     cdef WriteRequest request = request_to_write(NULL)
     cdef Access at
     request.old = &self.values[i]
-    locate_key(m, self, i, &at)
+    locate_key(self, i, &at)
     if write_located(&at, self.keys[i], &request) == PRESENT:
         self.state[i] = REMOVED_NOW
     else:
@@ -57,14 +58,14 @@ cdef int remove_one(MapCore m, Bulk self, uint32_t i) except -1:
     return 0
 
 
-cdef void remove_grouped(MapCore m, Bulk self, bint wanted) noexcept:
+cdef void remove_grouped(Bulk self, bint wanted) noexcept:
     cdef uint32_t begin = 0, end, at
     cdef Access position
     cdef Shard* left_over = NULL    # of this shard some keys are left, so later ones must not overtake them
     cdef Block* old
     while begin < self.size:
         end = turn_end(self, begin)
-        locate_key(m, self, self.order[begin], &position)
+        locate_key(self, self.order[begin], &position)
         if position.shard != left_over:
             lock(position.shard)
             if position.shard.key_locks == NULL:

@@ -18,7 +18,8 @@ cdef class Bulk:
     cdef char* memory
     cdef uint32_t room
     cdef uint32_t size
-    cdef uint32_t shards
+    cdef Layout* layout         # by which the batch's keys are sorted
+    cdef uint32_t most_sorted   # shards that `starts` has room for
     cdef bint all_plain         # all keys are of plain types
     cdef bint mostly_new        # most keys of the last batch were not in the map
     cdef Source source          # of the keys

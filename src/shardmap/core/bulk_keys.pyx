@@ -24,8 +24,11 @@ cdef Bulk new_bulk(MapCore m, Py_ssize_t wanted, uint32_t most):
     cdef Bulk self = Bulk.__new__(Bulk)
     cdef size_t room = most if wanted < 0 or wanted > most else max(wanted, 1)
     cdef size_t each = 2 * sizeof(PyObject*) + sizeof(uint64_t) + 4 * sizeof(uint32_t) + 1
-    cdef bint sorted = m.shard_count <= MOST_SORTED_SHARDS
-    self.memory = <char*>allocate(room * each + (m.shard_count + 1) * sizeof(uint32_t) * sorted + sizeof(uint32_t), 64)
+    cdef Layout* layout = layout_of(m)
+    cdef uint32_t most_sorted = max(layout.shard_count, <uint32_t>1 << most_shard_bits)     # it may be split meanwhile
+    if most_sorted > MOST_SORTED_SHARDS:
+        most_sorted = 0
+    self.memory = <char*>allocate(room * each + (most_sorted + 2) * sizeof(uint32_t), 64)
     if self.memory == NULL:
         raise MemoryError()
     self.keys = <PyObject**>self.memory
@@ -36,10 +39,11 @@ cdef Bulk new_bulk(MapCore m, Py_ssize_t wanted, uint32_t most):
     self.hash31 = self.shard + room
     self.entry = self.hash31 + room
     self.order = self.entry + room
-    self.starts = self.order + room if sorted else NULL
-    self.state = <uint8_t*>(self.order + room + (m.shard_count + 1) * sorted)
+    self.starts = self.order + room
+    self.state = <uint8_t*>(self.order + room + most_sorted + 1)
     self.room = <uint32_t>room
-    self.shards = m.shard_count
+    self.most_sorted = most_sorted
+    self.layout = layout
     return self
 
 
@@ -115,16 +119,22 @@ cdef bint take_keys(Bulk self, MapCore m, source) except -1:
 
 cdef int hash_keys(Bulk self, MapCore m) except -1:
     """Where a hash raises, the batch ends before its key."""
-    cdef uint32_t i = 0
+    cdef uint32_t i = 0, shard_bits
+    self.layout = layout_of(m)
+    shard_bits = self.layout.shard_bits
     self.all_plain = True
     while i < self.size:
         if sm_has_plain_hash(self.keys[i]):
-            put_hash(self, i, sm_plain_hash(self.keys[i]), m.shard_bits)
+            put_hash(self, i, sm_plain_hash(self.keys[i]), shard_bits)
         else:
             self.all_plain = False
-            hash_non_plain_key(self, i, m.shard_bits)
+            hash_non_plain_key(self, i, shard_bits)
         i += 1
     return 0
+
+
+cdef inline bint can_be_sorted(Bulk self) noexcept nogil:
+    return self.layout.shard_count <= self.most_sorted
 
 
 cdef int hash_non_plain_key(Bulk self, uint32_t i, uint32_t shard_bits) except -1:
@@ -152,8 +162,12 @@ cdef void end_batch_at(Bulk self, uint32_t i) noexcept:
 
 
 cdef inline void put_hash(Bulk self, uint32_t i, Py_hash_t hash, uint32_t shard_bits) noexcept nogil:
-    self.shard[i] = sm_shard_of(<uint64_t>hash, shard_bits)
-    self.hash31[i] = sm_hash31_of(<uint64_t>hash, shard_bits)
+    cdef uint32_t mixed = sm_mixed_of(<uint64_t>hash)
+    self.shard[i] = 0
+    if shard_bits != 0:
+        self.shard[i] = sm_shard_of_mixed(mixed, shard_bits)
+        mixed = sm_hash31_of_mixed(mixed, shard_bits)
+    self.hash31[i] = mixed
 
 
 cdef int raise_error_of(Bulk self) except -1:
@@ -167,16 +181,16 @@ cdef int raise_error_of(Bulk self) except -1:
 cdef void group(Bulk self, uint32_t first) noexcept nogil:
     """Sorts the keys from number `first` on by shard, those of one shard staying in their order (a counting sort)."""
     cdef uint32_t* starts = self.starts
-    cdef uint32_t i
-    if starts == NULL:
+    cdef uint32_t i, shards = self.layout.shard_count
+    if shards == 1 or not can_be_sorted(self):
         for i in range(first, self.size):
             self.order[i] = i
         return
-    memset(starts, 0, (self.shards + 1) * sizeof(uint32_t))
+    memset(starts, 0, (shards + 1) * sizeof(uint32_t))
     starts[0] = first
     for i in range(first, self.size):
         starts[self.shard[i] + 1] += 1
-    for i in range(1, self.shards):
+    for i in range(1, shards):
         starts[i] += starts[i - 1]
     for i in range(first, self.size):
         self.order[starts[self.shard[i]]] = i
@@ -192,9 +206,13 @@ cdef inline uint32_t turn_end(Bulk self, uint32_t begin) noexcept nogil:
     return end
 
 
-cdef inline void locate_key(MapCore m, Bulk self, uint32_t i, Access* at) noexcept:
-    at.shard = shard_at(m, self.shard[i])
-    at.published = &m.blocks[self.shard[i]]
+cdef inline Shard* shard_of_key(Bulk self, uint32_t i) noexcept nogil:
+    return shard_in(self.layout, self.shard[i])
+
+
+cdef inline void locate_key(Bulk self, uint32_t i, Access* at) noexcept:
+    at.shard = shard_of_key(self, i)
+    at.published = &blocks_of(self.layout)[self.shard[i]]
     at.hash31 = self.hash31[i]
     start_access(at)
 

@@ -16,7 +16,7 @@ cdef list map_get_many(MapCore m, keys, default):
     cdef object source = source_of(keys)
     cdef Bulk self = new_bulk(m, known_size(source), READ_BATCH)
     cdef list result = None, part
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     while not self.source.ended and look_up_batch(m, self, source, True):
         part = values_of(self, default)
         if result is None:
@@ -32,7 +32,7 @@ cdef list map_contains_many(MapCore m, keys):
     cdef Bulk self = new_bulk(m, known_size(source), READ_BATCH)
     cdef list result = []
     cdef uint32_t i
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     while not self.source.ended and look_up_batch(m, self, source, False):
         for i in range(self.size):
             result.append(self.state[i] == THERE)
@@ -68,22 +68,24 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     for i in range(self.size):
         self.values[i] = NULL
     if HAS_GIL and self.size >= WORTH_DETACHING and sm_has_plain_hash(self.keys[0]):
+        enlist(m)
         thread = PyEval_SaveThread()
-        detached = hash_detached(self, m.shard_bits)
+        self.layout = layout_of(m)
+        detached = hash_detached(self, self.layout.shard_bits)
         if detached:
             group(self, 0)
-            look_up_detached(self, m.shards, values)
+            look_up_detached(self, values)
         PyEval_RestoreThread(thread)
     if not detached:
         hash_keys(self, m)
         group(self, 0)
         if look_up_unlocked(m, self, values):
-            look_up_locked(m, self, values)
+            look_up_locked(self, values)
     elif values:
-        take_values(m, self)
+        take_values(self)
     for i in range(self.size):
         if self.state[i] == NEEDS_PYTHON:
-            look_up_one(m, self, i, values)
+            look_up_one(self, i, values)
     return self.size != 0
 
 
@@ -100,7 +102,7 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
         end = turn_end(self, begin)
         me = sm_read_lock() if sm_reads_unlocked else NULL
         block = NULL
-        shard = shard_at(m, self.shard[self.order[begin]])
+        shard = shard_of_key(self, self.order[begin])
         published = shard.published
         if me != NULL and not sm_load_u64(&m.whole_map_seq) & 1:
             block = <Block*>sm_load_ptr(<void**>published)
@@ -128,7 +130,7 @@ cdef inline ProbeResult read_one(Shard* shard, Bulk self, Block* block, uint32_t
     return THERE if answer == FOUND_PRESENT else NOT_THERE if answer == FOUND_ABSENT else NEEDS_PYTHON
 
 
-cdef void look_up_locked(MapCore m, Bulk self, bint values) noexcept:
+cdef void look_up_locked(Bulk self, bint values) noexcept:
     """Those that are left, but for those that only Python can compare."""
     cdef uint32_t begin = 0, end, at, i, slot = 0, entry = 0
     cdef Shard* shard
@@ -140,10 +142,10 @@ cdef void look_up_locked(MapCore m, Bulk self, bint values) noexcept:
         while at < end and self.state[self.order[at]] != NEEDS_PYTHON:
             at += 1
         if at < end:
-            shard = shard_at(m, self.shard[self.order[begin]])
+            shard = shard_of_key(self, self.order[begin])
             lock(shard)
             block = block_of(shard.table)
-            while at < end:
+            while at < end and not shard.is_moved:
                 i = self.order[at]
                 if self.state[i] == NEEDS_PYTHON:
                     self.state[i] = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
@@ -183,24 +185,28 @@ cdef bint hash_detached(Bulk self, uint32_t shard_bits) noexcept nogil:
     return True
 
 
-cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
+cdef void look_up_detached(Bulk self, bint values) noexcept nogil:
     cdef uint32_t begin = 0, end, at, i, slot = 0
     cdef uint64_t layout_version
     cdef Shard* shard
     cdef Block* block
     cdef ProbeResult result
     cdef uint32_t entry = 0
+    cdef bint is_moved
     while begin < self.size:
         end = turn_end(self, begin)
-        shard = <Shard*>(shards + self.shard[self.order[begin]] * stride_for(sizeof(Shard)))
+        shard = shard_of_key(self, self.order[begin])
         sm_mutex_lock(&shard.mutex)
         block = (<Table>shard.table).block
         layout_version = shard.layout_version
+        is_moved = shard.is_moved
         prefetch_first(self, block, begin, end)
         for at in range(begin, end):
             prefetch_ahead(self, block, at, end, values)
             i = self.order[at]
-            result = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
+            result = NEEDS_PYTHON
+            if not is_moved:
+                result = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
             self.entry[i] = entry
             self.layout_version[i] = layout_version
             self.state[i] = result
@@ -208,27 +214,27 @@ cdef void look_up_detached(Bulk self, char* shards, bint values) noexcept nogil:
         begin = end
 
 
-cdef inline Entry* entry_found(MapCore m, Bulk self, uint32_t i) noexcept:
+cdef inline Entry* entry_found(Bulk self, uint32_t i) noexcept:
     """With the GIL: the entry that was found without it, or NULL if positions have lost their meaning since."""
-    cdef Shard* shard = shard_at(m, self.shard[i])
+    cdef Shard* shard = shard_of_key(self, i)
     if self.state[i] != THERE or shard.layout_version != self.layout_version[i]:
         return NULL
     return &block_of(shard.table).entries[self.entry[i]]
 
 
-cdef void take_values(MapCore m, Bulk self) noexcept:
+cdef void take_values(Bulk self) noexcept:
     """With the GIL: references to the values of the entries that were found without it."""
     cdef uint32_t i
     cdef Entry* entry
     cdef PyObject* value
     for i in range(self.size):
         if i + 2 * FAR_AHEAD < self.size:
-            prefetch(&block_of(shard_at(m, self.shard[i + 2 * FAR_AHEAD]).table).entries[self.entry[i + 2 * FAR_AHEAD]])
+            prefetch(&block_of(shard_of_key(self, i + 2 * FAR_AHEAD).table).entries[self.entry[i + 2 * FAR_AHEAD]])
         if i + FAR_AHEAD < self.size:
-            entry = entry_found(m, self, i + FAR_AHEAD)
+            entry = entry_found(self, i + FAR_AHEAD)
             if entry != NULL:
                 prefetch_to_write(entry.value)
-        entry = entry_found(m, self, i)
+        entry = entry_found(self, i)
         if entry != NULL and entry.key != NULL:
             value = entry.value
             value_incref(value)
@@ -237,10 +243,10 @@ cdef void take_values(MapCore m, Bulk self) noexcept:
             self.state[i] = NEEDS_PYTHON
 
 
-cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:
+cdef int look_up_one(Bulk self, uint32_t i, bint values) except -1:
     cdef Access at
     cdef Found found
-    locate_key(m, self, i, &at)
+    locate_key(self, i, &at)
     found = lock_and_find(self.keys[i], &at)
     if found == PRESENT and values:
         self.values[i] = entry_of(&at).value

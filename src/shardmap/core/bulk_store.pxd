@@ -7,3 +7,4 @@ cdef struct Inserting:
     uint64_t shards             # whose mutexes are held
     uint64_t announced          # and whose version is odd: all of them from the first insertion on
     uint64_t stamp              # the last one given
+    Layout* layout

@@ -22,7 +22,7 @@ cdef int map_set_many(MapCore m, keys, values) except -1:
     if holds_missing(values):
         refuse_missing()
     self = new_bulk(m, size if size >= 0 else others, BATCH)
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     while not self.source.ended and take_pairs(self, m, key_source, value_source):
         store_batch(m, self)
     drop_keys(self)
@@ -105,102 +105,110 @@ cdef uint32_t take_other(Bulk self, values, PyObject** into, uint32_t count) exc
 cdef int store_batch(MapCore m, Bulk self) except -1:
     """Stores all pairs of the batch."""
     cdef uint32_t done = 0
-    if m.shard_count <= MOST_SHARDS_OF_A_RUN:
-        done = store_in_runs(m, self)
+    split_if_wanted(m)
+    if self.layout.shard_count <= MOST_SHARDS_OF_A_RUN:
+        done = store_in_runs(self)
     if done < self.size:
-        store_grouped(m, self, done)
+        store_grouped(self, done)
     return 0
 
 
-cdef int store_one(MapCore m, Bulk self, uint32_t i) except -1:
+cdef int store_one(Bulk self, uint32_t i) except -1:
     cdef WriteRequest request = request_to_write(self.values[i])
     cdef Access at
-    locate_key(m, self, i, &at)
+    locate_key(self, i, &at)
     return write_located(&at, self.keys[i], &request) == PRESENT
 
 
 # --- In runs ---
 
-cdef uint32_t store_in_runs(MapCore m, Bulk self) except? 0:
+cdef uint32_t store_in_runs(Bulk self) except? 0:
     """Stores pair after pair until it finds a mutex taken. The number of pairs that are stored."""
     cdef uint32_t i = 0, end
     cdef Inserting inserting
+    inserting.layout = self.layout
     while i < self.size:
         end = min(self.size, i + RUN)
-        inserting.shards = try_lock_shards(m, self, i, end)
+        inserting.shards = try_lock_shards(self, i, end)
         if inserting.shards == 0:
             return i
         inserting.announced = 0
         inserting.stamp = 0
-        prefetch_run(m, self, i, end)
-        while i < end and store_one_locked(m, self, i, &inserting):
+        prefetch_run(self, i, end)
+        while i < end and store_one_locked(self, i, &inserting):
             i += 1
-        unlock_shards(m, &inserting)
+        unlock_shards(&inserting)
         if i < end:
             if HAS_GIL:
-                grow_without_gil(shard_at(m, self.shard[i]))
-            store_one(m, self, i)
+                grow_without_gil(shard_of_key(self, i))
+            store_one(self, i)
             i += 1
     return i
 
 
-cdef uint64_t try_lock_shards(MapCore m, Bulk self, uint32_t begin, uint32_t end) noexcept:
-    """Takes the mutexes of the keys' shards, in ascending order, and returns which; 0: one was taken."""
+cdef uint64_t try_lock_shards(Bulk self, uint32_t begin, uint32_t end) noexcept:
+    """Takes the mutexes of the keys' shards, in ascending order, and returns which; 0: one was taken, or the map has
+    been split."""
     cdef uint64_t wanted = 0, held = 0
     cdef uint32_t i
+    cdef Shard* shard
     for i in range(begin, end):
         wanted |= <uint64_t>1 << self.shard[i]
-    for i in range(m.shard_count):
+    for i in range(self.layout.shard_count):
         if wanted >> i & 1:
-            if not sm_mutex_try(&shard_at(m, i).mutex):
+            shard = shard_in(self.layout, i)
+            if not sm_mutex_try(&shard.mutex):
+                break
+            if shard.is_moved:
+                unlock(shard)
                 break
             held |= <uint64_t>1 << i
     if held != wanted:
-        for i in range(m.shard_count):
+        for i in range(self.layout.shard_count):
             if held >> i & 1:
-                unlock(shard_at(m, i))
+                unlock(shard_in(self.layout, i))
         return 0
     return held
 
 
-cdef void announce_insertions_locked(MapCore m, Inserting* inserting) noexcept:
+cdef void announce_insertions_locked(Inserting* inserting) noexcept:
     """announce_insertion_locked() to all shards of the run, and the first stamp, for one fence and one reading of the
     clock."""
     cdef uint32_t i
-    for i in range(m.shard_count):
+    for i in range(inserting.layout.shard_count):
         if inserting.shards >> i & 1:
-            make_version_odd_locked(shard_at(m, i))
+            make_version_odd_locked(shard_in(inserting.layout, i))
     sm_fence_full()
     inserting.announced = inserting.shards
     inserting.stamp = sm_stamp_now()
 
 
-cdef void unlock_shards(MapCore m, Inserting* inserting) noexcept:
+cdef void unlock_shards(Inserting* inserting) noexcept:
     cdef uint32_t i
     cdef Shard* shard
     if inserting.announced != 0 and sm_stamp_uses_tsc:
         # No later insertion may read a time before the stamps that were given. By now it is later, but for sure.
         while sm_stamp_now() < inserting.stamp:
             sm_pause()
-    for i in range(m.shard_count):
+    for i in range(inserting.layout.shard_count):
         if inserting.shards >> i & 1:
-            shard = shard_at(m, i)
+            shard = shard_in(inserting.layout, i)
             if inserting.announced != 0:
                 note_size_locked(shard, block_of(shard.table))
             unlock(shard)
 
 
-cdef inline void prefetch_run(MapCore m, Bulk self, uint32_t begin, uint32_t end) noexcept:
+cdef inline void prefetch_run(Bulk self, uint32_t begin, uint32_t end) noexcept:
     cdef uint32_t i
     for i in range(begin, end):
-        prefetch_slot(block_of(shard_at(m, self.shard[i]).table), self.hash31[i])
+        prefetch_slot(block_of(shard_of_key(self, i).table), self.hash31[i])
     for i in range(begin, end):
-        prefetch_entry(block_of(shard_at(m, self.shard[i]).table), self.hash31[i])
+        prefetch_entry(block_of(shard_of_key(self, i).table), self.hash31[i])
 
 
-cdef inline bint store_one_locked(MapCore m, Bulk self, uint32_t i, Inserting* inserting) noexcept:
+cdef inline bint store_one_locked(Bulk self, uint32_t i, Inserting* inserting) noexcept:
     """Stores one pair with the mutex of its shard held. False, and nothing done, where that takes more than this."""
-    cdef Shard* shard = shard_at(m, self.shard[i])
+    cdef Shard* shard = shard_of_key(self, i)
     cdef Block* block = block_of(shard.table)
     cdef uint32_t slot = 0, entry = 0
     cdef ProbeResult found
@@ -213,7 +221,7 @@ cdef inline bint store_one_locked(MapCore m, Bulk self, uint32_t i, Inserting* i
     if found == NEEDS_PYTHON or is_full(block):
         return False
     if inserting.announced == 0:
-        announce_insertions_locked(m, inserting)
+        announce_insertions_locked(inserting)
     elif sm_stamp_uses_tsc:
         inserting.stamp += 1
     else:
@@ -233,23 +241,23 @@ cdef inline void swap_value_locked(Bulk self, uint32_t i, Block* block, uint32_t
 
 # --- Grouped ---
 
-cdef int store_grouped(MapCore m, Bulk self, uint32_t first) except -1:
+cdef int store_grouped(Bulk self, uint32_t first) except -1:
     """Stores the pairs from number `first` on."""
     cdef uint32_t i, found = 0
     for i in range(first, self.size):
         self.state[i] = False
     # What Python code may compare is done strictly in order: it may raise.
     # So is what is not sorted by shard: a later value of a key must not overtake an earlier one that was left.
-    if self.all_plain and not self.mostly_new and self.starts != NULL:
+    if self.all_plain and not self.mostly_new and can_be_sorted(self):
         group(self, first)
-        overwrite_grouped(m, self, first)
+        overwrite_grouped(self, first)
     for i in range(first, self.size):
-        found += self.state[i] or store_one(m, self, i)
+        found += self.state[i] or store_one(self, i)
     self.mostly_new = 2 * found < self.size - first
     return 0
 
 
-cdef void overwrite_grouped(MapCore m, Bulk self, uint32_t first) noexcept:
+cdef void overwrite_grouped(Bulk self, uint32_t first) noexcept:
     """Overwrites what is there, and sets `state`."""
     cdef uint32_t begin = first, end, at, i, slot = 0, entry = 0
     cdef Shard* shard = NULL
@@ -258,7 +266,7 @@ cdef void overwrite_grouped(MapCore m, Bulk self, uint32_t first) noexcept:
     cdef ProbeResult found
     while begin < self.size:
         end = turn_end(self, begin)
-        shard = shard_at(m, self.shard[self.order[begin]])
+        shard = shard_of_key(self, self.order[begin])
         if shard != left_over:
             lock(shard)
             if shard.key_locks == NULL and not is_shared(shard.table):

@@ -1,7 +1,7 @@
 # Where update() has its pairs from: a dict, another map or snapshot, a list or tuple of pairs.
 
 cdef inline int reserve_if_many(MapCore m, uint64_t incoming) except -1:
-    if incoming >= <uint64_t>WORTH_RESERVING * m.shard_count:
+    if incoming >= <uint64_t>WORTH_RESERVING * layout_of(m).shard_count:
         reserve(m, incoming)
     return 0
 
@@ -37,7 +37,7 @@ cdef int store_dict(MapCore m, source) except -1:
                 refuse_missing()
         done = 0
         self = new_bulk(m, count, BATCH)
-        sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+        mark_shared(m)
         reserve_if_many(m, count)
         while done < count:
             self.keys = keys + done
@@ -81,7 +81,7 @@ cdef Py_ssize_t hold_entries(source, PyObject** keys, PyObject** values, Py_ssiz
 cdef int store_snapshot(MapCore m, SnapshotCore source) except -1:
     cdef SnapshotIterator iterator = new_iterator(source, ITEMS, False)
     cdef Bulk self = new_bulk(m, source.live, BATCH)
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     reserve_if_many(m, source.live)
     while iterator.merge != NULL and not iterator.merge.over:
         while not iterator.merge.over and self.size < self.room:
@@ -107,7 +107,7 @@ cdef int store_pairs(MapCore m, pairs) except -1:
     cdef Bulk self = new_bulk(m, known_size(pairs), BATCH)
     cdef Py_ssize_t number = 0
     cdef PyObject* unusual
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     reserve_if_many(m, known_size(pairs))
     while True:
         unusual = take_tuples(self, pairs, &number)

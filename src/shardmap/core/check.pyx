@@ -37,7 +37,7 @@ cdef const char* block_violation(Block* block) noexcept nogil:
             return b"a hint passes over an entry"
         if (key == NULL) != (block.entries[entry].value == NULL):
             return b"a key without value or a value without key"
-        if entry and block.stamps[entry] <= block.stamps[entry - 1]:
+        if entry and block.stamps != NULL and block.stamps[entry] <= block.stamps[entry - 1]:
             return b"stamps do not grow"
         if key == NULL:
             continue
@@ -51,7 +51,7 @@ cdef const char* block_violation(Block* block) noexcept nogil:
     return NULL
 
 
-cdef bint is_misplaced(MapCore m, uint32_t number, Block* block) noexcept:
+cdef bint is_misplaced(Layout* layout, uint32_t number, Block* block) noexcept:
     """Whether an entry is not where the hash of its key, a str, says."""
     cdef uint32_t entry
     cdef PyObject* key
@@ -60,8 +60,8 @@ cdef bint is_misplaced(MapCore m, uint32_t number, Block* block) noexcept:
         key = block.entries[entry].key
         if key != NULL and is_exact_str(key):
             hashed = sm_str_hash(key)
-            if (sm_shard_of(<uint64_t>hashed, m.shard_bits) != number
-                    or sm_hash31_of(<uint64_t>hashed, m.shard_bits) != hash31_of_entry(block, entry)):
+            if (sm_shard_of(<uint64_t>hashed, layout.shard_bits) != number
+                    or sm_hash31_of(<uint64_t>hashed, layout.shard_bits) != hash31_of_entry(block, entry)):
                 return True
     return False
 
@@ -125,7 +125,7 @@ def _longest_probe(MapCore m not None, /):
     """For tests: the most slots that finding a key of the map takes. While nobody changes it."""
     cdef uint32_t i, entry, longest = 0
     cdef Block* block
-    for i in range(m.shard_count):
+    for i in range(layout_of(m).shard_count):
         block = block_of(shard_at(m, i).table)
         for entry in range(block.used):
             if block.entries[entry].key != NULL:
@@ -136,13 +136,14 @@ def _longest_probe(MapCore m not None, /):
 def _check(MapCore m not None, /):
     """Verifies every invariant of every shard at one point in time; AssertionError names the one broken."""
     cdef uint32_t i
+    cdef Layout* layout
     cdef Shard* shard
     cdef const char* violation = NULL
-    lock_all(m)
-    for i in range(m.shard_count):
-        shard = shard_at(m, i)
+    layout = lock_all(m)
+    for i in range(layout.shard_count):
+        shard = shard_in(layout, i)
         violation = block_violation(block_of(shard.table))
-        if violation == NULL and is_misplaced(m, i, block_of(shard.table)):
+        if violation == NULL and is_misplaced(layout, i, block_of(shard.table)):
             violation = b"an entry is not where its hash says"
         if <uint32_t>shard.size_word != block_of(shard.table).live:
             violation = b"the size for len() is not the number of entries"
@@ -150,8 +151,12 @@ def _check(MapCore m not None, /):
             violation = b"a table without cow_refs"
         if shard.published[0] != block_of(shard.table) and block_of(shard.table) != &empty_block:
             violation = b"readers do not see the shard's block"
+        if shard.is_moved or shard.owner != <PyObject*>m or shard.shard_bits != layout.shard_bits:
+            violation = b"a shard is not of the map's layout"
+        if block_of(shard.table) != &empty_block and (block_of(shard.table).stamps != NULL) != (layout.shard_bits != 0):
+            violation = b"stamps without several shards, or several shards without stamps"
         if violation != NULL:
             break
-    unlock_all(m)
+    unlock_layout(layout)
     if violation != NULL:
         raise AssertionError(f"shard {i}: {violation.decode()}")

@@ -72,8 +72,10 @@ cdef void release_all_held(HeldLock** held) noexcept:
 cdef int map_clear(MapCore m) except -1:
     """Takes all tables away at one point in time, then lets their entries go. First gets hold of the locks that blocks
     of others have on entries: what is there is then not taken away under them. What is being computed is overtaken."""
-    cdef PyObject** tables = <PyObject**>allocate(m.shard_count * 2 * sizeof(PyObject*), sizeof(void*))
-    cdef Limbo** limbos = <Limbo**>(tables + m.shard_count)
+    cdef uint32_t room = layout_of(m).shard_count
+    cdef PyObject** tables = <PyObject**>allocate(room * 2 * sizeof(PyObject*), sizeof(void*))
+    cdef Limbo** limbos
+    cdef Layout* layout
     cdef uint32_t i
     cdef Shard* shard
     cdef HeldLock* held = NULL
@@ -81,12 +83,20 @@ cdef int map_clear(MapCore m) except -1:
     cdef Caller caller
     if tables == NULL:
         raise MemoryError()
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     start_caller(&caller)
     try:
         while True:
-            lock_all(m)
-            shard = first_shard_to_wait_for_locked(m, &caller)
+            layout = lock_all(m)
+            if layout.shard_count > room:       # there are more since
+                unlock_layout(layout)
+                room = layout.shard_count
+                free(tables)
+                tables = <PyObject**>allocate(room * 2 * sizeof(PyObject*), sizeof(void*))
+                if tables == NULL:
+                    raise MemoryError()
+                continue
+            shard = first_shard_to_wait_for_locked(layout, &caller)
             if shard == NULL:
                 break
             if caller.is_known:
@@ -97,8 +107,9 @@ cdef int map_clear(MapCore m) except -1:
                 know_caller(&caller)
         sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
         sm_fence_release()
-        for i in range(m.shard_count):
-            shard = shard_at(m, i)
+        limbos = <Limbo**>(tables + room)
+        for i in range(layout.shard_count):
+            shard = shard_in(layout, i)
             tables[i] = shard.table
             shard.table = EMPTY_TABLE
             publish_locked(shard)
@@ -107,13 +118,13 @@ cdef int map_clear(MapCore m) except -1:
             shard.layout_version += 1
             note_size_locked(shard, &empty_block)
         sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
-        unlock_all(m)
+        unlock_layout(layout)
         if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
             sm_fence_after_unlock()
             if sm_load_u8(&m.is_shared_between_threads):
                 sm_wait_for_readers()
         release_all_held(&held)
-        for i in range(m.shard_count):
+        for i in range(layout.shard_count):
             if limbos[i] != NULL:
                 free_limbo(limbos[i])
             table_release(tables[i])
@@ -124,12 +135,13 @@ cdef int map_clear(MapCore m) except -1:
     return 0
 
 
-cdef Shard* first_shard_to_wait_for_locked(MapCore m, Caller* caller) noexcept:
+cdef Shard* first_shard_to_wait_for_locked(Layout* layout, Caller* caller) noexcept:
     """Before clear(), with all mutexes. NULL: none. The first with a key lock at all as long as the caller is not
     known."""
+    require_locked(shard_in(layout, 0))
     cdef uint32_t i
-    for i in range(m.shard_count):
-        if shard_at(m, i).key_locks != NULL:
-            if not caller.is_known or foreign_lock_locked(shard_at(m, i), caller) != NULL:
-                return shard_at(m, i)
+    for i in range(layout.shard_count):
+        if shard_in(layout, i).key_locks != NULL:
+            if not caller.is_known or foreign_lock_locked(shard_in(layout, i), caller) != NULL:
+                return shard_in(layout, i)
     return NULL

@@ -11,7 +11,7 @@
 
 cdef Found start_computing(MapCore self, PyObject* key, Computation* work, PyObject** value) except FAILED:
     """Takes the key's lock and reads the value."""
-    sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
+    mark_shared(self)
     locate(self, key, &work.at)
     work.held = take_key_lock(&work.at, key, key, NO_DEADLINE, True)
     work.grant = work.held.grant

@@ -6,16 +6,13 @@ cdef str MISSING_NAME = "__missing__"
 # --- Other ways to make a map. Each makes the object itself, so nobody else can know it yet. ---
 
 cdef MapCore blank_map(cls, uint32_t shard_bits):
+    """An empty map with so many shards."""
     cdef MapCore self
     # Not declared as `type cls`: Cython takes that for the very type, and a class may have a metaclass (ABCMeta).
     if not isinstance(cls, type):
         raise TypeError("a subclass of MapCore is wanted")
     self = MapCore.__new__(<type>cls)
-    if self.shard_bits != shard_bits:
-        delist(self)
-        drop_shards(self)
-        make_shards(self, shard_bits)
-        enlist(self)
+    begin_with_shards(self, shard_bits)
     return self
 
 
@@ -24,9 +21,9 @@ _MOST_ENTRIES = 1 << 48     # more than any memory holds; small enough to add to
 
 
 def _make(cls, shards, uint64_t capacity, /):
-    """An empty map of a subclass of MapCore, in `shards` shards (None: the default), with room for `capacity`
-    entries. Calls neither __new__ nor __init__ of the subclass."""
-    cdef uint32_t bits = default_shard_bits
+    """An empty map of a subclass of MapCore, in `shards` shards (None: one, and more as they are needed), with room for
+    `capacity` entries. Calls neither __new__ nor __init__ of the subclass."""
+    cdef uint32_t bits = 0
     cdef MapCore self
     cdef uint32_t i
     cdef uint64_t each
@@ -39,30 +36,40 @@ def _make(cls, shards, uint64_t capacity, /):
     if capacity > _MOST_ENTRIES:
         raise MemoryError()
     self = blank_map(cls, bits)
-    self.chosen_shards = shards is not None
+    if shards is not None:
+        self.shards_fixed = FIXED_BY_CHOICE
     if capacity != 0:
-        # Hashes spread like balls thrown: room for the fullest shard, four standard deviations up.
-        each = (capacity + self.shard_count - 1) >> self.shard_bits
-        if self.shard_count > 1:
-            each += <uint64_t>(4 * sqrt(<double>each))
-        for i in range(self.shard_count):
-            give_table(shard_at(self, i), table_new(each))
+        each = share_of(layout_of(self), capacity)
+        for i in range(layout_of(self).shard_count):
+            give_table(shard_at(self, i), table_new(each, bits != 0))
     return self
 
 
 def _copy(cls, MapCore source not None, /):
     """A map of class `cls` equal to `source`: shares all its tables until one of the two writes. O(shards)."""
-    cdef MapCore self = blank_map(cls, source.shard_bits)
-    cdef PyObject** tables
-    cdef Py_ssize_t live = 0
+    cdef MapCore self = blank_map(cls, 0)
+    cdef SharedTables shared
     cdef uint32_t i
-    self.chosen_shards = source.chosen_shards
-    sm_mark_shared(<PyObject*>source, &source.is_shared_between_threads)
-    tables = map_share_tables(source, &live)
-    for i in range(self.shard_count):
-        give_table(shard_at(self, i), tables[i])
-    free(tables)
+    if source.shards_fixed == FIXED_BY_CHOICE:
+        self.shards_fixed = FIXED_BY_CHOICE
+    mark_shared(source)
+    map_share_tables(source, &shared)
+    try:
+        begin_with_shards(self, shared.shard_bits)
+    except:
+        release_shared(&shared)
+        raise
+    for i in range(shared.count):
+        give_table(shard_at(self, i), shared.tables[i])
+    free(shared.tables)
     return self
+
+
+cdef void release_shared(SharedTables* shared) noexcept:
+    cdef uint32_t i
+    for i in range(shared.count):
+        table_release(shared.tables[i])
+    free(shared.tables)
 
 
 # --- update ---

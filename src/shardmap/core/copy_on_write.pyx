@@ -15,15 +15,16 @@ cdef int copy_shared_table_locked(Access* at) except -1:
     cdef Shard* shard = at.shard
     cdef PyObject* shared = shard.table
     cdef PyObject* own
+    cdef bint stamped = shard.shard_bits != 0
     table_share(shared)
     unlock_and_reclaim(at)
     try:
-        own = table_new(1) if shared == EMPTY_TABLE else table_copy(shared)
+        own = table_new(1, stamped) if shared == EMPTY_TABLE else table_copy(shared)
     except:
         table_release(shared)
         raise
-    lock(shard)
-    if shard.table == shared:
+    lock_located(at)
+    if at.shard == shard and shard.table == shared:
         shard.table = own
         publish_locked(shard)
         shard.layout_version += 1
@@ -34,10 +35,10 @@ cdef int copy_shared_table_locked(Access* at) except -1:
             # in place, and waits for the readers of its own map only: this map's readers must have gone by then.
             at.deferred.grace_period = GRACE_PERIOD_IF_SHARED
     else:                       # another thread was first
-        unlock(shard)
+        unlock(at.shard)
         table_release(own)
         table_release(shared)
-        lock(shard)
+        lock_located(at)
     return 0
 
 
@@ -58,7 +59,7 @@ cdef PyObject* table_copy(PyObject* original) except NULL:
     cdef uint32_t entry
     if block == NULL:
         raise MemoryError()
-    trace_memory(block, block.bytes)
+    trace_memory(memory_of(block), block.bytes)
     for entry in range(block.used):
         incref(block.entries[entry].key)
         value_incref(block.entries[entry].value)

@@ -180,7 +180,7 @@ cdef int map_count(MapCore m, source, int64_t delta) except -1:
     """Adds `delta`, at most MOST_DELTA, to the number of each element of `source`."""
     cdef Bulk work = new_bulk(m, -1, BATCH)
     cdef Tally tally
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     tally.sums = NULL
     tally.used = 0
     tally.elements = 0
@@ -206,16 +206,18 @@ cdef int tally_flush(MapCore m, Bulk work, Tally* tally, int64_t delta) except -
     """Adds the sums to the map and forgets them. An error of one does not keep the others from being added; the
     first is raised in the end."""
     cdef uint32_t used = tally.used, begin, i
+    split_if_wanted(m)
     cdef object error = None
     cdef Sum* sums
     for begin in range(0, used, BATCH):
         sums = &tally.sums[begin]
+        work.layout = layout_of(m)
         work.size = min(used - begin, BATCH)
         for i in range(work.size):
             work.keys[i] = work.values[i] = NULL
-            put_hash(work, i, sums[i].hash, m.shard_bits)
+            put_hash(work, i, sums[i].hash, work.layout.shard_bits)
             work.state[i] = False
-        add_grouped(m, work, sums, delta)
+        add_grouped(work, sums, delta)
         for i in range(work.size):
             if not work.state[i]:
                 try:
@@ -234,7 +236,7 @@ cdef int tally_flush(MapCore m, Bulk work, Tally* tally, int64_t delta) except -
     return 0
 
 
-cdef void add_grouped(MapCore m, Bulk work, Sum* sums, int64_t delta) noexcept:
+cdef void add_grouped(Bulk work, Sum* sums, int64_t delta) noexcept:
     """Adds what can be added in one go under the shards' mutexes to entries that are there, and sets `state`. What
     went out is in `values`. The keys differ, so their order does not matter."""
     cdef uint32_t begin = 0, end, at, i, slot = 0, entry = 0
@@ -245,7 +247,7 @@ cdef void add_grouped(MapCore m, Bulk work, Sum* sums, int64_t delta) noexcept:
     group(work, 0)
     while begin < work.size:
         end = turn_end(work, begin)
-        shard = shard_at(m, work.shard[work.order[begin]])
+        shard = shard_of_key(work, work.order[begin])
         lock(shard)
         if shard.key_locks == NULL and not is_shared(shard.table):
             block = block_of(shard.table)
@@ -269,8 +271,8 @@ cdef int add_later(MapCore m, Bulk work, uint32_t i, Sum* sum, int64_t delta) ex
     cdef uint32_t entry = 0
     cdef PyObject* total = NULL
     cdef PyObject* more
-    locate_key(m, work, i, &at)
-    lock(at.shard)
+    locate_key(work, i, &at)
+    lock_located(&at)
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
         at.found.block = block_of(at.shard.table)
         if probe(at.found.block, sum.key, at.hash31, &at.found.slot, &entry) == NOT_THERE:

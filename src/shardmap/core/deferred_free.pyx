@@ -25,7 +25,7 @@ cdef bint retire_locked(Access* at, void* item, size_t bytes) noexcept:
     cdef Limbo* limbo
     if not (SM_READERS_MEET_WRITERS and sm_reads_unlocked):
         return False
-    if not sm_load_u8(at.shard.is_shared_between_threads):
+    if not sm_load_u8(&(<MapCore>at.shard.owner).is_shared_between_threads):
         if at.deferred.grace_period == NO_GRACE_PERIOD:
             at.deferred.grace_period = GRACE_PERIOD_IF_SHARED
         return False
@@ -51,7 +51,8 @@ cdef bint retire_locked(Access* at, void* item, size_t bytes) noexcept:
 cdef void wait_for_grace_period(Access* at) noexcept:
     if at.deferred.grace_period == GRACE_PERIOD_IF_SHARED:
         sm_fence_after_unlock()
-    if at.deferred.grace_period == NEEDS_GRACE_PERIOD or sm_load_u8(at.shard.is_shared_between_threads):
+    if (at.deferred.grace_period == NEEDS_GRACE_PERIOD
+            or sm_load_u8(&(<MapCore>at.shard.owner).is_shared_between_threads)):
         sm_wait_for_readers()
     at.deferred.grace_period = NO_GRACE_PERIOD
 

@@ -1,5 +1,9 @@
 # fork: in the child every live map must be usable.
 #
+# Only maps that more than one thread has to do with need anything for that. They are in a list: from the first use by a
+# second thread on, from the first wait for a mutex, from the first lock of a key. With a GIL nobody knows which thread
+# made a map, and each is in the list from the beginning.
+#
 # The thread that forks is attached; so no other thread is attached and in the middle of a change (GIL,
 # or the world stopped around os.fork), and every table is whole. But a detached thread may own a mutex
 # for the moment between waiting for it and letting it go, and in the child that thread is gone. So all
@@ -10,19 +14,39 @@ cdef sm_mutex live_maps_mutex
 cdef PyObject* newest_map = NULL        # borrowed: a map leaves the list as it dies
 
 
-cdef void enlist(MapCore m) noexcept:
+cdef inline void mark_shared(MapCore m) noexcept:
+    """What every operation on a map begins with: notices a second thread (core/interpreter.h)."""
+    if sm_is_foreign(<PyObject*>m, &m.is_shared_between_threads):
+        share_between_threads(m)
+
+
+cdef void share_between_threads(MapCore m) noexcept:
+    enlist(m)
+    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+
+
+cdef inline void enlist(MapCore m) noexcept:
+    if not sm_load_u8(&m.is_enlisted):
+        put_into_list(m)
+
+
+cdef void put_into_list(MapCore m) noexcept:
     global newest_map
     sm_mutex_lock(&live_maps_mutex)
-    m.newer = NULL
-    m.older = newest_map
-    if newest_map != NULL:
-        (<MapCore>newest_map).newer = <PyObject*>m
-    newest_map = <PyObject*>m
+    if not m.is_enlisted:       # another thread may have been first
+        m.newer = NULL
+        m.older = newest_map
+        if newest_map != NULL:
+            (<MapCore>newest_map).newer = <PyObject*>m
+        newest_map = <PyObject*>m
+        sm_store_u8(&m.is_enlisted, True)
     sm_mutex_unlock(&live_maps_mutex)
 
 
 cdef void delist(MapCore m) noexcept:
     global newest_map
+    if not m.is_enlisted:
+        return
     sm_mutex_lock(&live_maps_mutex)
     if m.newer != NULL:
         (<MapCore>m.newer).older = m.older
@@ -78,13 +102,15 @@ cdef void after_fork_in_parent() noexcept:
 cdef void after_fork_in_child() noexcept:
     global main_thread
     cdef PyObject* m = newest_map
-    cdef Shard* shard
+    cdef Layout* layout
     cdef uint32_t i
     while m != NULL:
-        for i in range((<MapCore>m).shard_count):
-            shard = <Shard*>((<MapCore>m).shards + i * stride_for(sizeof(Shard)))
-            sm_mutex_init(&shard.mutex)
-            drop_lost_key_locks(shard)
+        layout = layout_of(<MapCore>m)
+        while layout != NULL:
+            for i in range(layout.shard_count):
+                sm_mutex_init(&shard_in(layout, i).mutex)
+                drop_lost_key_locks(shard_in(layout, i))
+            layout = layout.older
         m = (<MapCore>m).older
     sm_mutex_init(&live_maps_mutex)
     sm_mutex_init(&waiters_mutex)

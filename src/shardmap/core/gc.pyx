@@ -84,17 +84,14 @@ cdef int table_clear(PyObject* self) noexcept:
 
 
 cdef int map_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
-    return visit_shards((<MapCore>self).shards, (<MapCore>self).shard_count, visit, arg)
-
-
-cdef int visit_shards(char* shards, uint32_t count, visitproc visit, void* arg) noexcept:
+    cdef Layout* layout = layout_of(<MapCore>self)      # the older ones are empty
     cdef uint32_t i
     cdef PyObject* table
     cdef int stop
-    if shards == NULL:
+    if layout == NULL:
         return 0
-    for i in range(count):
-        table = (<Shard*>(shards + i * stride_for(sizeof(Shard)))).table
+    for i in range(layout.shard_count):
+        table = shard_in(layout, i).table
         if table != EMPTY_TABLE:
             stop = visit(table, arg)
             if stop:

@@ -1,43 +1,71 @@
 /* From Python's hash of a key to its shard, and to the 31 bits by which it is found in the shard's index.
  *
+ * The hash is mixed into 31 bits first. They are all that the map keeps of it, and both the shard and the place in the
+ * shard's index follow from them: so entries can be spread over more shards later without asking a key for its hash
+ * again, which could run any code.
+ *
  * Two needs pull apart. The shard must be even for every pattern of hashes people have: integers in a
- * row, multiples of a power of two, addresses. The 31 bits must keep neighbours neighbours,
+ * row, multiples of a power of two, addresses. The place must keep neighbours neighbours,
  * because dict is fast on integers in a row for no other reason than that.
  *
- * Shard, of 2^b: h's low b bits, turned round by b bits that the bits above decide, so that multiples of
+ * The 31 bits are the lower half of the hash, into which the upper half is folded, both by steps that can be undone
+ * (xor-shift, odd multiplier). So hashes that agree in their upper half have the same 32 bits only when
+ * they are equal; of those one is given up, so that it can say beside the others whether the key is
+ * plain (core/block.pyx). Others agree with probability 2^-31. A key's __eq__ is called only where the 31 bits agree.
+ *
+ * Shard, of 2^b: the low b bits, turned round by b bits that the bits above decide, so that multiples of
  * a power of two are spread, too: the high bits of their product with 2^64 / phi (Fibonacci hashing, Knuth,
  * TAOCP 3, 6.4). Multiples of any number go round in even steps in both, and for some, 29 for one, the two
  * would cancel, but for the shift by 3. Of 2^b integers in a row, from a multiple of 2^b on, one goes to each
  * shard.
  *
- * The 31 bits start with h >> b, so that those 2^b neighbours have the same bits, each in its
- * shard, and the next 2^b the next number: integers in a row never meet. (Two with the same bits in a dense
- * row would push all that follow from theirs.) The bits above are folded in by steps that can be undone
- * (xor-shift, odd multiplier), so hashes that agree in their upper half have the same 32 bits only when
- * they are equal; of those one is given up, so that it can say beside the others whether the key is
- * plain (core/block.pyx). Others agree with probability 2^-31. A key's __eq__ is called only where
- * shard and 31 bits agree. */
+ * The place starts with the bits above those b, so that those 2^b neighbours have the same place, each in its
+ * shard, and the next 2^b the next number: integers in a row never meet. (Two at the same place in a dense
+ * row would push all that follow from theirs.) The b bits come last: the 31 bits turned right by b. */
 #ifndef SHARDMAP_HASHING_H
 #define SHARDMAP_HASHING_H
 
 #include <stdint.h>
 
-static inline uint32_t sm_shard_of(uint64_t hash, unsigned shard_bits)
-{
-    uint64_t above = hash >> shard_bits;
-    uint64_t product = (above ^ above >> 3) * UINT64_C(0x9E3779B97F4A7C15);
-    uint32_t turned = (uint32_t)((product >> 1) >> (63 - shard_bits)); /* in two steps: a shift by 64 is undefined */
-    return turned ^ ((uint32_t)hash & ((UINT32_C(1) << shard_bits) - 1));
-}
+#define SM_MIXED_BITS 31
+#define SM_MIXED_MASK UINT32_C(0x7FFFFFFF)
 
-static inline uint32_t sm_hash31_of(uint64_t hash, unsigned shard_bits)
+static inline uint32_t sm_mixed_of(uint64_t hash)
 {
     uint32_t low = (uint32_t)hash;
     uint32_t high = (uint32_t)(hash >> 32) * UINT32_C(0x9E3779B1);
     low ^= low >> 15;
     high ^= high >> 15;
-    low = (low >> shard_bits) | (low << ((32 - shard_bits) & 31));
-    return (low ^ high) & UINT32_C(0x7FFFFFFF);
+    return (low ^ high) & SM_MIXED_MASK;
+}
+
+static inline uint32_t sm_shard_of_mixed(uint32_t mixed, unsigned shard_bits)
+{
+    uint64_t above = mixed >> shard_bits;
+    uint64_t product = (above ^ above >> 3) * UINT64_C(0x9E3779B97F4A7C15);
+    uint32_t turned = (uint32_t)((product >> 1) >> (63 - shard_bits)); /* in two steps: a shift by 64 is undefined */
+    return turned ^ (mixed & ((UINT32_C(1) << shard_bits) - 1));
+}
+
+static inline uint32_t sm_hash31_of_mixed(uint32_t mixed, unsigned shard_bits)
+{
+    return (mixed >> shard_bits | mixed << (SM_MIXED_BITS - shard_bits)) & SM_MIXED_MASK;
+}
+
+/* The other way round. */
+static inline uint32_t sm_mixed_of_hash31(uint32_t hash31, unsigned shard_bits)
+{
+    return (hash31 << shard_bits | hash31 >> (SM_MIXED_BITS - shard_bits)) & SM_MIXED_MASK;
+}
+
+static inline uint32_t sm_shard_of(uint64_t hash, unsigned shard_bits)
+{
+    return sm_shard_of_mixed(sm_mixed_of(hash), shard_bits);
+}
+
+static inline uint32_t sm_hash31_of(uint64_t hash, unsigned shard_bits)
+{
+    return sm_hash31_of_mixed(sm_mixed_of(hash), shard_bits);
 }
 
 /* Spreads hashes over any number of owners; over a power of two as a map does with as many shards. Else the

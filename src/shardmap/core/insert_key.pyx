@@ -5,6 +5,7 @@ cdef bint insert_and_unlock(Access* at, PyObject* key, PyObject* value) noexcept
     require_locked(at.shard)
     cdef Block* old = NULL
     if is_full(at.found.block):
+        note_growth_locked(at.shard)
         if not resize_locked(at, grown(at.found.block.live), &old):
             unlock_and_reclaim(at)
             return False
@@ -12,7 +13,8 @@ cdef bint insert_and_unlock(Access* at, PyObject* key, PyObject* value) noexcept
     incref(key)
     value_incref(value)
     announce_insertion_locked(at.shard)
-    append(at.found.block, at.found.slot, at.hash31, sm_is_plain_key(key), key, value, sm_stamp_now())
+    append(at.found.block, at.found.slot, at.hash31, sm_is_plain_key(key), key, value,
+           sm_stamp_now() if at.found.block.stamps != NULL else 0)
     note_size_locked(at.shard, at.found.block)
     unlock_and_reclaim(at)
     free_replaced_block(old)

@@ -25,6 +25,17 @@
  * line for a map that many threads use. Deferred reference counting (3.14 and later) ends that, but an
  * object in that mode is freed by the garbage collector only. So: off at birth, on at the first use by
  * a second thread. `seen` makes it once; losing a race here only asks twice. */
+/* Whether a thread uses the object that has not made it, and nobody has marked it so far. */
+#ifdef Py_GIL_DISABLED
+/* Acquire: who finds it set by another thread has not read the map before that one's barrier either. */
+static inline int sm_is_foreign(PyObject *op, uint8_t *seen)
+{
+    return __builtin_expect(!__atomic_load_n(seen, __ATOMIC_ACQUIRE), 0) && !_Py_IsOwnedByCurrentThread(op);
+}
+#else
+static inline int sm_is_foreign(PyObject *op, uint8_t *seen) { (void)op; (void)seen; return 0; }
+#endif
+
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 #define SM_GC_BITS_UNREACHABLE 4 /* _PyGC_BITS_UNREACHABLE of pycore_gc.h */
 
@@ -36,18 +47,19 @@ static inline void sm_defer(PyObject *op)
         PyUnstable_Object_EnableDeferredRefcount(op);
 }
 
+#define SM_DEFER(op) sm_defer(op)
+#else
+#define SM_DEFER(op) ((void)0)
+#endif
+
 static inline void sm_mark_shared(PyObject *op, uint8_t *seen)
 {
-    /* Acquire: who finds it set by another thread has not read the map before that one's barrier either. */
-    if (__builtin_expect(!__atomic_load_n(seen, __ATOMIC_ACQUIRE), 0) && !_Py_IsOwnedByCurrentThread(op)) {
+    if (sm_is_foreign(op, seen)) {
         __atomic_store_n(seen, 1, __ATOMIC_SEQ_CST);
         __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before this thread's first read: see sm_wait_for_readers() */
-        sm_defer(op);
+        SM_DEFER(op);
     }
 }
-#else
-static inline void sm_mark_shared(PyObject *op, uint8_t *seen) { (void)op; (void)seen; }
-#endif
 
 /* Takes a reference to an object whose last reference may have been released just now.
  * That its memory still is an object's for as long as this thread is attached is CPython's promise (mimalloc's

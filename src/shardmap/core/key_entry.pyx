@@ -37,7 +37,7 @@ cdef int check_is_free(KeyEntry self) except -1:
         let_entry_go(self, True)
     if self.source is None or sm_load_ptr(<void**>&self.lock) != NULL:
         raise RuntimeError(f"the entry of {self.key!r} is held already")
-    sm_mark_shared(<PyObject*>self.source, &self.source.is_shared_between_threads)
+    mark_shared(self.source)
     return 0
 
 
@@ -111,7 +111,7 @@ cdef Found write_entry(KeyEntry self, PyObject* value) except FAILED:
     cdef Access at
     must_hold(self)
     request.grant = self.grant
-    sm_mark_shared(<PyObject*>self.source, &self.source.is_shared_between_threads)
+    mark_shared(self.source)
     locate_entry(self, &at)
     return write_located(&at, <PyObject*>self.key, &request)
 

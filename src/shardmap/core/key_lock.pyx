@@ -81,7 +81,7 @@ cdef Check check_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check)
     if not check.caller.is_known:
         unlock_and_reclaim(at)
         know_caller(&check.caller)
-        lock(at.shard)
+        lock_located(at)
         return START_AGAIN
     if relation(&found.owner, &check.caller.context) == SAME_CONTEXT:
         if found.computing:
@@ -92,14 +92,14 @@ cdef Check check_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check)
         return MAY_WRITE
     if at.deferred.table != NULL or at.deferred.limbo != NULL or at.deferred.grace_period != NO_GRACE_PERIOD:
         unlock_and_reclaim(at)
-        lock(at.shard)
+        lock_located(at)
         return START_AGAIN
     outcome = wait_for_key_lock_and_unlock(at.shard, found, key, &check.caller.context, NO_DEADLINE, False)
     if outcome == GRANTED:
         check.held = found
     elif outcome == DEADLOCK:
         raise_deadlock(key)
-    lock(at.shard)
+    lock_located(at)
     return START_AGAIN
 
 
@@ -115,7 +115,7 @@ cdef KeyLock* take_key_lock(Access* at, PyObject* key, PyObject* name, double de
     try:
         know_caller(&check.caller)
         fresh = new_key_lock(at, key, &check.caller.context, computing)
-        lock(at.shard)
+        lock_located(at)
         while True:
             found = find_or_add_key_lock_locked(at, key, &check, &fresh)
             if fresh == NULL:
@@ -129,7 +129,7 @@ cdef KeyLock* take_key_lock(Access* at, PyObject* key, PyObject* name, double de
                 raise_deadlock(name)
             if outcome != TRY_AGAIN:
                 return found if outcome == GRANTED else NULL
-            lock(at.shard)
+            lock_located(at)
     finally:
         free_key_lock(fresh)
         context_clear(&check.caller.context)
@@ -144,6 +144,7 @@ cdef KeyLock* new_key_lock(Access* at, PyObject* key, Context* owner, bint compu
     cdef KeyLock* self = <KeyLock*>allocate(sizeof(KeyLock), sizeof(void*))
     if self == NULL:
         raise MemoryError()
+    enlist(<MapCore>at.shard.owner)
     self.key = key
     if key != NULL:
         incref(key)

@@ -39,7 +39,7 @@ cdef LockRequest request_lock(KeyEntry entry, loop, future, bint for_ever):
     try:
         know_caller(&check.caller)
         fresh = new_key_lock(&at, key, &check.caller.context, False)
-        lock(at.shard)
+        lock_located(&at)
         found = find_or_add_key_lock_locked(&at, key, &check, &fresh)
         if fresh == NULL:
             unlock_and_reclaim(&at)

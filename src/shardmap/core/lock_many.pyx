@@ -76,25 +76,22 @@ cdef bint release_many(LockedMany self, Holding expected) noexcept:
 
 
 cdef list in_locking_order(MapCore source, dict entries):
-    """By shard, then by hash. Keys of one hash have no order of their own: whoever wants several of them first takes
-    the lock of the hash."""
+    """By the 31 bits of the hash, which do not depend on how many shards there are. Keys that agree in them have no
+    order of their own: whoever wants several of them first takes the lock of the hash."""
     cdef KeyEntry entry, hash_lock
-    cdef Access at
     cdef list order = []
-    cdef dict by_hash31 = {}
+    cdef dict by_hash = {}
     for entry in entries.values():
-        locate_entry(entry, &at)
-        number = sm_shard_of(<uint64_t>entry.hashed, source.shard_bits)
-        by_hash31.setdefault((number, at.hash31), []).append(entry)
-    for where in sorted(by_hash31):
-        same_hash31 = by_hash31[where]
-        if len(same_hash31) > 1:
-            entry = same_hash31[0]
+        by_hash.setdefault(sm_mixed_of(<uint64_t>entry.hashed), []).append(entry)
+    for mixed in sorted(by_hash):
+        same_hash = by_hash[mixed]
+        if len(same_hash) > 1:
+            entry = same_hash[0]
             hash_lock = KeyEntry.__new__(KeyEntry)
             hash_lock.source = source
             hash_lock.key = entry.key
             hash_lock.hashed = entry.hashed
             hash_lock.is_hash_lock = True
             order.append(hash_lock)
-        order.extend(same_hash31)
+        order.extend(same_hash)
     return order

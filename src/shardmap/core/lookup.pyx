@@ -4,7 +4,7 @@
 # code, so it is compared with the mutex released. Then, if the shard's layout version is what it was, the block is
 # the same and every entry is still itself or gone: an entry number is used once in a layout version. "Equal" holds if
 # the entry is still there. "Not equal" means go on from here, unless an insertion has taken the slot of a
-# removed entry meanwhile: it may be one that was passed. Else start over. As in dict, an exception from __eq__
+# removed entry meanwhile: it may be one that was passed. Else start over; the shard may be another by then. As in dict, an exception from __eq__
 # goes to the caller, nothing changed.
 
 cdef inline Entry* entry_of(Access* at) noexcept nogil:
@@ -14,7 +14,7 @@ cdef inline Entry* entry_of(Access* at) noexcept nogil:
 
 cdef inline Found lock_and_find(PyObject* key, Access* at) except FAILED:
     """Takes the mutex of the located shard and finds the key. Still holds it afterwards, unless it raises."""
-    lock(at.shard)
+    lock_located(at)
     return find_locked(key, at)
 
 
@@ -63,7 +63,7 @@ cdef inline bint equal_keys_locked(Access* at, PyObject* stored, PyObject* key) 
         equal = equal_objects(stored, key)
     finally:
         decref(stored)
-    lock(at.shard)
+    lock_located(at)
     return equal
 
 
@@ -71,19 +71,18 @@ cdef Comparison compare_in_python_locked(Access* at, uint32_t entry, PyObject* k
     """Compares as dict does, stored key first, with the mutex released. Holds it again, unless it raises."""
     if at.shard != NULL:
         require_locked(at.shard)
-    cdef Shard* shard = at.shard
     cdef PyObject* stored = at.found.block.entries[entry].key
     cdef uint64_t layout_version
     cdef uint32_t tombstone_reuses
     cdef bint equal
-    if shard == NULL:
+    if at.shard == NULL:
         return EQUAL if equal_objects(stored, key) else DIFFERENT
     if stored == at.equal:
         return EQUAL
-    layout_version = shard.layout_version
+    layout_version = at.shard.layout_version
     tombstone_reuses = at.found.block.tombstone_reuses
     equal = equal_keys_locked(at, stored, key)
-    if shard.layout_version != layout_version:
+    if at.shard.layout_version != layout_version:
         return START_OVER
     if not equal:
         return DIFFERENT if at.found.block.tombstone_reuses == tombstone_reuses else START_OVER

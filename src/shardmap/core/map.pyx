@@ -1,28 +1,20 @@
 # The extension type under ShardMap: what of a dict's surface should not cost a Python frame.
 
-cdef uint32_t default_shard_bits = 0
-
-
-def _set_default_shards(uint32_t bits, /):
-    global default_shard_bits
-    default_shard_bits = bits
-
-
 cdef class MapCore:
 
     __class_getitem__ = classmethod(GenericAlias)
 
     def __cinit__(self, *args, **kwargs):
-        make_shards(self, default_shard_bits)
-        enlist(self)
+        begin_with_one_shard(self)
+        if HAS_GIL:
+            enlist(self)
 
     def __init__(self, /, *args, **kwargs):
         update_from_arguments(self, type(self).__name__, args, kwargs)
 
     def __dealloc__(self):
-        if self.shards != NULL:
-            delist(self)
-            drop_shards(self)
+        delist(self)
+        drop_layouts(self)
 
     # --- dict's operations ---
 
@@ -305,4 +297,4 @@ cdef class MapCore:
 
     def _chosen_shards(self):
         """The number of shards if it was chosen, else None."""
-        return self.shard_count if self.chosen_shards else None
+        return layout_of(self).shard_count if self.shards_fixed == FIXED_BY_CHOICE else None

@@ -91,6 +91,8 @@ cdef inline uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
     while entry < block.used:       # going backward, below zero is above
         if block.entries[entry].key != NULL:
             cursor.entry = entry
+            if block.stamps == NULL:        # the only one: any numbers but NEVER will do
+                return 0
             return ~block.stamps[entry] if backward else block.stamps[entry]
         entry = entry - 1 if backward else entry + 1
     return NEVER

@@ -18,7 +18,7 @@ cdef bint box_old_value_locked(Access* at, PyObject* raw, PyObject** box) except
         decref(box[0])
         box[0] = NULL
     box[0] = boxed(raw)
-    lock(at.shard)
+    lock_located(at)
     return False
 
 
@@ -59,11 +59,12 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
     cdef PyObject* old = NULL
     if value == <PyObject*>no_value:
         refuse_missing()
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     locate(m, key, &at)
     if overwrite_unlocked(&at, key, value, &old):
         value_decref_if(old)
         return PRESENT
+    split_if_wanted(m)
     found = lock_and_find(key, &at)
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
         if found == ABSENT:

@@ -10,16 +10,19 @@ def _owner(key, uint32_t owners, /):
 
 def _shard_index(MapCore m not None, key, /):
     cdef Py_hash_t hashed = 0
+    fix_shards(m)
     hash_of(<PyObject*>key, &hashed)
-    return sm_shard_of(<uint64_t>hashed, m.shard_bits)
+    return sm_shard_of(<uint64_t>hashed, layout_of(m).shard_bits)
 
 
 def _shard_count(MapCore m not None, /):
-    return m.shard_count
+    fix_shards(m)
+    return layout_of(m).shard_count
 
 
 cdef int check_shard(MapCore m, uint32_t number) except -1:
-    if number >= m.shard_count:
+    fix_shards(m)
+    if number >= layout_of(m).shard_count:
         raise IndexError("no such shard")
     return 0
 
@@ -32,17 +35,19 @@ def _shard_len(MapCore m not None, uint32_t number, /):
 def _shard_snapshot(type cls not None, MapCore m not None, uint32_t number, /):
     """A snapshot, of a subclass of SnapshotCore, that holds this shard's entries only."""
     cdef SnapshotCore self = SnapshotCore.__new__(cls)
+    cdef Layout* layout
     cdef Shard* shard
     cdef uint32_t i
     check_shard(m, number)
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
-    self.tables = <PyObject**>allocate(m.shard_count * sizeof(PyObject*), sizeof(void*))
+    mark_shared(m)
+    layout = layout_of(m)
+    self.tables = <PyObject**>allocate(layout.shard_count * sizeof(PyObject*), sizeof(void*))
     if self.tables == NULL:
         raise MemoryError()
-    self.table_count = m.shard_count
-    self.shard_bits = m.shard_bits
-    self.chosen_shards = m.chosen_shards
-    for i in range(m.shard_count):
+    self.table_count = layout.shard_count
+    self.shard_bits = layout.shard_bits
+    self.chosen_shards = m.shards_fixed == FIXED_BY_CHOICE
+    for i in range(layout.shard_count):
         self.tables[i] = EMPTY_TABLE
     shard = shard_at(m, number)
     lock(shard)

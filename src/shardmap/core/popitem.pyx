@@ -23,11 +23,10 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
     cdef Access at
     cdef Shard* chosen
     cdef Block* old_block
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     start_access(&at)
     while True:
-        lock_all(m)
-        chosen = find_last_locked(m, &at)
+        chosen = find_last_locked(lock_all(m), &at)
         if chosen == NULL:
             unlock_all(m)
             return ABSENT
@@ -44,20 +43,21 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
         return PRESENT
 
 
-cdef Shard* find_last_locked(MapCore m, Access* at) noexcept:
+cdef Shard* find_last_locked(Layout* layout, Access* at) noexcept:
     """Aims at the entry inserted last. With all mutexes."""
+    require_locked(shard_in(layout, 0))
     cdef uint32_t i, end
     cdef uint64_t latest = 0
     cdef Shard* shard
     cdef Block* block
     cdef Shard* chosen = NULL
-    for i in range(m.shard_count):
-        shard = shard_at(m, i)
+    for i in range(layout.shard_count):
+        shard = shard_in(layout, i)
         block = block_of(shard.table)
         end = end_of_entries(block)
         if end != 0 and (chosen == NULL or block.stamps[end - 1] >= latest):
             chosen = at.shard = shard
-            latest = block.stamps[end - 1]
+            latest = block.stamps[end - 1] if block.stamps != NULL else 0
             at.found.block = block
             at.found.entry = end - 1
     if chosen != NULL:
@@ -76,8 +76,7 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
     cdef Shard* chosen
     start_access(&at)
     start_check(&check, 0)
-    lock_all(m)
-    chosen = find_last_locked(m, &at)
+    chosen = find_last_locked(lock_all(m), &at)
     if chosen == NULL:
         unlock_all(m)
         return False
@@ -86,14 +85,14 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
     unlock_others(m, chosen)
     try:
         # With the one mutex: a table of the shard's own, an int for a number, the key's lock if it has one.
-        while chosen.key_locks != NULL and check_key_lock_locked(&at, last, &check) == START_AGAIN:
+        while at.shard.key_locks != NULL and check_key_lock_locked(&at, last, &check) == START_AGAIN:
             pass
-        if is_shared(chosen.table):
+        if is_shared(at.shard.table):
             copy_shared_table_locked(&at)
+        chosen = at.shard       # another one, if the map was split meanwhile
         unlock_and_reclaim(&at)
         while True:
-            lock_all(m)
-            if find_last_locked(m, &at) != chosen or entry_of(&at).key != last or is_shared(chosen.table) or (
+            if find_last_locked(lock_all(m), &at) != chosen or entry_of(&at).key != last or is_shared(chosen.table) or (
                     chosen.key_locks != NULL and is_locked_by_another_locked(&at, last, &check)):
                 unlock_all(m)
                 return False

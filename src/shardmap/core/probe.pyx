@@ -33,11 +33,19 @@ cdef inline int locate(MapCore m, PyObject* key, Access* at) except -1:
 
 
 cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Access* at) noexcept:
-    cdef uint32_t number = sm_shard_of(<uint64_t>hashed, m.shard_bits)
-    at.shard = shard_at(m, number)
-    at.published = &m.blocks[number]
-    at.hash31 = sm_hash31_of(<uint64_t>hashed, m.shard_bits)
+    aim(layout_of(m), sm_mixed_of(<uint64_t>hashed), at)
     start_access(at)
+
+
+cdef inline void aim(Layout* layout, uint32_t mixed, Access* at) noexcept nogil:
+    """At the shard that a key belongs to in this layout."""
+    cdef uint32_t number = 0
+    at.hash31 = mixed
+    if layout.shard_bits != 0:
+        number = sm_shard_of_mixed(mixed, layout.shard_bits)
+        at.hash31 = sm_hash31_of_mixed(mixed, layout.shard_bits)
+    at.shard = shard_in(layout, number)
+    at.published = &blocks_of(layout)[number]
 
 
 cdef inline void probe_start(ProbeSequence* self, Block* block, uint32_t hash31) noexcept nogil:

@@ -2,7 +2,7 @@ cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAI
     """PRESENT: `value` is a reference of the caller's to the value as it stands in the entry (core/value.pyx)."""
     cdef Access at
     cdef Read answer
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     locate(m, key, &at)
     answer = read_unlocked(m, &at, key, value)
     if answer != LOOK_AGAIN:
@@ -14,18 +14,19 @@ cdef Found map_get_found(MapCore m, Access* at, PyObject* key, PyObject** value,
     """The same with the key located at; remembers the entry if the key was compared by Python code."""
     cdef Read answer
     where.is_valid = False
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     answer = read_unlocked(m, at, key, value)
     if answer != LOOK_AGAIN:
         return <Found>answer
-    lock(at.shard)
+    lock_located(at)
     return get_and_unlock(at, key, value, where)
 
 
 cdef Found lock_and_get(Access* at, PyObject* key, PyObject** value) except FAILED:
     cdef FoundEntry where
     where.is_valid = False
-    lock(at.shard)
+    split_if_wanted(<MapCore>at.shard.owner)
+    lock_located(at)
     return get_and_unlock(at, key, value, &where)
 
 
@@ -46,11 +47,12 @@ cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
     cdef Access at
     cdef Found found
     cdef Read answer
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     locate(m, key, &at)
     answer = read_unlocked(m, &at, key, NULL)
     if answer != LOOK_AGAIN:
         return <Found>answer
+    split_if_wanted(m)
     found = lock_and_find(key, &at)
     unlock_and_reclaim(&at)
     return found
@@ -189,7 +191,7 @@ cdef inline bint was_absent(Shard* shard, Block* block, uint32_t slot) noexcept:
     """Whether the slot where probing ended was empty while nothing was being inserted into the shard. An entry gets
     its stamp after the version has become odd (announce_insertion_locked) and before the slot that shows it."""
     if not SM_READERS_MEET_WRITERS:
-        return True
+        return not shard.is_moved
     return (sm_load_u64(&shard.size_word) >> 32 & 1) == 0 and sm_load_u32(&block.index[slot]) == EMPTY
 
 

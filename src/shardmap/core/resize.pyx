@@ -23,7 +23,7 @@ cdef inline uint64_t grown(uint64_t live) noexcept nogil:
     """Entries to have room for when `live` of them are there and one more is to come."""
     if live < SMALL_INDEX:
         return 2 * live if live != 0 else 1     # no more than twice: an index that is just full grows one step
-    return live + live // 5 + 1
+    return live + live // (3 if live < MIDDLE else 5) + 1
 
 
 cdef inline bint is_full(Block* block) noexcept nogil:
@@ -33,20 +33,22 @@ cdef inline bint is_full(Block* block) noexcept nogil:
 cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
     """A new block with the entries of `old`, holes closed, room for `wanted`. No reference is counted: the
     caller makes one of the two forget them, or counts. NULL when there is no memory."""
-    cdef Block* new = block_new(wanted)
+    cdef Block* new = block_new(wanted, old.stamps != NULL)
     cdef uint32_t entry, at = 0, hash31
     if new == NULL:
         return NULL
     if old.live == old.used:
         at = old.used
         memcpy(new.entries, old.entries, at * sizeof(Entry))
-        memcpy(new.stamps, old.stamps, at * sizeof(uint64_t))
+        if new.stamps != NULL:
+            memcpy(new.stamps, old.stamps, at * sizeof(uint64_t))
         memcpy(new.hash31s, old.hash31s, at * sizeof(uint32_t))
     else:
         for entry in range(old.used):
             if old.entries[entry].key != NULL:
                 new.entries[at] = old.entries[entry]
-                new.stamps[at] = old.stamps[entry]
+                if new.stamps != NULL:
+                    new.stamps[at] = old.stamps[entry]
                 new.hash31s[at] = old.hash31s[entry]
                 at += 1
     if new.mask == old.mask and old.live == old.used == old.filled:
@@ -59,28 +61,35 @@ cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
     return new
 
 
+cdef inline uint64_t share_of(Layout* layout, uint64_t entries) noexcept nogil:
+    """Room for the fullest shard, if so many entries are spread as balls are thrown: four standard deviations up."""
+    cdef uint64_t each = (entries + layout.shard_count - 1) >> layout.shard_bits
+    return each if layout.shard_bits == 0 else each + <uint64_t>(4 * sqrt(<double>each))
+
+
 cdef int reserve(MapCore m, uint64_t incoming) except -1:
     """Makes room for so many new keys in one step where the table is too small to hold even them, as dict.update
     does."""
-    cdef uint64_t each = (incoming + m.shard_count - 1) >> m.shard_bits
+    cdef Layout* layout = layout_of(m)
+    cdef uint64_t each = share_of(layout, incoming)
     cdef uint32_t i
     cdef Access at
     cdef Block* old
     cdef PyObject* fresh
     cdef bint done
-    if m.shard_count > 1:
-        each += <uint64_t>(4 * sqrt(<double>each))
     start_access(&at)
-    for i in range(m.shard_count):
-        at.shard = shard_at(m, i)
+    for i in range(layout.shard_count):
+        at.shard = shard_in(layout, i)
         old = NULL
         fresh = NULL
         done = True
         if sm_load_ptr(<void**>at.shard.published) == &empty_block:      # a guess: looked at again under the mutex
-            fresh = table_new(each)
+            fresh = table_new(each, layout.shard_bits != 0)
         lock(at.shard)
         at.found.block = block_of(at.shard.table)
-        if at.shard.table == EMPTY_TABLE:
+        if at.shard.is_moved:       # the map was split: what comes grows as it comes
+            pass
+        elif at.shard.table == EMPTY_TABLE:
             if fresh != NULL:
                 at.shard.table = fresh
                 publish_locked(at.shard)
@@ -112,6 +121,7 @@ cdef void grow_without_gil(Shard* shard) noexcept:
         unlock(shard)
         return
     unlock(shard)
+    enlist(<MapCore>shard.owner)
     thread = PyEval_SaveThread()
     sm_mutex_lock(&shard.mutex)
     layout_version = shard.layout_version
@@ -132,7 +142,7 @@ cdef void grow_without_gil(Shard* shard) noexcept:
                 if old.entries[entry].key != NULL:
                     new.entries[to] = old.entries[entry]
                     to += 1
-        trace_memory(new, new.bytes)
+        trace_memory(memory_of(new), new.bytes)
         (<Table>shard.table).block = new
         publish_locked(shard)
         shard.layout_version += 1
@@ -148,7 +158,7 @@ cdef bint resize_locked(Access* at, uint64_t wanted, Block** old) noexcept:
     cdef Block* new = rebuilt(at.found.block, wanted)
     if new == NULL:
         return False
-    trace_memory(new, new.bytes)
+    trace_memory(memory_of(new), new.bytes)
     old[0] = at.found.block
     (<Table>at.shard.table).block = new
     publish_locked(at.shard)

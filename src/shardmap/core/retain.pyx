@@ -40,17 +40,20 @@ cdef list keys_being_computed(MapCore self):
     cdef PyObject* found[16]
     cdef uint64_t serial
     cdef uint32_t i, count, each
+    cdef Layout* layout = NULL
     start_caller(&caller)
     try:
-        for i in range(self.shard_count):
-            serial = 0
-            while has_key_locks(shard_at(self, i)):
-                know_caller(&caller)
-                count = next_computed(shard_at(self, i), &caller, &serial, found, 16)
-                if count == 0:
-                    break
-                for each in range(count):
-                    keys.append(steal(found[each]))
+        while layout != layout_of(self):        # all over again if the map was split meanwhile
+            layout = layout_of(self)
+            for i in range(layout.shard_count):
+                serial = 0
+                while has_key_locks(shard_in(layout, i)):
+                    know_caller(&caller)
+                    count = next_computed(shard_in(layout, i), &caller, &serial, found, 16)
+                    if count == 0:
+                        break
+                    for each in range(count):
+                        keys.append(steal(found[each]))
         return keys
     finally:
         context_clear(&caller.context)

@@ -8,11 +8,9 @@
 # - Waiting: try, spin a little, then detach, wait, unlock, attach, try again. A mutex is never carried
 #   across an attach: the world may be stopped there, by a thread that waits for the mutex.
 # - Several mutexes in ascending order.
-
-cdef inline size_t stride_for(size_t size) noexcept nogil:
-    """Whole pairs of cache lines: cores prefetch the neighbour."""
-    return (size + 127) // 128 * 128
-
+#
+# An operation on a key is aimed at the key's shard (an Access, by locate()), and takes its mutex with lock_located(): if
+# the entries have moved to another layout meanwhile, it aims again.
 
 cdef inline void require_locked(Shard* shard) noexcept nogil:
     """What functions named ..._locked and ..._and_unlock begin with (core/contracts.h)."""
@@ -20,7 +18,8 @@ cdef inline void require_locked(Shard* shard) noexcept nogil:
 
 
 cdef inline Shard* shard_at(MapCore m, uint32_t i) noexcept:
-    return <Shard*>(m.shards + i * stride_for(sizeof(Shard)))
+    """Of the layout as it is now: which stays as long as one holds a mutex of it, or nobody else knows the map."""
+    return shard_in(layout_of(m), i)
 
 
 cdef inline void lock(Shard* shard) noexcept:
@@ -28,6 +27,22 @@ cdef inline void lock(Shard* shard) noexcept:
     sm_sched_point()
     if not sm_mutex_try(&shard.mutex):
         lock_contended(shard)
+
+
+cdef inline void lock_located(Access* at) noexcept:
+    """Takes the mutex of the shard that the key belongs to now."""
+    lock(at.shard)
+    while at.shard.is_moved:
+        aim_again_and_unlock(at)
+        lock(at.shard)
+
+
+cdef void aim_again_and_unlock(Access* at) noexcept:
+    """From a shard whose entries have moved to the one that the key belongs to now."""
+    require_locked(at.shard)
+    cdef Shard* moved = at.shard
+    aim(layout_of(<MapCore>moved.owner), sm_mixed_of_hash31(at.hash31, moved.shard_bits), at)
+    unlock(moved)
 
 
 cdef inline bint try_lock(Shard* shard) noexcept:
@@ -43,7 +58,7 @@ cdef inline void unlock(Shard* shard) noexcept:
 cdef void lock_contended(Shard* shard) noexcept:
     while not spin(shard):
         wait_detached(shard)
-    shard.contended += 1
+    note_contended_locked(shard)
 
 
 cdef bint spin(Shard* shard) noexcept nogil:
@@ -60,34 +75,45 @@ cdef bint spin(Shard* shard) noexcept nogil:
 
 cdef void wait_detached(Shard* shard) noexcept:
     """Returns when the mutex was free for a moment. Attaching may not return: a daemon thread at exit."""
-    cdef PyThreadState* state = PyEval_SaveThread()
+    cdef PyThreadState* state
+    enlist(<MapCore>shard.owner)
+    state = PyEval_SaveThread()
     sm_mutex_lock(&shard.mutex)
     sm_mutex_unlock(&shard.mutex)
     PyEval_RestoreThread(state)
 
 
-cdef void lock_all(MapCore m) noexcept:
-    """All mutexes at once, ascending. If one is long taken, lets all go, waits for that one, starts over."""
+cdef Layout* lock_all(MapCore m) noexcept:
+    """All mutexes at once, ascending. If one is long taken, lets all go, waits for that one, starts over. The layout,
+    which stays until they are released."""
     cdef uint32_t i = 0, held
     cdef Shard* shard
-    while i < m.shard_count:
-        shard = shard_at(m, i)
-        if sm_mutex_try(&shard.mutex):
+    cdef Layout* layout = layout_of(m)
+    while i < layout.shard_count:
+        shard = shard_in(layout, i)
+        if sm_mutex_try(&shard.mutex) or spin(shard):
             i += 1
-        elif spin(shard):
-            shard.contended += 1
-            i += 1
+            if shard.is_moved:      # then it is the first, since all of a layout move at once
+                unlock(shard)
+                layout = layout_of(m)
+                i = 0
         else:
             for held in range(i):
-                unlock(shard_at(m, held))
+                unlock(shard_in(layout, held))
             wait_detached(shard)
+            layout = layout_of(m)
             i = 0
+    return layout
 
 
 cdef void unlock_all(MapCore m) noexcept:
+    unlock_layout(layout_of(m))
+
+
+cdef inline void unlock_layout(Layout* layout) noexcept:
     cdef uint32_t i
-    for i in range(m.shard_count):
-        unlock(shard_at(m, i))
+    for i in range(layout.shard_count):
+        unlock(shard_in(layout, i))
 
 
 cdef inline void make_version_odd_locked(Shard* shard) noexcept nogil:
@@ -139,42 +165,3 @@ cdef inline void give_table(Shard* shard, PyObject* table) noexcept:
     shard.table = table
     publish_first(shard)
     store_size(shard, block_of(table))
-
-
-cdef int make_shards(MapCore m, uint32_t bits) except -1:
-    cdef uint32_t count = 1 << bits, i
-    cdef size_t bytes = count * stride_for(sizeof(Shard))
-    cdef char* memory = <char*>allocate(bytes + count * sizeof(Block*), 128)
-    cdef Shard* shard
-    if memory == NULL:
-        raise MemoryError()
-    trace_memory(memory, bytes + count * sizeof(Block*))
-    memset(memory, 0, bytes)
-    m.blocks = <Block**>(memory + bytes)
-    for i in range(count):
-        shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
-        sm_mutex_init(&shard.mutex)
-        shard.table = EMPTY_TABLE
-        shard.is_shared_between_threads = &m.is_shared_between_threads
-        shard.published = &m.blocks[i]
-        m.blocks[i] = &empty_block
-    m.shard_count = count
-    m.shard_bits = bits
-    m.shards = memory
-    return 0
-
-
-cdef void drop_shards(MapCore m) noexcept:
-    """Nobody else can reach the map any more, or yet."""
-    cdef char* memory = m.shards
-    cdef uint32_t i
-    cdef Shard* shard
-    m.shards = NULL
-    for i in range(m.shard_count):
-        shard = <Shard*>(memory + i * stride_for(sizeof(Shard)))
-        table_release(shard.table)
-        if shard.limbo != NULL:
-            free_limbo(shard.limbo)
-        sm_mutex_destroy(&shard.mutex)
-    untrace_memory(memory)
-    free(memory)

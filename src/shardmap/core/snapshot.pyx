@@ -53,11 +53,14 @@ cdef class SnapshotCore:
 
 
 cdef int fill_snapshot(SnapshotCore self, MapCore source) except -1:
-    sm_mark_shared(<PyObject*>source, &source.is_shared_between_threads)
-    self.table_count = source.shard_count
-    self.shard_bits = source.shard_bits
-    self.chosen_shards = source.chosen_shards
-    self.tables = map_share_tables(source, &self.live)
+    cdef SharedTables shared
+    mark_shared(source)
+    map_share_tables(source, &shared)
+    self.tables = shared.tables
+    self.table_count = shared.count
+    self.shard_bits = shared.shard_bits
+    self.live = shared.live
+    self.chosen_shards = source.shards_fixed == FIXED_BY_CHOICE
     return 0
 
 
@@ -72,10 +75,11 @@ def _thaw(type cls not None, SnapshotCore source not None, /):
     cdef MapCore self
     cdef uint32_t i
     if source.tables == NULL:
-        return blank_map(cls, default_shard_bits)
+        return blank_map(cls, 0)
     self = blank_map(cls, source.shard_bits)
-    self.chosen_shards = source.chosen_shards
-    for i in range(self.shard_count):
+    if source.chosen_shards:
+        self.shards_fixed = FIXED_BY_CHOICE
+    for i in range(source.table_count):
         table_share(source.tables[i])
         give_table(shard_at(self, i), source.tables[i])
     return self
@@ -83,11 +87,13 @@ def _thaw(type cls not None, SnapshotCore source not None, /):
 
 cdef Found snapshot_find(SnapshotCore self, PyObject* key, Access* at) except FAILED:
     cdef Py_hash_t hashed = 0
+    cdef uint32_t mixed
     hash_of(key, &hashed)
     if self.tables == NULL:
         return ABSENT
     at.shard = NULL
     start_access(at)
-    at.found.block = block_of(self.tables[sm_shard_of(<uint64_t>hashed, self.shard_bits)])
-    at.hash31 = sm_hash31_of(<uint64_t>hashed, self.shard_bits)
+    mixed = sm_mixed_of(<uint64_t>hashed)
+    at.found.block = block_of(self.tables[sm_shard_of_mixed(mixed, self.shard_bits)])
+    at.hash31 = sm_hash31_of_mixed(mixed, self.shard_bits)
     return find_locked(key, at)

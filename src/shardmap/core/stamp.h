@@ -15,7 +15,9 @@
 #include <string.h>
 
 static int sm_stamp_uses_tsc = 0;
-static uint64_t sm_stamp_counter __attribute__((aligned(128))) = 0;
+/* It starts above all numbers of entries, which serve as stamps where a map had one shard (core/split.pyx). The time-stamp
+ * counter has passed them within a second or so of being switched on. */
+static uint64_t sm_stamp_counter __attribute__((aligned(128))) = UINT64_C(1) << 32;
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>

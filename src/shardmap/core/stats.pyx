@@ -18,22 +18,33 @@ def _shard_states(MapCore m not None, /):
     """(size, capacity, contended, copies) of each shard, one after the other: not one point in time."""
     cdef uint32_t i
     cdef ShardState state
-    states = []
-    for i in range(m.shard_count):
-        state = shard_state(shard_at(m, i))
-        states.append((state.size, state.capacity, state.contended, state.copies))
+    cdef Layout* layout = NULL
+    while layout != layout_of(m):       # again if the map was split meanwhile
+        layout = layout_of(m)
+        states = []
+        for i in range(layout.shard_count):
+            state = shard_state(shard_in(layout, i))
+            states.append((state.size, state.capacity, state.contended, state.copies))
     return states
 
 
 def _memory(MapCore m not None, /):
     """Bytes of the shards and tables, the map object itself and its keys and values left out."""
     cdef uint32_t i
-    cdef uint64_t total = m.shard_count * stride_for(sizeof(Shard))
+    cdef uint64_t total
     cdef ShardState state
-    for i in range(m.shard_count):
-        state = shard_state(shard_at(m, i))
-        if state.bytes != 0:
-            total += state.bytes + <uint64_t>(<object>Table).__basicsize__
+    cdef Layout* layout = NULL
+    cdef Layout* each
+    while layout != layout_of(m):
+        each = layout = layout_of(m)
+        total = 0
+        while each.older != NULL:       # the oldest is inside of the map object
+            total += size_of_layout(each.shard_count)
+            each = each.older
+        for i in range(layout.shard_count):
+            state = shard_state(shard_in(layout, i))
+            if state.bytes != 0:
+                total += state.bytes + <uint64_t>(<object>Table).__basicsize__ + 16 * HAS_GIL     # and its GC head
     return total
 
 

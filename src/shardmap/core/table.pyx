@@ -40,6 +40,7 @@ cdef uint32_t empty_index[SMALLEST_INDEX]
 empty_block.mask = SMALLEST_INDEX - 1
 empty_block.capacity = 0
 empty_block.index = empty_index
+empty_block.stamps = NULL
 empty_block.entries = NULL
 empty_block.bytes = 0
 
@@ -75,13 +76,13 @@ cdef inline void table_release(PyObject* table) noexcept:
         decref(table)
 
 
-cdef PyObject* table_new(uint64_t wanted) except NULL:
+cdef PyObject* table_new(uint64_t wanted, bint stamped) except NULL:
     """A new table with room for `wanted` entries and one share. The caller owns it."""
     cdef Table table = Table.__new__(Table)
-    cdef Block* block = block_new(wanted)
+    cdef Block* block = block_new(wanted, stamped)
     if block == NULL:
         raise MemoryError()
-    trace_memory(block, block.bytes)
+    trace_memory(memory_of(block), block.bytes)
     table.block = block
     incref(<PyObject*>table)
     return <PyObject*>table

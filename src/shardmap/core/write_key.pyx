@@ -20,7 +20,7 @@ cdef inline WriteRequest request_to_write(PyObject* value) noexcept:
 cdef Found map_write(MapCore m, PyObject* key, WriteRequest* request) except FAILED:
     """Writes as the request says. The answer tells whether there was an entry; for IF_SAME, whether it was done."""
     cdef Access at
-    sm_mark_shared(<PyObject*>m, &m.is_shared_between_threads)
+    mark_shared(m)
     locate(m, key, &at)
     return write_located(&at, key, request)
 
@@ -38,7 +38,8 @@ cdef Found map_remove(MapCore m, PyObject* key, PyObject** old) except FAILED:
 
 cdef inline Found write_located(Access* at, PyObject* key, WriteRequest* request) except FAILED:
     """The same with the key located at."""
-    lock(at.shard)
+    split_if_wanted(<MapCore>at.shard.owner)
+    lock_located(at)
     return write_and_unlock(at, key, request)
 
 

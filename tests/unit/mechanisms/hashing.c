@@ -88,47 +88,25 @@ static void integers_in_a_row_never_meet(void)
     }
 }
 
-/* The one hash with that upper half, shard and place: so there are no two. Needs a bit of shards. */
-static uint64_t hash_from(uint32_t upper, uint32_t shard, uint32_t place, unsigned bits)
+/* Shard and place follow from 31 bits, which the place says again: entries can be spread over more shards by them. */
+static void the_place_says_all_that_is_kept_of_a_hash(void)
 {
-    uint32_t high = upper * UINT32_C(0x9E3779B1), folded, low, turned;
-    uint64_t hash;
-    high ^= high >> 15;
-    folded = (place ^ high) & IN_PLACE;
-    folded = folded << bits; /* of the lowest `bits` bits nothing is needed: the shard says them */
-    low = folded;            /* undoes low ^= low >> 15, from above */
-    low = folded ^ low >> 15;
-    low = folded ^ low >> 15;
-    low = low >> bits << bits;
-    hash = (uint64_t)upper << 32 | low;
-    turned = sm_shard_of(hash, bits);
-    return hash | (shard ^ turned);
-}
-
-static void check_alone(uint64_t hash, unsigned bits)
-{
-    uint32_t shard = sm_shard_of(hash, bits), place = sm_hash31_of(hash, bits);
-    CHECK_EQUAL(hash_from((uint32_t)(hash >> 32), shard, place, bits), hash);
-}
-
-static void shard_and_place_tell_hashes_apart_that_agree_in_their_upper_half(void)
-{
-    uint64_t state = 2, upper;
-    unsigned bits, shift;
-    uint32_t i;
-    for (bits = 1; bits <= MOST_BITS; bits++) {
-        for (i = 0; i < 20000; i++)
-            check_alone(next_number(&state), bits);
-        for (shift = 0; shift <= 20; shift += 4) { /* all of 12 bits in a row, wherever */
-            upper = next_number(&state) >> 32 << 32;
-            for (i = 0; i < 1 << 12; i++)
-                check_alone(upper | (uint64_t)i << shift, bits);
+    uint64_t state = 2, hash;
+    unsigned bits;
+    uint32_t i, mixed;
+    for (bits = 0; bits <= MOST_BITS; bits++) {
+        for (i = 0; i < 20000; i++) {
+            hash = next_number(&state);
+            mixed = sm_mixed_of(hash);
+            CHECK_EQUAL(sm_mixed_of_hash31(sm_hash31_of(hash, bits), bits), mixed);
+            CHECK_EQUAL(sm_shard_of_mixed(mixed, bits), sm_shard_of(hash, bits));
+            CHECK_EQUAL(sm_hash31_of_mixed(mixed, bits), sm_hash31_of(hash, bits));
         }
     }
 }
 
-/* Of 32 bits one is given up: with one shard two hashes share a place, those that differ in bits 31 and 16. */
-static void with_one_shard_two_such_hashes_share_a_place_and_no_third(void)
+/* Of 32 bits one is given up: two hashes share a place, those that differ in bits 31 and 16. */
+static void two_such_hashes_share_a_place_and_no_third(void)
 {
     uint64_t state = 3, hash;
     uint32_t i, folded, low;
@@ -207,10 +185,10 @@ int main(int argc, char **argv)
         {"of 2^b neighbours one goes to each of 2^b shards", of_neighbours_one_goes_to_each_shard},
         {"places keep neighbours neighbours", places_keep_neighbours_neighbours},
         {"integers in a row never meet", integers_in_a_row_never_meet},
-        {"shard and place tell hashes apart that agree in their upper half",
-         shard_and_place_tell_hashes_apart_that_agree_in_their_upper_half},
-        {"with one shard two such hashes share a place, and no third",
-         with_one_shard_two_such_hashes_share_a_place_and_no_third},
+        {"the place says all that is kept of a hash, for any number of shards",
+         the_place_says_all_that_is_kept_of_a_hash},
+        {"two such hashes share a place, and no third",
+         two_such_hashes_share_a_place_and_no_third},
         {"patterns are spread over the shards", patterns_are_spread_over_the_shards},
     };
     return RUN_TESTS("hashing", TESTS, argc, argv);

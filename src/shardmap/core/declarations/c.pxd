@@ -64,6 +64,10 @@ cdef extern from "core/sched_point.h" nogil:
 cdef extern from "core/hashing.h" nogil:
     uint32_t sm_shard_of(uint64_t hash, unsigned int shard_bits)
     uint32_t sm_hash31_of(uint64_t hash, unsigned int shard_bits)
+    uint32_t sm_mixed_of(uint64_t hash)
+    uint32_t sm_shard_of_mixed(uint32_t mixed, unsigned int shard_bits)
+    uint32_t sm_hash31_of_mixed(uint32_t mixed, unsigned int shard_bits)
+    uint32_t sm_mixed_of_hash31(uint32_t hash31, unsigned int shard_bits)
     uint32_t sm_owner_of(uint64_t hash, uint32_t owners) noexcept
 
 cdef extern from "core/plain.h" nogil:
@@ -96,6 +100,7 @@ cdef extern from "core/stamp.h" nogil:
 cdef extern from "core/interpreter.h":
     object steal "SM_STEAL"(PyObject*)
     void sm_mark_shared(PyObject*, uint8_t* is_shared_between_threads) noexcept
+    bint sm_is_foreign(PyObject*, uint8_t* is_shared_between_threads) noexcept
     bint sm_try_incref(PyObject*) noexcept
     void sm_allow_try_incref(PyObject*) noexcept
     const bint SM_TELLS_ONLY_REFERENCE
