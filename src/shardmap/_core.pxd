@@ -5,6 +5,7 @@ include "core/declarations/c.pxd"
 
 include "core/block.pxd"
 include "core/probe.pxd"
+include "core/undo_log.pxd"
 include "core/table.pxd"
 include "core/deferred_free.pxd"
 include "core/context.pxd"

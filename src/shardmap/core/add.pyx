@@ -66,7 +66,7 @@ cdef bint add_located(Access* at, PyObject* key, PyObject* delta, PyObject* defa
             if new == NULL:
                 unlock_and_reclaim(at)
                 return False
-            if is_shared(at.shard.table):
+            if is_shared(at.shard.table) and not may_change_in_place_locked(at, found == PRESENT):
                 copy_where_found_locked(at, found == PRESENT, &equal)
                 continue
             if found == PRESENT:

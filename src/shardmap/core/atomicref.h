@@ -53,6 +53,7 @@ static inline void sm_byte_unlock(uint8_t *lock) { __atomic_store_n(lock, 0, __A
 
 #else
 
+static inline int sm_byte_try(uint8_t *lock) { (void)lock; return 1; }
 static inline void sm_byte_lock(uint8_t *lock) { (void)lock; }
 static inline void sm_byte_unlock(uint8_t *lock) { (void)lock; }
 

@@ -85,12 +85,12 @@ cdef int store_snapshot(MapCore m, SnapshotCore source) except -1:
     reserve_if_many(m, source.live)
     while iterator.merge != NULL and not iterator.merge.over:
         while not iterator.merge.over and self.size < self.room:
-            take_entry(self, iterator)
+            take_into_bulk(self, iterator)
         hash_and_store(m, self)
     return 0
 
 
-cdef inline void take_entry(Bulk self, SnapshotIterator iterator) noexcept:
+cdef inline void take_into_bulk(Bulk self, SnapshotIterator iterator) noexcept:
     """The next entry of an iterator that nobody else has. Numbers stay numbers (core/value.pyx)."""
     cdef Entry* entry = merge_entry(iterator.merge)
     self.keys[self.size] = entry.key

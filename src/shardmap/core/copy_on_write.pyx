@@ -42,6 +42,19 @@ cdef int copy_shared_table_locked(Access* at) except -1:
     return 0
 
 
+cdef int copy_table_of(Shard* shard) except -1:
+    """Gives the shard a table of its own, if it still shares one."""
+    cdef Access at
+    start_access(&at)
+    at.shard = shard
+    at.hash31 = 0
+    lock_located(&at)
+    if is_shared(at.shard.table):
+        copy_shared_table_locked(&at)
+    unlock_and_reclaim(&at)
+    return 0
+
+
 cdef int copy_where_found_locked(Access* at, bint is_present, PyObject** equal) except -1:
     """copy_shared_table_locked() in the middle of an operation that starts over then. A stored key that only Python
     can compare is not compared again: the caller lets `equal` go at its end."""

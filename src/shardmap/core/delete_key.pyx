@@ -15,7 +15,7 @@ cdef Block* delete_locked(Access* at, PyObject** key, PyObject** value) noexcept
         incref(key[0])
         if not retire_locked(at, key[0], sm_plain_size(key[0])):
             decref_not_last(key[0])
-    if block.capacity > SMALL_INDEX and block.live < block.capacity // 8:
+    if block.capacity > SMALL_INDEX and block.live < block.capacity // 8 and not is_shared(at.shard.table):
         # Give memory back, leaving room to grow into. Without memory to do it in: later.
         resize_locked(at, 2 * <uint64_t>block.live, &old)
     note_size_locked(at.shard, at.found.block)

@@ -32,8 +32,15 @@ cdef int version_clear(PyObject* self) noexcept:
 
 
 cdef int iterator_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
-    cdef int stop = visit_if(<PyObject*>(<SnapshotIterator>self).snapshot, visit, arg)
-    return stop if stop else visit_if((<SnapshotIterator>self).item, visit, arg)
+    cdef SnapshotIterator iterator = <SnapshotIterator>self
+    cdef int stop = visit_if(<PyObject*>iterator.snapshot, visit, arg)
+    cdef uint32_t i
+    if not stop:
+        stop = visit_if(iterator.item, visit, arg)
+    for i in range(iterator.pinned):
+        if not stop:
+            stop = visit(iterator.pins[i].table, arg)
+    return stop
 
 
 cdef int iterator_clear(PyObject* self) noexcept:
@@ -58,7 +65,21 @@ cdef int table_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
                 stop = visit(block.entries[entry].value, arg)
                 if stop:
                     return stop
-    return 0
+    return visit_log((<Table>self).log, visit, arg)
+
+
+cdef int visit_log(UndoLog* log, visitproc visit, void* arg) noexcept:
+    cdef uint32_t i
+    cdef int stop = 0
+    if log == NULL:
+        return 0
+    for i in range(log.count):
+        stop = visit(log.versions[i].key, arg)
+        if not stop and not is_number(log.versions[i].value):
+            stop = visit(log.versions[i].value, arg)
+        if stop:
+            break
+    return stop
 
 
 cdef int table_clear(PyObject* self) noexcept:
@@ -67,6 +88,8 @@ cdef int table_clear(PyObject* self) noexcept:
     cdef uint32_t entry
     cdef PyObject* key
     cdef PyObject* value
+    clear_log((<Table>self).log)
+    block = block_of(self)
     if block == &empty_block:
         return 0
     (<Table>self).block = &empty_block
@@ -81,6 +104,16 @@ cdef int table_clear(PyObject* self) noexcept:
             decref(key)
             value_decref(value)
     return 0
+
+
+cdef void clear_log(UndoLog* log) noexcept:
+    cdef OldVersion* versions
+    cdef uint32_t count
+    if log != NULL:
+        versions = log.versions
+        count = log.count
+        forget_versions(log)
+        free_versions(versions, count)
 
 
 cdef int map_traverse(PyObject* self, visitproc visit, void* arg) noexcept:

@@ -45,11 +45,11 @@ cdef class MapCore:
 
     def __iter__(self):
         """Iterates over the keys of one point in time, in insertion order. dict.__iter__."""
-        return new_iterator(snapshot_of(self), KEYS, False)
+        return iterate_map(self, KEYS, False)
 
     def __reversed__(self):
         """The same, last inserted first. dict.__reversed__."""
-        return new_iterator(snapshot_of(self), KEYS, True)
+        return iterate_map(self, KEYS, True)
 
     def get(self, key, default=None, /):
         """The value of `key`, or `default`. Linearizable. dict.get."""
@@ -293,7 +293,7 @@ cdef class MapCore:
 
     def _iterate(self, int what, bint backward=False, /):
         """Iterates over keys (0), values (1) or items (2) of one point in time."""
-        return new_iterator(snapshot_of(self), checked(what), backward)
+        return iterate_map(self, checked(what), backward)
 
     def _chosen_shards(self):
         """The number of shards if it was chosen, else None."""

@@ -1,6 +1,8 @@
 cdef struct Cursor:
     Block* block
     uint32_t entry
+    uint32_t end            # of the entries that belong to the iteration
+    Pin* pin                # where the table may change meanwhile (core/undo_log.pyx); or NULL
 
 cdef struct Standing:
     uint64_t stamp          # of the entry that the cursor stands on, inverted if backward; NEVER at the end

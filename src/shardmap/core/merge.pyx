@@ -28,29 +28,55 @@ cdef void place_arrays(Merge* merge) noexcept nogil:
 
 cdef void merge_copy(Merge* copy, Merge* merge) noexcept:
     """Into one with room for as many."""
-    memcpy(copy, merge, sizeof(Merge))
-    place_arrays(copy)
+    cdef Cursor* cursors = copy.cursors
+    cdef Standing* losers = copy.losers
+    copy[0] = merge[0]
+    copy.cursors = cursors
+    copy.losers = losers
     memcpy(copy.cursors, merge.cursors, merge.size * sizeof(Cursor))
     memcpy(copy.losers, merge.losers, merge.size * sizeof(Standing))
 
 
 cdef void merge_start(Merge* merge, PyObject** tables, uint32_t count, bint backward) noexcept:
-    cdef uint32_t i, used = 0, node
+    """Over tables that do not change."""
+    cdef uint32_t i, used = 0
     cdef Block* block
-    cdef Standing going
-    merge.backward = backward
+    cdef Cursor* cursor
     for i in range(count):
         block = block_of(tables[i])
         if block.live != 0:
-            merge.cursors[used].block = block
-            merge.cursors[used].entry = end_of_entries(block) - 1 if backward else first_entry(block)
+            cursor = &merge.cursors[used]
+            cursor.block = block
+            cursor.entry = end_of_entries(block) - 1 if backward else first_entry(block)
+            cursor.end = block.used
+            cursor.pin = NULL
             used += 1
+    merge_begin(merge, used, backward)
+
+
+cdef void merge_start_pinned(Merge* merge, Pin* pins, uint32_t count, bint backward) noexcept:
+    """Over tables that are pinned (core/undo_log.pyx)."""
+    cdef uint32_t i
+    for i in range(count):
+        merge.cursors[i].block = block_of(pins[i].table)
+        merge.cursors[i].entry = pins[i].position
+        merge.cursors[i].end = pins[i].end
+        merge.cursors[i].pin = &pins[i]
+    merge_begin(merge, count, backward)
+
+
+cdef void merge_begin(Merge* merge, uint32_t used, bint backward) noexcept:
+    """With so many cursors in place."""
+    cdef uint32_t i, node
+    cdef Standing going
+    merge.backward = backward
     # Fewer leaves are fewer levels. The arrays stay where they are.
     while merge.size > 1 and merge.size // 2 >= used:
         merge.size //= 2
     for i in range(used, merge.size):
         merge.cursors[i].block = &empty_block
-        merge.cursors[i].entry = 0
+        merge.cursors[i].entry = merge.cursors[i].end = 0
+        merge.cursors[i].pin = NULL
     # Each leaf plays its way up until it meets a node that nobody has come to: there it waits for the other side.
     for node in range(1, merge.size):
         merge.losers[node].cursor = merge.size
@@ -88,13 +114,18 @@ cdef inline uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
     """Moves a cursor that may stand on a removed entry to the next one that is there, and returns its stamp."""
     cdef Block* block = cursor.block
     cdef uint32_t entry = cursor.entry
-    while entry < block.used:       # going backward, below zero is above
-        if block.entries[entry].key != NULL:
+    while entry < cursor.end:       # going backward, below zero is above
+        if (sm_load_ptr(<void**>&block.entries[entry].key) != NULL
+                or cursor.pin != NULL and has_version(cursor.pin, entry)):
             cursor.entry = entry
+            if cursor.pin != NULL:
+                sm_store_u32(&cursor.pin.position, entry)
             if block.stamps == NULL:        # the only one: any numbers but NEVER will do
                 return 0
             return ~block.stamps[entry] if backward else block.stamps[entry]
         entry = entry - 1 if backward else entry + 1
+    if cursor.pin != NULL:
+        sm_store_u32(&cursor.pin.end, 0)        # it has passed everything
     return NEVER
 
 

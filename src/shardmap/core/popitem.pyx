@@ -30,7 +30,8 @@ cdef Found map_popitem(MapCore m, PyObject** key, PyObject** value) except FAILE
         if chosen == NULL:
             unlock_all(m)
             return ABSENT
-        if is_shared(chosen.table) or chosen.key_locks != NULL or is_number(entry_of(&at).value):
+        if (chosen.key_locks != NULL or is_number(entry_of(&at).value)
+                or is_shared(chosen.table) and not may_change_in_place_locked(&at, True)):
             # Not to be done with all mutexes held. Meanwhile another entry may become the last.
             unlock_all(m)
             if popitem_slowly(m, key, value):
@@ -87,12 +88,12 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
         # With the one mutex: a table of the shard's own, an int for a number, the key's lock if it has one.
         while at.shard.key_locks != NULL and check_key_lock_locked(&at, last, &check) == START_AGAIN:
             pass
-        if is_shared(at.shard.table):
+        if is_shared(at.shard.table) and not only_iterators_locked(at.shard):
             copy_shared_table_locked(&at)
         chosen = at.shard       # another one, if the map was split meanwhile
         unlock_and_reclaim(&at)
         while True:
-            if find_last_locked(lock_all(m), &at) != chosen or entry_of(&at).key != last or is_shared(chosen.table) or (
+            if find_last_locked(lock_all(m), &at) != chosen or entry_of(&at).key != last or (
                     chosen.key_locks != NULL and is_locked_by_another_locked(&at, last, &check)):
                 unlock_all(m)
                 return False
@@ -104,6 +105,10 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
                     box = NULL
                 box = boxed(value[0])
                 continue
+            if is_shared(chosen.table) and not may_change_in_place_locked(&at, True):
+                unlock_all(m)
+                copy_table_of(chosen)
+                return False
             break
         old_block = delete_locked(&at, key, value)
         unlock_all(m)

@@ -6,7 +6,7 @@ cdef Py_ssize_t map_retain(MapCore self, predicate) except -1:
     cdef Access at
     cdef KeyLock* held
     computed = keys_being_computed(self)
-    for key in new_iterator(snapshot_of(self), KEYS, False):
+    for key in iterate_map(self, KEYS, False):
         removed += retain_one(self, key, predicate)
     for key in computed:
         locate(self, <PyObject*>key, &at)

@@ -33,6 +33,7 @@ cdef class Table:
             block = emptied.next_emptied
             block_free(emptied)
             emptied = block
+        free_log(self.log)
 
 
 cdef Block empty_block       # what an emptied table points to: full, so that nothing is ever put in

@@ -92,7 +92,7 @@ cdef Found write_and_unlock(Access* at, PyObject* key, WriteRequest* request) ex
                 if when == IF_ABSENT and old != NULL and found == PRESENT:
                     old[0] = boxed(old_value)
                 return found
-            if is_shared(at.shard.table):
+            if is_shared(at.shard.table) and not may_change_in_place_locked(at, old_value != NULL):
                 copy_where_found_locked(at, old_value != NULL, &equal)
                 continue
             if old_value == NULL:

@@ -24,6 +24,7 @@ cdef extern from "core/system.h" nogil:
     void sm_cond_wait_until(sm_cond*, sm_mutex*, double)
     double sm_now()
     void sm_nap(long microseconds)
+    void sm_yield()
     void* sm_allocate(size_t size, size_t alignment) noexcept
     void free "sm_release"(void*) noexcept
     void* sm_allocate_table(size_t size) noexcept
@@ -114,9 +115,12 @@ cdef extern from "core/interpreter.h":
     PyObject* sm_context_below(PyObject*) noexcept nogil
     void set_float "SM_SET_FLOAT"(PyObject*, double) noexcept
 
+cdef extern from "core/atomicref.h" nogil:
+    bint sm_byte_try(uint8_t*) noexcept
+    void sm_byte_unlock(uint8_t*) noexcept
+
 cdef extern from "core/atomicref.h":
     void sm_byte_lock(uint8_t*) noexcept
-    void sm_byte_unlock(uint8_t*) noexcept
     PyObject* sm_try_get_ref(PyObject**) noexcept
     void sm_prepare_ref(PyObject*) noexcept
 
