@@ -129,6 +129,8 @@ cdef bint may_change_in_place_locked(Access* at, bint is_present) noexcept:
         return False
     if not is_present:
         return not is_full(at.found.block)
+    if log == NULL:             # it was a snapshot, which has gone
+        return True
     if not lock_log_soon(log):
         return False
     if is_needed(log, at.found.entry):
