@@ -43,7 +43,7 @@ cdef Block* block_new(uint64_t wanted, bint stamped) noexcept nogil:
         before = BEFORE_HEAD
         head = LARGE_HEAD - sizeof(Block)
         bytes += before + head
-    memory = <char*>allocate_table(bytes)
+    memory = <char*>(allocate(bytes, sizeof(Entry)) if before == 0 else allocate_table(bytes))
     if memory == NULL:
         return NULL
     block = <Block*>(memory + before)

@@ -15,11 +15,12 @@ cdef int copy_shared_table_locked(Access* at) except -1:
     cdef Shard* shard = at.shard
     cdef PyObject* shared = shard.table
     cdef PyObject* own
-    cdef bint stamped = shard.shard_bits != 0
+    if shared == EMPTY_TABLE:
+        return give_first_table_locked(at)
     table_share(shared)
     unlock_and_reclaim(at)
     try:
-        own = table_new(1, stamped) if shared == EMPTY_TABLE else table_copy(shared)
+        own = table_copy(shared)
     except:
         table_release(shared)
         raise
@@ -28,9 +29,9 @@ cdef int copy_shared_table_locked(Access* at) except -1:
         shard.table = own
         publish_locked(shard)
         shard.layout_version += 1
-        shard.copies += shared != EMPTY_TABLE
+        shard.copies += 1
         at.deferred.table = shared
-        if SM_READERS_MEET_WRITERS and sm_reads_unlocked and shared != EMPTY_TABLE:
+        if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
             # Another holder of the table may be the only one as soon as our share is released. It then writes and frees
             # in place, and waits for the readers of its own map only: this map's readers must have gone by then.
             at.deferred.grace_period = GRACE_PERIOD_IF_SHARED
@@ -38,6 +39,26 @@ cdef int copy_shared_table_locked(Access* at) except -1:
         unlock(at.shard)
         table_release(own)
         table_release(shared)
+        lock_located(at)
+    return 0
+
+
+cdef int give_first_table_locked(Access* at) except -1:
+    """copy_shared_table_locked() for a shard that never had an entry: there is nothing to copy, and no reader to wait
+    for."""
+    require_locked(at.shard)
+    cdef Shard* shard = at.shard
+    cdef PyObject* own
+    unlock_and_reclaim(at)
+    own = table_new(1, shard.shard_bits != 0)
+    lock_located(at)
+    if at.shard == shard and shard.table == EMPTY_TABLE:
+        shard.table = own
+        publish_locked(shard)
+        shard.layout_version += 1
+    else:                       # another thread was first
+        unlock(at.shard)
+        table_release(own)
         lock_located(at)
     return 0
 

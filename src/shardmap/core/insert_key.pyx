@@ -4,6 +4,7 @@ cdef bint insert_and_unlock(Access* at, PyObject* key, PyObject* value) noexcept
     """Inserts where the look-up ended, growing if need be; releases the mutex. False when there is no memory."""
     require_locked(at.shard)
     cdef Block* old = NULL
+    cdef Block* block
     if is_full(at.found.block):
         note_growth_locked(at.shard)
         if not resize_locked(at, grown(at.found.block.live), &old):
@@ -12,9 +13,10 @@ cdef bint insert_and_unlock(Access* at, PyObject* key, PyObject* value) noexcept
         at.found.slot = empty_slot(at.found.block, at.hash31)
     incref(key)
     value_incref(value)
-    announce_insertion_locked(at.shard)
-    append(at.found.block, at.found.slot, at.hash31, sm_is_plain_key(key), key, value,
-           sm_stamp_now() if at.found.block.stamps != NULL else 0)
+    block = at.found.block
+    announce_insertion_locked(at.shard, block)
+    append(block, at.found.slot, at.hash31, sm_is_plain_key(key), key, value,
+           sm_stamp_now() if block.stamps != NULL else 0)
     note_size_locked(at.shard, at.found.block)
     unlock_and_reclaim(at)
     free_replaced_block(old)

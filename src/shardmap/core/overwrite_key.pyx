@@ -56,16 +56,23 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
     cdef Access at
     cdef WriteRequest request
     cdef Found found
+    cdef ProbeResult result
     cdef PyObject* old = NULL
     if value == <PyObject*>no_value:
         refuse_missing()
     mark_shared(m)
     locate(m, key, &at)
-    if overwrite_unlocked(&at, key, value, &old):
+    # It does less under the mutex; but a map that one thread uses pays for the look-up twice where the key is new.
+    if sm_load_u8(&m.is_shared_between_threads) and overwrite_unlocked(&at, key, value, &old):
         value_decref_if(old)
         return PRESENT
     split_if_wanted(m)
-    found = lock_and_find(key, &at)
+    lock_located(&at)
+    if at.shard.table == EMPTY_TABLE:
+        give_first_table_locked(&at)
+    at.found.block = block_of(at.shard.table)
+    result = probe(at.found.block, key, at.hash31, &at.found.slot, &at.found.entry)
+    found = find_locked(key, &at) if result == NEEDS_PYTHON else PRESENT if result == THERE else ABSENT
     if at.shard.key_locks == NULL and not is_shared(at.shard.table):
         if found == ABSENT:
             if not insert_and_unlock(&at, key, value):

@@ -121,12 +121,14 @@ cdef inline void make_version_odd_locked(Shard* shard) noexcept nogil:
     sm_store_u64(&shard.size_word, ((shard.size_word >> 32 | 1) << 32) | <uint32_t>shard.size_word)
 
 
-cdef inline void announce_insertion_locked(Shard* shard) noexcept nogil:
+cdef inline void announce_insertion_locked(Shard* shard, Block* block) noexcept nogil:
     """Makes the version odd: who counts without locks waits. Before the stamp is taken, so that no thread counts a
-    map without this entry and then finds the entry in front of one that was counted."""
+    map without this entry and then finds the entry in front of one that was counted. Among the entries of a map's only
+    shard there are no stamps, and what was counted is in front already."""
     require_locked(shard)
     make_version_odd_locked(shard)
-    sm_fence_full()
+    if block.stamps != NULL:
+        sm_fence_full()
 
 
 cdef inline void announce_removal_locked(Shard* shard) noexcept nogil:

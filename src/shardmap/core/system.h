@@ -175,9 +175,12 @@ static inline int sm_at_fork(void (*before)(void), void (*in_parent)(void), void
 
 /* --- Memory --- */
 
+#define SM_MALLOC_ALIGNMENT (2 * sizeof(void *))
 static void *sm_allocate(size_t size, size_t alignment)
 {
     void *memory = NULL;
+    if (alignment <= SM_MALLOC_ALIGNMENT)
+        return malloc(size);
     return posix_memalign(&memory, alignment, size) == 0 ? memory : NULL;
 }
 
