@@ -24,6 +24,7 @@ import goals  # noqa: E402
 import keys  # noqa: E402
 import loops  # noqa: E402
 import maps  # noqa: E402
+import reporting  # noqa: E402
 import rounds  # noqa: E402
 import scaling  # noqa: E402
 import sweep  # noqa: E402
@@ -262,7 +263,7 @@ def small(name: str) -> goals.Goal:
     return goals.Goal(name, "a small one", workloads.Mix(keys=10), 2, (goals.Bar(maps.DICT, 2, 1e-9),))
 
 
-SMALL = goals.Scale(2, 2, 0.0, False)
+SMALL = reporting.Scale(2, 2, 0.0, False)
 
 
 def test_a_goal_is_measured_and_told_in_one_line() -> None:
@@ -271,10 +272,10 @@ def test_a_goal_is_measured_and_told_in_one_line() -> None:
     (line,) = goals.lines(goal, "", series, found)
     assert line["low"] <= line["ratio"] <= line["high"]
     assert line["reached"] is (None if series.noisy else True)
-    said = goals.said(line, 7)
+    said = reporting.said(line, 7)
     assert " 7. a small one" in said and f"{line['ratio']:.2f}x" in said and "\n" not in said
     assert ("too noisy" if series.noisy else "reached") in said
-    assert "| a small one |" in goals.as_markdown([line], environment.environment())
+    assert "| a small one |" in reporting.as_markdown([line], environment.environment())
 
 
 def test_a_peer_that_is_not_installed_is_named() -> None:
@@ -282,7 +283,7 @@ def test_a_peer_that_is_not_installed_is_named() -> None:
     goal = goals.Goal("peer", "against a peer", workloads.Mix(keys=10), 1, (goals.Bar(maps.CEREGGII, 1, 1),))
     series = goals.measure(goal, goal.work, found, SMALL, lambda said: None)
     (line,) = goals.lines(goal, "", series, found)
-    assert "cereggii AtomicDict is not installed" in goals.said(line, 1)
+    assert "cereggii AtomicDict is not installed" in reporting.said(line, 1)
 
 
 def test_goals_for_another_interpreter_or_machine_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
