@@ -57,7 +57,10 @@ def verdict(line: Line) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    return {"x": f"{value:.2f}x", "bytes": f"{value:,.0f} bytes"}.get(unit) or f"{value:,.2f} {unit}"
+    """In microseconds, what is far from one is told in a larger or smaller unit."""
+    if unit == "us" and not 0.1 <= value < 10_000:
+        return f"{value * 1e3:.3g} ns" if value < 1 else f"{value / 1e3:,.0f} ms"
+    return {"x": f"{value:.2f}x", "bytes": f"{value:,.0f} bytes"}.get(unit) or f"{value:,.3g} {unit}"
 
 
 def measured(line: Line) -> str:
@@ -66,7 +69,7 @@ def measured(line: Line) -> str:
     median = f"{amount(line['ratio'], unit):>6}"
     if line["low"] == line["high"]:
         return median
-    low, high = (f"{line[end]:,.0f}" if unit == "bytes" else f"{line[end]:,.2f}" for end in ("low", "high"))
+    low, high = (f"{line[end]:.2f}" if unit == "x" else amount(line[end], unit) for end in ("low", "high"))
     return f"{median} ({low} to {high})"
 
 

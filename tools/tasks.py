@@ -228,7 +228,7 @@ def web(arguments: Arguments) -> int:
 
 
 def bench(arguments: Arguments) -> int:
-    """goals, thread sweep and micro-benchmarks beside the peers, about four minutes (ARGS: to each)"""
+    """goals, thread sweep and micro-benchmarks beside the peers, about six minutes (ARGS: to each)"""
     return measure([*arguments, "--quick"])
 
 
@@ -243,12 +243,15 @@ def measure(arguments: Arguments) -> int:
     results.mkdir(parents=True, exist_ok=True)
     for environment in (free, main):
         install_best_effort(environment, "peers", main)
+    quick = "--quick" in arguments
     run_script(free, "bench/goals.py", arguments)
     run_script(main, "bench/goals.py", arguments)  # The goals of a build with the GIL.
+    run_script(free, "bench/beside_dict.py", arguments)
     run_script(free, "bench/cache_line.py")
     run_script(free, "bench/sweep.py", arguments)
     run_script(free, "bench/scaling.py")
-    quick = "--quick" in arguments
+    if not quick:
+        run_script(main, "bench/beside_dict.py", arguments)
     # The whole matrix of the micro-benchmarks takes hours; what is left out is in bench/micro/conftest.py.
     matrix = ["--quick"] if quick else ["--keys", "str,int,str-equal", "--values", "int"]
     for environment in (free, main):

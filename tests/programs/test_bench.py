@@ -297,6 +297,42 @@ def test_goals_for_another_interpreter_or_machine_say_so(monkeypatch: pytest.Mon
     assert goals.why_not(goal) is None
 
 
+def test_an_empty_loop_is_measured_beside_threads(capsys: pytest.CaptureFixture[str]) -> None:
+    goal, found = small("loop"), {one.name: one for one in FOUND}
+    series = goals.measure(goal, goal.work, found, SMALL, lambda said: None)
+    (line,) = goals.lines(goal, "", series, found)
+    assert line["loop_scaling"] > 0
+    assert f"loop {line['loop_scaling']:.2f}x" in reporting.said(line, 1)
+
+
+def test_a_report_writes_what_it_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = reporting.Report(["a peer is missing"])
+    line = {"goal": "a", "title": "a goal", "beside": "", "bar": "at most 3 us", "unit": "us", "detail": "dict 1 us"}
+    numbers = {"ratio": 2.0, "low": 1.0, "high": 20_000.0, "rounds": 3, "discarded": 1, "noisy": False}
+    report.add(line | numbers | {"reached": True}, 1)
+    report.add(line | {"title": "another", "reached": None, "why": "no such machine"}, 2)
+    assert report.finish("some", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "2 us (1 us to 20 ms)" in said and "1 of 4 rounds discarded" in said and "1 of 1 measured" in said
+    (written,) = tmp_path.glob("some-*.json")
+    assert json.loads(written.read_text())["lines"][0]["ratio"] == 2.0
+    assert "| another | at most 3 us | not measured: no such machine | |" in written.with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize(
+    "value, unit, said",
+    [
+        (1.5, "x", "1.50x"),
+        (4776, "bytes", "4,776 bytes"),
+        (0.0251, "us", "25.1 ns"),
+        (2, "us", "2 us"),
+        (3e6, "us", "3,000 ms"),
+    ],
+)
+def test_an_amount_is_said_in_a_unit_that_can_be_read(value: float, unit: str, said: str) -> None:
+    assert reporting.amount(value, unit) == said
+
+
 # --- the sweep, the cost of a line, the model ---------------------------------------------------------------
 
 
