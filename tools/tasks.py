@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tools import freethreaded, instrumented, release, wheels, workflows
+from tools import freethreaded, instrumented, libraries, release, wheels, workflows
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
@@ -21,9 +21,10 @@ from tools.instrumented import Instrument
 from tools.interpreters import Interpreter, default_interpreter
 from tools.python_headers import build_variables
 from tools.shell import BUILD, ROOT, Command, Failure, run, say, stop_on_sigterm
+from tools.test_files import test_file
 
-DEFAULT_GROUPS = ("test", "lint", "plot", "web")
-FREE_THREADED_GROUPS = ("test",)
+DEFAULT_GROUPS = ("test", "lint", "plot", "web", "libraries")
+FREE_THREADED_GROUPS = ("test", "libraries")
 STRESS_SECONDS = "600"
 
 Arguments = Sequence[str]
@@ -175,6 +176,14 @@ def stress(arguments: Arguments) -> int:
     seconds = os.environ.get("SHARDMAP_STRESS_SECONDS") or STRESS_SECONDS
     variables = {"SHARDMAP_STRESS_SECONDS": seconds}
     return finish(run_pytest(ready_environments(), ["tests/stress", *arguments], variables))
+
+
+def run_libraries(arguments: Arguments) -> int:
+    """all tests of networkx, toolz and cachetools with ShardMap in dict's place, both Pythons, half an hour"""
+    environments = ready_environments()
+    libraries.fetch_tests(environments, environments[0])
+    tests = [test_file("library_suites"), "-k", "own_tests", *arguments]
+    return finish(run_pytest(environments, tests, {"SHARDMAP_LIBRARIES": "whole"}))
 
 
 def check(arguments: Arguments) -> int:
@@ -351,6 +360,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "bench": bench,
     "bench-full": bench_full,
     "stress": stress,
+    "libraries": run_libraries,
     "check": check,
     "pauses": pauses,
     "asan": asan,
