@@ -182,7 +182,8 @@ def run_libraries(arguments: Arguments) -> int:
     """all tests of networkx, toolz and cachetools with ShardMap in dict's place, both Pythons, half an hour"""
     environments = ready_environments()
     libraries.fetch_tests(environments, environments[0])
-    tests = [test_file("library_suites"), "-k", "own_tests", *arguments]
+    # A test is a whole suite here: no stacks are printed for what takes long.
+    tests = [test_file("library_suites"), "-k", "own_tests", "-o", "faulthandler_timeout=0", *arguments]
     return finish(run_pytest(environments, tests, {"SHARDMAP_LIBRARIES": "whole"}))
 
 

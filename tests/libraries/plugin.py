@@ -18,7 +18,6 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
 
 import pytest
 
@@ -29,10 +28,14 @@ GRAPHS = ("Graph", "DiGraph", "MultiGraph", "MultiDiGraph")
 
 
 class Loader(SourceFileLoader):
+    with_dict = False
+
     def get_code(self, fullname: str) -> CodeType:
         """Never from a file of byte code, never into one."""
         tree = ast.parse(self.get_data(self.path), self.path)
-        return compile(ShardMapForDict({}).visit(tree), self.path, "exec", dont_inherit=True)
+        if not self.with_dict:
+            tree = ShardMapForDict({}).visit(tree)
+        return compile(tree, self.path, "exec", dont_inherit=True)
 
 
 class Finder(MetaPathFinder):
@@ -58,6 +61,7 @@ def set_factories() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ShardMap in dict's place")
+    group.addoption("--with-dict", action="store_true", help="all the same, but dict stays where it is")
     group.addoption("--outcomes", type=Path, help="file to write")
     group.addoption("--factories", action="store_true", help="of networkx")
     group.addoption("--changed", default="", help="packages whose source is changed, with commas")
@@ -66,17 +70,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 class Notes:
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.seconds = 0.0
+        self.seconds: dict[str, float] = {}
         self.passed: list[str] = []
         self.failed: dict[str, str] = {}
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         began = time.process_time()
         try:
             return (yield)
         finally:
-            self.seconds += time.process_time() - began
+            self.seconds[item.nodeid] = time.process_time() - began
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -89,18 +93,18 @@ class Notes:
             self.passed.append(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
-        passed = [test for test in self.passed if test not in self.failed]
-        written: dict[str, Any] = {"passed": passed, "failed": self.failed}
-        self.file.write_text(json.dumps(written | {"seconds": self.seconds}))
+        passed = {test: self.seconds[test] for test in self.passed if test not in self.failed}
+        self.file.write_text(json.dumps({"passed": passed, "failed": self.failed}))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     changed = config.getoption("--changed")
     if changed:
+        Loader.with_dict = config.getoption("--with-dict")
         # Not in each module: some tests look at all that is there.
         setattr(builtins, PLACE, ShardMap)
         sys.meta_path.insert(0, Finder(changed.split(",")))
-    if config.getoption("--factories"):
+    if config.getoption("--factories") and not config.getoption("--with-dict"):
         set_factories()
     file = config.getoption("--outcomes")
     if file is not None:

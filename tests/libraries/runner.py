@@ -63,9 +63,8 @@ SUITES = {
 
 
 class Outcomes(NamedTuple):
-    passed: list[str]
+    passed: dict[str, float]  # with seconds of processor time
     failed: dict[str, str]  # with what it said
-    seconds: float  # of processor time, for the tests alone
 
 
 def run_suite(suite: Suite, root: Path, *, with_dict: bool = False, whole: bool = False) -> Outcomes:
@@ -77,7 +76,8 @@ def run_suite(suite: Suite, root: Path, *, with_dict: bool = False, whole: bool 
     with TemporaryDirectory() as folder:
         file = Path(folder, "outcomes.json")
         options = ["-vv", "-p", "libraries.plugin", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={root}"]
-        options += [f"--outcomes={file}", f"--basetemp={folder}/tmp", *(() if with_dict else suite.options)]
+        options += [f"--outcomes={file}", f"--basetemp={folder}/tmp", *suite.options]
+        options += ["--with-dict"] * with_dict
         # -P: what lies in the library's folder is not to be imported as if it were installed.
         command = [sys.executable, "-P", "-m", "pytest", *options, *([] if whole else suite.quick)]
         done = subprocess.run(
