@@ -238,7 +238,7 @@ def web(arguments: Arguments) -> int:
 
 
 def bench(arguments: Arguments) -> int:
-    """goals, thread sweep and micro-benchmarks beside the peers, about six minutes (ARGS: to each)"""
+    """goals, costs beside dict, thread sweep, micro-benchmarks beside the peers, seven minutes (ARGS: to each)"""
     return measure([*arguments, "--quick"])
 
 
