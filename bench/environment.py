@@ -66,7 +66,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "versions": {p: version_of(p) for p in ("shardmap", "cereggii", "ft_utils", "pytest-benchmark")},
+        "versions": {p: version_of(p) for p in ("shardmap", "cereggii", "ft_utils", "networkx", "pytest-benchmark")},
     }
 
 

@@ -5,7 +5,8 @@
 Every ratio is of two measurements of the same round, in one process, on a fresh map each; a line gives the median of
 the rounds' ratios and the lowest and highest (rounds.py; rounds that the machine disturbed are discarded and counted).
 "M/s" is million operations a second of the map that the line is about, "cores" the processor time its threads used
-over the wall time.
+over the wall time. "loop" is how many times faster an empty loop is with that many threads than with one, in the same
+rounds: what the machine itself gave to threads that share nothing.
 
 Lines marked with a number are the goals. The indented lines below one measure the same with other key objects or with
 the map in a local variable, because that decides what is measured (keys.py, loops.py); they are judged by the same
@@ -24,21 +25,19 @@ Quick takes about a minute and a half and is only indicative; without --quick it
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from environment import RESULTS, cpu_count, environment, gil_enabled, headline
+from environment import cpu_count, gil_enabled
 from maps import CEREGGII, DICT, SHARDMAP, Competitor, competitors
-from rounds import SHORTEST, Calibrated, Series, as_json, paired_rounds, spread
-from workloads import Insert, Iterate, Mix
+from reporting import Line, Report, Scale, read_options
+from rounds import Calibrated, Series, as_json, paired_rounds, spread
+from workloads import EmptyLoop, Insert, Iterate, Mix
 
 Work = Mix | Insert | Iterate
+LOOP = "empty loop"
 
 
 @dataclass(frozen=True)
@@ -212,46 +211,40 @@ def why_not(goal: Goal) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class Scale:
-    rounds: int
-    attempts: int
-    shortest: float  # seconds of a region
-    beside: bool
-
-
-QUICK = Scale(3, 4, SHORTEST, False)
-FULL = Scale(11, 33, 2 * SHORTEST, True)
-
-
 def measure(
     goal: Goal, work: Work, maps: dict[str, Competitor], scale: Scale, progress: Callable[[str], None]
 ) -> Series:
     """All that the goal's bars compare, in paired rounds."""
     wanted = dict.fromkeys([(SHARDMAP, goal.threads), *((bar.to, bar.threads) for bar in goal.bars if bar.to in maps)])
 
-    def measurement(name: str, threads: int) -> Calibrated:
-        make = maps[name].make
+    def measurement(work: Work | EmptyLoop, make: Callable[[], Any], threads: int) -> Calibrated:
         return Calibrated(
             lambda repetitions: work.measure(make, threads, repetitions),
             shortest=scale.shortest,
             most=getattr(work, "most", None),
         )
 
-    measures = {_entry(*one): measurement(*one) for one in wanted}
+    measures = {_entry(name, threads): measurement(work, maps[name].make, threads) for name, threads in wanted}
+    if goal.threads > 1:
+        loops = {_entry(LOOP, threads): measurement(EmptyLoop(), dict, threads) for threads in (1, goal.threads)}
+        measures |= loops
     return paired_rounds(measures, scale.rounds, attempts=scale.attempts, progress=progress)
 
 
-def lines(goal: Goal, label: str, series: Series, maps: dict[str, Competitor]) -> Iterator[dict[str, Any]]:
+def lines(goal: Goal, label: str, series: Series, maps: dict[str, Competitor]) -> Iterator[Line]:
     """One line for each bar."""
     mine = _entry(SHARDMAP, goal.threads)
+    loop: dict[str, float] = {}
+    if goal.threads > 1:
+        loop = {"loop_scaling": spread(series.ratios(_entry(LOOP, goal.threads), _entry(LOOP, 1)))[0]}
     for bar in goal.bars:
-        line: dict[str, Any] = {"goal": goal.name, "title": goal.title, "beside": label, "bar": str(bar)}
+        line: Line = {"goal": goal.name, "title": goal.title, "beside": label, "bar": str(bar)}
         if bar.to not in maps:
             yield line | {"reached": None, "why": f"{bar.to} is not installed"}
             continue
         ratio, low, high = spread(bar.value(series, (SHARDMAP, goal.threads)))
-        yield line | {
+        detail = f"{series.rate(mine):6.1f} M/s {series.used(mine):4.2f} cores"
+        yield line | loop | {
             "ratio": ratio,
             "low": low,
             "high": high,
@@ -259,100 +252,34 @@ def lines(goal: Goal, label: str, series: Series, maps: dict[str, Competitor]) -
             "reached": None if series.noisy else bar.met_by(ratio),
             "rate": series.rate(mine),
             "cores_used": series.used(mine),
+            "detail": detail + "".join(f", loop {scaled:.2f}x" for scaled in loop.values()),
             "rounds": len(series.regions[mine]),
             "discarded": series.discarded,
             "noisy": series.noisy,
         }
 
 
-def verdict(line: dict[str, Any]) -> str:
-    return {True: "reached", False: "NOT REACHED", None: "too noisy"}[line["reached"]]
-
-
-def said(line: dict[str, Any], number: int) -> str:
-    title = f"    {line['beside']}" if line["beside"] else f"{number:2}. {line['title']}"
-    if "why" in line:
-        return f"{title:67}{line['bar']:28}not measured: {line['why']}"
-    measured = f"{line['ratio']:5.2f}x ({line['low']:.2f} to {line['high']:.2f})"
-    noise = f"{line['discarded']} of {line['discarded'] + line['rounds'] * (not line['noisy'])} rounds discarded"
-    speed = f"{line['rate']:6.1f} M/s {line['cores_used']:4.2f} cores"
-    said = f"{title:67}{line['bar']:28}{measured:24}{verdict(line):13}{speed}"
-    return f"{said}  {noise}" if line["discarded"] else said
-
-
-def as_markdown(lines: list[dict[str, Any]], where: dict[str, Any]) -> str:
-    rows = [headline(where), "", "| workload | goal | measured (spread) | |", "|---|---|---|---|"]
-    for line in lines:
-        title = f"&emsp;{line['beside']}" if line["beside"] else line["title"]
-        if "why" in line:
-            rows.append(f"| {title} | {line['bar']} | not measured: {line['why']} | |")
-        else:
-            measured = f"{line['ratio']:.2f}x ({line['low']:.2f} to {line['high']:.2f})"
-            rows.append(f"| {title} | {line['bar']} | {measured} | {verdict(line)} |")
-    return "\n".join(rows) + "\n"
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, the goals' own lines only")
-    parser.add_argument("--only", default="", help="names of goals, with commas: " + ", ".join(g.name for g in GOALS))
-    parser.add_argument("--beside", action=argparse.BooleanOptionalAction, help="the indented lines too")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    scale = QUICK if options.quick else FULL
-    if options.rounds:
-        scale = replace(scale, rounds=options.rounds, attempts=3 * options.rounds)
-    if options.beside is not None:
-        scale = replace(scale, beside=options.beside)
-    only = options.only.split(",") if options.only else [goal.name for goal in GOALS]
-    if unknown := set(only) - {goal.name for goal in GOALS}:
-        parser.error(f"no such goal: {', '.join(sorted(unknown))}")
-    where, (found, missing) = environment(), competitors()
+    options, scale = read_options(__doc__.splitlines()[0], [goal.name for goal in GOALS])
+    found, missing = competitors()
     maps = {one.name: one for one in found}
-    print(headline(where), *missing, sep="\n", flush=True)
-    began = time.monotonic()
-    all_lines: list[dict[str, Any]] = []
-    raw: list[dict[str, Any]] = []
-
-    def report(line: dict[str, Any], number: int) -> None:
-        if sys.stderr.isatty():
-            print("\r" + " " * 79 + "\r", end="", file=sys.stderr, flush=True)
-        all_lines.append(line)
-        print(said(line, number), flush=True)
-
+    report = Report(missing)
     for number, goal in enumerate(GOALS, 1):
-        if goal.name not in only:
+        if goal.name not in options.only:
             continue
         why = why_not(goal)
         if why:
             for bar in goal.bars:
                 line = {"goal": goal.name, "title": goal.title, "beside": "", "bar": str(bar), "reached": None}
-                report(line | {"why": why}, number)
+                report.add(line | {"why": why}, number)
             continue
         for label, work in (("", goal.work), *(goal.beside if scale.beside else ())):
-            def progress(said: str, goal: Goal = goal, label: str = label) -> None:
-                if sys.stderr.isatty():
-                    print(f"\r{goal.name} {label} {said} ", end="", file=sys.stderr, flush=True)
-
-            series = measure(goal, work, maps, scale, progress)
+            series = measure(goal, work, maps, scale, report.progress(f"{goal.name} {label}"))
             for line in lines(goal, label, series, maps):
-                report(line, number)
+                report.add(line, number)
             about = {"goal": goal.name, "beside": label, "work": work.name}
-            raw += [about | {"of": entry} | as_json(series, entry) for entry in series.regions]
-    counted = [line for line in all_lines if not line["beside"] and line["reached"] is not None]
-    reached = sum(line["reached"] for line in counted)
-    noisy = sum(line.get("noisy", False) for line in all_lines if not line["beside"])
-    print(f"\n{reached} of {len(counted)} measured bars reached, in {time.monotonic() - began:.0f} s")
-    if noisy:
-        print(f"{noisy} could not be measured: the machine was never quiet for a whole round. Try again without load.")
-    options.output.mkdir(parents=True, exist_ok=True)
-    file = options.output / f"goals-{'gil' if where['gil'] else 'free-threaded'}.json"
-    written = {"environment": where, "missing": missing, "lines": all_lines, "measurements": raw}
-    file.write_text(json.dumps(written, indent=1))
-    file.with_suffix(".md").write_text(as_markdown(all_lines, where))
-    print(file)
-    return 0
+            report.raw += [about | {"of": entry} | as_json(series, entry) for entry in series.regions]
+    return report.finish("goals", options.output)
 
 
 if __name__ == "__main__":

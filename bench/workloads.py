@@ -50,7 +50,7 @@ class Mix:
     def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
         if self.own and threads != 1:
             raise ValueError("a map of one thread's own is measured with one thread")
-        keys = _keys(self.kind, self.keys)
+        keys = all_keys(self.kind, self.keys)
         loop, place = make_loop(self.reads, self.lookup)
         filled: list[tuple[Any, list[Any]]] = []
 
@@ -90,7 +90,7 @@ class Mix:
 
     def check(self, m: Any, values: list[Any], threads: int) -> None:
         written = set(range(2 * threads)) if self.reads < 100 else set()
-        for key, value in zip(_keys(self.kind, self.keys), values, strict=True):
+        for key, value in zip(all_keys(self.kind, self.keys), values, strict=True):
             found = m[key]
             if found is not value and found not in written:
                 raise Wrong(f"{self.name}: {type(m).__name__} holds {found!r} for {key!r}")
@@ -112,7 +112,7 @@ class Insert:
         return f"insert keys={self.keys} {self.kind} {self.lookup}"
 
     def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
-        keys = _keys(self.kind, self.keys)
+        keys = all_keys(self.kind, self.keys)
         loop, place = make_loop(0, self.lookup)
         m = make()
         place(m)
@@ -150,7 +150,7 @@ class Iterate:
         return f"iterate keys={self.keys}"
 
     def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
-        keys = _keys("str", self.keys)
+        keys = all_keys("str", self.keys)
 
         def prepare(number: int) -> Callable[[], int]:
             m = make()
@@ -170,13 +170,39 @@ class Iterate:
         return region(prepare, threads)
 
 
+@dataclass(frozen=True)
+class EmptyLoop:
+    """A loop that uses no map: what the machine gives to threads that share nothing."""
+
+    keys: int = 1_000
+
+    @property
+    def name(self) -> str:
+        return f"empty loop keys={self.keys}"
+
+    def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
+        def prepare(number: int) -> Callable[[], int]:
+            mine = of_thread(all_keys("str", self.keys), "equal")
+
+            def part() -> int:
+                for _ in range(repetitions):
+                    for _key in mine:
+                        pass
+                return self.keys * repetitions
+
+            return part
+
+        return region(prepare, threads)
+
+
 def check_length(m: Any, right: int, name: str) -> None:
     if hasattr(m, "__len__") and len(m) != right:
         raise Wrong(f"{name}: {type(m).__name__} has {len(m)} entries, not {right}")
 
 
 @lru_cache(maxsize=2)
-def _keys(kind: str, size: int) -> list[Any]:
+def all_keys(kind: str, size: int) -> list[Any]:
+    """Objects that all threads share; see keys.of_thread."""
     return [KINDS[kind](number) for number in range(size)]
 
 

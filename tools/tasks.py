@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tools import freethreaded, instrumented, release, wheels, workflows
+from tools import freethreaded, instrumented, libraries, release, wheels, workflows
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
@@ -21,9 +21,10 @@ from tools.instrumented import Instrument
 from tools.interpreters import Interpreter, default_interpreter
 from tools.python_headers import build_variables
 from tools.shell import BUILD, ROOT, Command, Failure, run, say, stop_on_sigterm
+from tools.test_files import test_file
 
-DEFAULT_GROUPS = ("test", "lint", "plot", "web")
-FREE_THREADED_GROUPS = ("test",)
+DEFAULT_GROUPS = ("test", "lint", "plot", "web", "libraries")
+FREE_THREADED_GROUPS = ("test", "libraries")
 STRESS_SECONDS = "600"
 
 Arguments = Sequence[str]
@@ -177,6 +178,15 @@ def stress(arguments: Arguments) -> int:
     return finish(run_pytest(ready_environments(), ["tests/stress", *arguments], variables))
 
 
+def run_libraries(arguments: Arguments) -> int:
+    """all tests of networkx, toolz and cachetools with ShardMap in dict's place, both Pythons, half an hour"""
+    environments = ready_environments()
+    libraries.fetch_tests(environments, environments[0])
+    # A test is a whole suite here: no stacks are printed for what takes long.
+    tests = [test_file("library_suites"), "-k", "own_tests", "-o", "faulthandler_timeout=0", *arguments]
+    return finish(run_pytest(environments, tests, {"SHARDMAP_LIBRARIES": "whole"}))
+
+
 def check(arguments: Arguments) -> int:
     """all tests on both Pythons, with every contract of the core asserted"""
     instrument = instrumented.CHECK
@@ -228,7 +238,7 @@ def web(arguments: Arguments) -> int:
 
 
 def bench(arguments: Arguments) -> int:
-    """goals, thread sweep and micro-benchmarks beside the peers, about four minutes (ARGS: to each)"""
+    """goals, costs beside dict, thread sweep, micro-benchmarks beside the peers, seven minutes (ARGS: to each)"""
     return measure([*arguments, "--quick"])
 
 
@@ -243,12 +253,15 @@ def measure(arguments: Arguments) -> int:
     results.mkdir(parents=True, exist_ok=True)
     for environment in (free, main):
         install_best_effort(environment, "peers", main)
+    quick = "--quick" in arguments
     run_script(free, "bench/goals.py", arguments)
     run_script(main, "bench/goals.py", arguments)  # The goals of a build with the GIL.
+    run_script(free, "bench/beside_dict.py", arguments)
     run_script(free, "bench/cache_line.py")
     run_script(free, "bench/sweep.py", arguments)
     run_script(free, "bench/scaling.py")
-    quick = "--quick" in arguments
+    if not quick:
+        run_script(main, "bench/beside_dict.py", arguments)
     # The whole matrix of the micro-benchmarks takes hours; what is left out is in bench/micro/conftest.py.
     matrix = ["--quick"] if quick else ["--keys", "str,int,str-equal", "--values", "int"]
     for environment in (free, main):
@@ -348,6 +361,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "bench": bench,
     "bench-full": bench_full,
     "stress": stress,
+    "libraries": run_libraries,
     "check": check,
     "pauses": pauses,
     "asan": asan,

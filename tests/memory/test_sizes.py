@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+import pytest
+
+from harness.machine import machine_of
 from harness.process import run_python
 from harness.threads import LONG
 from shardmap import ShardMap, _core
@@ -162,3 +169,81 @@ def test_keys_that_come_and_go_stay_near(shards: int) -> None:
         m.set_many(range(100, 140), range(100, 140))
     m._check()
     assert _core._longest_probe(m) <= max(before, 4)
+
+
+# Until threads contend for it, a map costs little more than a dict, however many CPUs there are.
+
+
+@pytest.fixture(params=[2, 16, 64], ids=lambda cpus: f"cpus={cpus}")
+def cpus(request: pytest.FixtureRequest) -> Iterator[int]:
+    with machine_of(request.param):
+        yield request.param
+
+
+def filled(make: Callable[[], Any], keys: Iterable[Any]) -> Any:
+    """One key after the other, by one thread."""
+    m = make()
+    for key in keys:
+        m[key] = None
+    return m
+
+
+MAKERS = {
+    "ShardMap()": ShardMap,
+    "ShardMap(dict)": lambda: ShardMap({}),
+    "fromkeys": lambda: ShardMap.fromkeys(()),
+    "with_capacity": ShardMap.with_capacity,
+    "a subclass": lambda: type("Own", (ShardMap,), {"__slots__": ()})(),
+    "copy": lambda: ShardMap().copy(),
+    "unpickled": lambda: pickle.loads(pickle.dumps(ShardMap())),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_an_empty_map_takes_at_most_400_bytes_on_any_machine(cpus: int, make: Callable[[], Any]) -> None:
+    assert sys.getsizeof(make()) <= 400
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_ten_entries_take_at_most_700_bytes_on_any_machine(cpus: int, make: Callable[[], Any]) -> None:
+    assert sys.getsizeof(filled(make, range(10))) <= 700
+    words = [f"key {n}" for n in range(10)]
+    assert sys.getsizeof(filled(make, words)) <= 700
+
+
+def test_ten_entries_at_once_take_no_more(cpus: int) -> None:
+    ten = dict.fromkeys(range(10))
+    m = ShardMap()
+    m.update(ten)
+    assert sys.getsizeof(m) <= 700
+    assert sys.getsizeof(ShardMap(ten)) <= 700
+    assert sys.getsizeof(ShardMap(ShardMap(ten))) <= 700
+    assert sys.getsizeof(copy.deepcopy(m)) <= 700
+
+
+@pytest.mark.parametrize("count, most", [(1_000, 1.5), (1_000_000, 1.15)])
+def test_many_entries_take_little_more_than_in_a_dict_on_any_machine(cpus: int, count: int, most: float) -> None:
+    keys = [f"key {n}" for n in range(count)]
+    assert sys.getsizeof(filled(ShardMap, keys)) <= most * sys.getsizeof(filled(dict, keys))
+
+
+def test_ten_thousand_small_maps_cost_what_getsizeof_says_on_any_machine(cpus: int) -> None:
+    done = run_python(
+        RSS
+        + f"""
+from harness.machine import machine_of
+def small():
+    m = ShardMap()
+    for n in range(10):
+        m[n] = None
+    return m
+with machine_of({cpus}):
+    kept = [small() for _ in range(100)]
+    before = rss()
+    kept = [small() for _ in range(10_000)]
+    print((rss() - before) / 10_000, sys.getsizeof(kept[0]))
+"""
+    )
+    used, said = map(float, done.stdout.split())
+    assert used < 1024
+    assert used < 1.5 * said

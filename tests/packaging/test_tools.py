@@ -30,6 +30,7 @@ from tools import (  # noqa: E402
     freethreaded,
     instrumented,
     interpreters,
+    libraries,
     python_headers,
     release,
     shell,
@@ -553,6 +554,34 @@ def test_what_is_checked(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     monkeypatch.setattr(release, "capture", lambda command: None)
     with pytest.raises(Failure, match=r"auditwheel cannot say what p\.whl needs"):
         release.check([Path("p.whl")], TOOLS)
+
+
+# --- tests of libraries ---------------------------------------------------------------------------
+
+
+def test_tests_that_are_not_installed_come_from_the_sdist_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(libraries, "SOURCES", tmp_path / "libraries")
+    monkeypatch.setattr(libraries, "capture", lambda command: "1.2\n")
+    asked: list[list[str]] = []
+
+    def download(label: str, command: list[object], log: Path) -> None:
+        asked.append([str(part) for part in command])
+        (tmp_path / "libraries" / "stage").mkdir(parents=True)
+        with tarfile.open(tmp_path / "libraries" / "stage" / "cachetools-1.2.tar.gz", "w:gz") as archive:
+            entry = tarfile.TarInfo("cachetools-1.2/tests/a")
+            entry.size = 4
+            archive.addfile(entry, io.BytesIO(b"test"))
+
+    monkeypatch.setattr(libraries, "run_logged", download)
+    libraries.fetch_tests([TOOLS, TOOLS], TOOLS)
+    assert [command[-1] for command in asked] == ["cachetools==1.2"]
+    assert [path.name for path in (tmp_path / "libraries").iterdir()] == ["cachetools-1.2"]
+    assert (tmp_path / "libraries" / "cachetools-1.2" / "tests" / "a").read_text() == "test"
+    monkeypatch.setattr(libraries, "capture", lambda command: None)
+    with pytest.raises(Failure, match="cachetools is not installed"):
+        libraries.fetch_tests([TOOLS], TOOLS)
 
 
 # --- workflows ----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ import goals  # noqa: E402
 import keys  # noqa: E402
 import loops  # noqa: E402
 import maps  # noqa: E402
+import reporting  # noqa: E402
 import rounds  # noqa: E402
 import scaling  # noqa: E402
 import sweep  # noqa: E402
@@ -262,7 +263,7 @@ def small(name: str) -> goals.Goal:
     return goals.Goal(name, "a small one", workloads.Mix(keys=10), 2, (goals.Bar(maps.DICT, 2, 1e-9),))
 
 
-SMALL = goals.Scale(2, 2, 0.0, False)
+SMALL = reporting.Scale(2, 2, 0.0, False)
 
 
 def test_a_goal_is_measured_and_told_in_one_line() -> None:
@@ -271,10 +272,10 @@ def test_a_goal_is_measured_and_told_in_one_line() -> None:
     (line,) = goals.lines(goal, "", series, found)
     assert line["low"] <= line["ratio"] <= line["high"]
     assert line["reached"] is (None if series.noisy else True)
-    said = goals.said(line, 7)
+    said = reporting.said(line, 7)
     assert " 7. a small one" in said and f"{line['ratio']:.2f}x" in said and "\n" not in said
     assert ("too noisy" if series.noisy else "reached") in said
-    assert "| a small one |" in goals.as_markdown([line], environment.environment())
+    assert "| a small one |" in reporting.as_markdown([line], environment.environment())
 
 
 def test_a_peer_that_is_not_installed_is_named() -> None:
@@ -282,7 +283,7 @@ def test_a_peer_that_is_not_installed_is_named() -> None:
     goal = goals.Goal("peer", "against a peer", workloads.Mix(keys=10), 1, (goals.Bar(maps.CEREGGII, 1, 1),))
     series = goals.measure(goal, goal.work, found, SMALL, lambda said: None)
     (line,) = goals.lines(goal, "", series, found)
-    assert "cereggii AtomicDict is not installed" in goals.said(line, 1)
+    assert "cereggii AtomicDict is not installed" in reporting.said(line, 1)
 
 
 def test_goals_for_another_interpreter_or_machine_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,6 +295,42 @@ def test_goals_for_another_interpreter_or_machine_say_so(monkeypatch: pytest.Mon
     assert goals.why_not(goal) == "needs 2 CPUs"
     monkeypatch.setattr(goals, "cpu_count", lambda: 2)
     assert goals.why_not(goal) is None
+
+
+def test_an_empty_loop_is_measured_beside_threads(capsys: pytest.CaptureFixture[str]) -> None:
+    goal, found = small("loop"), {one.name: one for one in FOUND}
+    series = goals.measure(goal, goal.work, found, SMALL, lambda said: None)
+    (line,) = goals.lines(goal, "", series, found)
+    assert line["loop_scaling"] > 0
+    assert f"loop {line['loop_scaling']:.2f}x" in reporting.said(line, 1)
+
+
+def test_a_report_writes_what_it_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = reporting.Report(["a peer is missing"])
+    line = {"goal": "a", "title": "a goal", "beside": "", "bar": "at most 3 us", "unit": "us", "detail": "dict 1 us"}
+    numbers = {"ratio": 2.0, "low": 1.0, "high": 20_000.0, "rounds": 3, "discarded": 1, "noisy": False}
+    report.add(line | numbers | {"reached": True}, 1)
+    report.add(line | {"title": "another", "reached": None, "why": "no such machine"}, 2)
+    assert report.finish("some", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "2 us (1 us to 20 ms)" in said and "1 of 4 rounds discarded" in said and "1 of 1 measured" in said
+    (written,) = tmp_path.glob("some-*.json")
+    assert json.loads(written.read_text())["lines"][0]["ratio"] == 2.0
+    assert "| another | at most 3 us | not measured: no such machine | |" in written.with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize(
+    "value, unit, said",
+    [
+        (1.5, "x", "1.50x"),
+        (4776, "bytes", "4,776 bytes"),
+        (0.0251, "us", "25.1 ns"),
+        (2, "us", "2 us"),
+        (3e6, "us", "3,000 ms"),
+    ],
+)
+def test_an_amount_is_said_in_a_unit_that_can_be_read(value: float, unit: str, said: str) -> None:
+    assert reporting.amount(value, unit) == said
 
 
 # --- the sweep, the cost of a line, the model ---------------------------------------------------------------
