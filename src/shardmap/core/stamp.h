@@ -58,4 +58,15 @@ static inline uint64_t sm_stamp_now(void)
     return __atomic_add_fetch(&sm_stamp_counter, 1, __ATOMIC_RELAXED);
 }
 
+/* The first of `count` stamps in a row, for a map that has no entry yet: all of them are before any later stamp. The
+ * clock has gone on by more than that since it started. */
+static inline uint64_t sm_stamp_reserve(uint64_t count)
+{
+    if (__builtin_expect(sm_stamp_uses_tsc, 1)) {
+        uint64_t now = sm_read_tsc();
+        return now > count ? now - count : 0;
+    }
+    return __atomic_fetch_add(&sm_stamp_counter, count, __ATOMIC_RELAXED) + 1;
+}
+
 #endif

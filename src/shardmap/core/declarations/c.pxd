@@ -91,6 +91,7 @@ cdef extern from "core/readers.h":
 cdef extern from "core/stamp.h" nogil:
     void sm_stamp_init()
     uint64_t sm_stamp_now()
+    uint64_t sm_stamp_reserve(uint64_t count)
     int sm_stamp_uses_tsc
 
 cdef extern from "core/interpreter.h":
