@@ -92,6 +92,21 @@ class ShardMap(MappingSurface, MapCore):
             _set_state(new, state)
         return new
 
+    def __deepcopy__(self, memo):
+        # What the generic way of copy.deepcopy makes, without going through Python entry by entry.
+        from copy import deepcopy
+
+        cls = type(self)
+        if cls is not ShardMap and _says_how(cls):
+            return _rebuilt(self, copyreg.dispatch_table.get(cls), lambda x: deepcopy(x, memo), memo)
+        state = self.__getstate__()
+        new = _restore(cls, self._chosen_shards())
+        memo[id(self)] = new
+        if state is not None:
+            _set_state(new, deepcopy(state, memo))
+        _core._deepcopy_entries(new, self, deepcopy, memo)
+        return new
+
     def __reduce__(self):
         return _restore, (type(self), self._chosen_shards()), self.__getstate__(), None, iter(self.items())
 
@@ -177,20 +192,23 @@ def _says_how(cls):
     return cls in copyreg.dispatch_table or any(getattr(cls, name) is not way for name, way in _WAYS_TO_COPY)
 
 
-def _rebuilt(source, reducer):
-    """What copy.copy makes of what a class says about itself."""
+def _rebuilt(source, reducer, copied=lambda x: x, memo=None):
+    """What copy.copy, or copy.deepcopy, makes of what a class says about itself."""
     reduced = reducer(source) if reducer is not None else type(source).__reduce_ex__(source, 4)
-    return source if isinstance(reduced, str) else _made_of(*reduced)
+    return source if isinstance(reduced, str) else _made_of(source, copied, memo, *reduced)
 
 
-def _made_of(make, arguments, state=None, elements=None, entries=None, /):
-    made = make(*arguments)
+def _made_of(source, copied, memo, make, arguments, state=None, elements=None, entries=None, /):
+    made = make(*map(copied, arguments))
+    if memo is not None:
+        memo[id(source)] = made
     if state is not None:
-        _set_state(made, state)
+        _set_state(made, copied(state))
     for element in elements or ():
-        made.append(element)
+        made.append(copied(element))
     for key, value in entries or ():
-        made[key] = value
+        key = copied(key)
+        made[key] = copied(value)
     return made
 
 
