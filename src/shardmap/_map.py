@@ -66,8 +66,11 @@ class ShardMap(MappingSurface, MapCore):
     def fromkeys(cls, iterable, value=None, /):
         """A new map with these keys, all with `value`. dict.fromkeys."""
         self = cls()
-        for key in iterable:
-            self[key] = value
+        if isinstance(self, MapCore) and type(self).__setitem__ is MapCore.__setitem__:
+            _core._store_keys(self, iterable, value)
+        else:
+            for key in iterable:
+                self[key] = value
         return self
 
     def snapshot(self):
@@ -119,16 +122,12 @@ class ShardMap(MappingSurface, MapCore):
         """A new map: this one updated from `other`. dict.__or__."""
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
-        new = _core._copy(ShardMap, self)
-        new.update(other)
-        return new
+        return _core._union(ShardMap, self, other)
 
     def __ror__(self, other):
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
-        new = ShardMap(other)
-        new.update(self)
-        return new
+        return _core._union(ShardMap, ShardMap(other), self)
 
     def __ior__(self, other):
         """update(other), and like dict's not a subclass's update. dict.__ior__."""

@@ -67,14 +67,19 @@ cdef Building new_building(MapCore m, Py_ssize_t size):
         self.entries = block.entries
         self.hash31s = block.hash31s
     else:
-        self.bytes = size * (sizeof(Entry) + 2 * sizeof(uint32_t))
-        self.memory = <char*>allocate_table(self.bytes)
-        if self.memory == NULL:
-            raise MemoryError()
-        self.entries = <Entry*>self.memory
-        self.hash31s = <uint32_t*>(self.entries + size)
-        self.shards = self.hash31s + size
+        make_arrays(self)
     return self
+
+
+cdef int make_arrays(Building self) except -1:
+    self.bytes = max(self.room, 1) * (sizeof(Entry) + 2 * sizeof(uint32_t))
+    self.memory = <char*>allocate_table(self.bytes)
+    if self.memory == NULL:
+        raise MemoryError()
+    self.entries = <Entry*>self.memory
+    self.hash31s = <uint32_t*>(self.entries + self.room)
+    self.shards = self.hash31s + self.room
+    return 0
 
 
 # --- Gathering ---
@@ -123,6 +128,14 @@ cdef int hash_rest(Building self, uint32_t first) except -1:
 cdef bint gather_dict(Building self, source, PyObject* value) except -1:
     """All entries of a dict at one point in time; with `value`, unless it is NULL, in the place of the dict's. False if
     they are more than there is room for."""
+    cdef uint32_t unhashed = hold_dict(self, source, value)
+    if self.count != 0 and unhashed != NO_SLOT:
+        hash_rest(self, unhashed)
+    return self.count != 0
+
+
+cdef uint32_t hold_dict(Building self, source, PyObject* value) except? 0:
+    """The same, but for the hashes from the first key on that is not of a plain type, which is returned; or NO_SLOT."""
     cdef Py_ssize_t position = 0
     cdef uint32_t count = 0, begin, unhashed = NO_SLOT
     cdef PyObject* found
@@ -146,21 +159,22 @@ cdef bint gather_dict(Building self, source, PyObject* value) except -1:
             self.count = count
     if missing:
         refuse_missing()
-    if count != 0 and unhashed != NO_SLOT:
-        hash_rest(self, unhashed)
-    return count != 0
+    return unhashed
 
 
 cdef int gather_list(Building self, list keys, list values, PyObject* value) except -1:
     """Entries of two lists that nobody else has and that fit; `value` for all keys if it is not NULL."""
-    cdef uint32_t i
-    for i in range(self.room):
-        self.entries[i].key = list_item(<PyObject*>keys, i)
-        self.entries[i].value = value if value != NULL else list_item(<PyObject*>values, i)
-    i = touch(self, 0, self.room, NO_SLOT)
-    self.count = self.room
-    if i != NO_SLOT:
-        hash_rest(self, i)
+    cdef uint32_t begin, unhashed = NO_SLOT
+    while self.count < self.room:
+        begin = self.count
+        while self.count < self.room and self.count - begin < CHUNK:
+            self.entries[self.count].key = list_item(<PyObject*>keys, self.count)
+            self.entries[self.count].value = value if value != NULL else list_item(<PyObject*>values, self.count)
+            prefetch_to_write(self.entries[self.count].key)
+            self.count += 1
+        unhashed = touch(self, begin, self.count, unhashed)
+    if unhashed != NO_SLOT:
+        hash_rest(self, unhashed)
     return 0
 
 

@@ -17,7 +17,61 @@ cdef bint equal_to_snapshot(SnapshotCore mine, SnapshotCore other) except -1:
 
 
 cdef bint equal_to_dict(SnapshotCore mine, other) except -1:
-    return mine.live == PyDict_Size(other) and equal_in_order(mine, None, other)
+    if mine.live != PyDict_Size(other):
+        return False
+    return mine.live == 0 or compare_dict_plainly(mine, other) or equal_in_order(mine, None, other)
+
+
+cdef bint compare_dict_plainly(SnapshotCore mine, other) noexcept:
+    """Whether all keys of a dict of the same size are there, with equal values; False as well where that would need
+    Python code."""
+    cdef PyObject* keys[CHUNK]
+    cdef PyObject* values[CHUNK]
+    cdef Py_ssize_t position = 0, found = 0
+    cdef uint32_t count, i
+    cdef bint more = True
+    with cython.critical_section(other):
+        while more:
+            count = 0
+            while count < CHUNK:
+                more = PyDict_Next(other, &position, &keys[count], &values[count])
+                if not more:
+                    break
+                prefetch(keys[count])
+                count += 1
+            for i in range(count):
+                if i + AHEAD < count:
+                    prefetch_key(mine, keys[i + AHEAD])
+                if not is_plainly_in(mine, keys[i], values[i]):
+                    more = False
+                    break
+                found += 1
+    return found == mine.live
+
+
+cdef inline void prefetch_key(SnapshotCore content, PyObject* key) noexcept:
+    cdef Py_hash_t hashed
+    if sm_has_plain_hash(key):
+        hashed = sm_plain_hash(key)
+        prefetch_slot(block_of(content.tables[sm_shard_of(<uint64_t>hashed, content.shard_bits)]),
+                      sm_hash31_of(<uint64_t>hashed, content.shard_bits))
+
+
+cdef inline ProbeResult find_plainly(SnapshotCore content, PyObject* key, Entry** there) noexcept:
+    """Finds a key of a plain type in a snapshot that has entries."""
+    cdef Py_hash_t hashed = sm_plain_hash(key)
+    cdef Block* block = block_of(content.tables[sm_shard_of(<uint64_t>hashed, content.shard_bits)])
+    cdef uint32_t slot = 0, entry = 0
+    cdef ProbeResult found = probe(block, key, sm_hash31_of(<uint64_t>hashed, content.shard_bits), &slot, &entry)
+    if found == THERE:
+        there[0] = &block.entries[entry]
+    return found
+
+
+cdef inline bint is_plainly_in(SnapshotCore content, PyObject* key, PyObject* value) noexcept:
+    cdef Entry* there = NULL
+    return (sm_has_plain_hash(key) and find_plainly(content, key, &there) == THERE
+            and compare_values_plainly(there.value, value) == EQUAL)
 
 
 cdef Comparison compare_plainly(SnapshotCore mine, SnapshotCore other, bint values) noexcept:
@@ -38,10 +92,9 @@ cdef Comparison compare_plainly(SnapshotCore mine, SnapshotCore other, bint valu
 
 cdef Comparison compare_table_plainly(Block* block, SnapshotCore other, bint values, Block* alike) noexcept:
     """`alike`: the block of all keys of this one in the other map, if it has as many shards."""
-    cdef Block* there = alike
     cdef Entry* mine
-    cdef uint32_t i, slot = 0, entry = 0, hash31
-    cdef Py_hash_t hashed
+    cdef Entry* there = NULL
+    cdef uint32_t i, slot = 0, entry = 0
     cdef ProbeResult found
     cdef Comparison outcome
     for i in range(block.used):
@@ -50,21 +103,20 @@ cdef Comparison compare_table_plainly(Block* block, SnapshotCore other, bint val
             continue
         if alike != NULL:
             if i + FAR_AHEAD < block.used:
-                prefetch_slot(there, block.hash31s[i + FAR_AHEAD])
+                prefetch_slot(alike, block.hash31s[i + FAR_AHEAD])
             if i + AHEAD < block.used:
-                prefetch_entry(there, block.hash31s[i + AHEAD])
-            hash31 = hash31_of_entry(block, i)
+                prefetch_entry(alike, block.hash31s[i + AHEAD])
+            found = probe(alike, mine.key, hash31_of_entry(block, i), &slot, &entry)
+            if found == THERE:
+                there = &alike.entries[entry]
         elif is_plain_entry(block, i):
-            hashed = sm_plain_hash(mine.key)
-            hash31 = sm_hash31_of(<uint64_t>hashed, other.shard_bits)
-            there = block_of(other.tables[sm_shard_of(<uint64_t>hashed, other.shard_bits)])
+            found = find_plainly(other, mine.key, &there)
         else:
-            return START_OVER
-        found = probe(there, mine.key, hash31, &slot, &entry)
+            found = NEEDS_PYTHON
         if found != THERE:
             return DIFFERENT if found == NOT_THERE else START_OVER
         if values:
-            outcome = compare_values_plainly(mine.value, there.entries[entry].value)
+            outcome = compare_values_plainly(mine.value, there.value)
             if outcome != EQUAL:
                 return outcome
     return EQUAL
