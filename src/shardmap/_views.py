@@ -91,7 +91,9 @@ class _SetView(_View):
 
     def __sub__(self, other):
         if self._what == KEYS and type(other) is KeysView:
-            return _selected_keys(self._source, other._source, False)
+            result = _selected_keys(self._source, other._source, False)
+            if result is not None:
+                return result
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
         result = set(self)

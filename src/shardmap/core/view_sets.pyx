@@ -2,7 +2,8 @@
 # else, its elements are asked for one by one in the map as it is then.
 
 cdef set selected(SnapshotCore source, SnapshotCore where, bint present):
-    """The keys of `source` that are in `where`, or those that are not."""
+    """The keys of `source` that are in `where`; or those that are not, but then None where that takes Python code, which
+    would see what dict's compares in another order."""
     cdef set result = set()
     cdef uint32_t i, entry
     cdef Block* block
@@ -27,9 +28,11 @@ cdef set selected(SnapshotCore source, SnapshotCore where, bint present):
                 if (found == THERE) == present:
                     result.add(<object>key)
                 continue
+            if not present:
+                return None
             incref(key)
             try:
-                if (snapshot_find(where, key, &at) == PRESENT) == present:
+                if snapshot_find(where, key, &at) == PRESENT:
                     result.add(<object>key)
             finally:
                 decref(key)
@@ -43,7 +46,7 @@ cdef inline void prefetch_if_plain(Block* block, uint32_t entry, SnapshotCore wh
 
 
 def _selected_keys(source, where, bint present, /):
-    """Of the keys of a map those that are in another, or those that are not, as a set."""
+    """Of the keys of a map those that are in another, or those that are not, as a set; or None: see selected()."""
     return selected(content_of(source), content_of(where), present)
 
 
