@@ -129,7 +129,7 @@ class _SetView(_View):
             return NotImplemented
         mine = list(self)
         size = len(other)
-        if len(mine) > size or exactly and len(mine) != size or fewer and len(mine) == size:
+        if len(mine) > size or (exactly and len(mine) != size) or (fewer and len(mine) == size):
             return False
         return _all_elements(mine, other)
 

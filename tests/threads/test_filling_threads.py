@@ -25,7 +25,7 @@ def test_two_threads_that_fill_an_empty_map_lose_nothing(make_map: MakeMap, shar
     ]
     for _ in range(ROUNDS):
         m = make_map()
-        run_alike(2, lambda thread: m.update(sources[thread]))  # noqa: B023
+        run_alike(2, lambda thread: m.update(sources[thread]))
         m._check()
         assert m.keys() == sources[0].keys() | sources[1].keys()
         for thread, source in enumerate(sources):
@@ -40,10 +40,10 @@ def test_filling_from_maps_and_dicts_beside_other_writers(make_map: MakeMap) -> 
         for source in sources:
             m = make_map()
             run_threads(
-                lambda: m.update(source),  # noqa: B023
-                lambda: m.__setitem__("mine", 1),  # noqa: B023
-                lambda: m.add("key 7", 0),  # noqa: B023
-                lambda: m.compute("theirs", lambda key, value: 1),  # noqa: B023
+                lambda: m.update(source),
+                lambda: m.__setitem__("mine", 1),
+                lambda: m.add("key 7", 0),
+                lambda: m.compute("theirs", lambda key, value: 1),
             )
             m._check()
             assert dict(m.items()) == {**d, "mine": 1, "theirs": 1}

@@ -242,7 +242,7 @@ def test_a_union_after_removals_keeps_the_order(make_map: Make) -> None:
 # --- == ---
 
 VALUES: list[Any] = [
-    1, True, 1.0, 2, "1", "\u0131", b"1", None, math.nan, float("nan"), -0.0, 0, 10**30, 10**30 + 1, (1,), [1], "", b"", "x" * 99,
+    1, True, 1.0, 2, "1", "\u0131", b"1", None, math.nan, float("nan"), -0.0, 0, 10**30, 10**30 + 1, (1,), [1], "", b"",
 ]  # fmt: skip
 
 
@@ -260,7 +260,8 @@ def test_values_are_equal_where_dict_finds_them_so(make_map: Make, size: int) ->
 @pytest.mark.parametrize("kind", KINDS)
 def test_keys_are_equal_where_dict_finds_them_so(make_map: Make, kind: str) -> None:
     left = entries(kind, 60)
-    for right in (entries(kind, 60), entries(kind, 61), {**entries(kind, 59), "x": [59]}, {**entries(kind, 59), "x": 0}):
+    fewer = entries(kind, 59)
+    for right in (entries(kind, 60), entries(kind, 61), {**fewer, "x": [59]}, {**fewer, "x": 0}):
         for make in (make_map, ShardMap, dict):
             assert (make_map(left) == make(right)) is (make(right) == make_map(left)) is (left == right)
 
@@ -309,7 +310,7 @@ def test_comparing_may_change_both_maps(make_map: Make) -> None:
         else:
             assert mine == other_map
         assert mine == {"new": 1}
-        mine = make_map({HashKey(n, 0, on_eq=lambda: mine.clear()): n for n in range(20)})  # noqa: B023
+        mine = make_map({HashKey(n, 0, on_eq=lambda: mine.clear()): n for n in range(20)})
         assert mine == make_map({HashKey(n, 0): n for n in range(20)})
 
 
@@ -337,9 +338,9 @@ def test_comparisons_that_raise_reach_the_caller_and_cycles_end(make_map: Make) 
 # --- repr ---
 
 TEXTS: list[Any] = [
-    "plain", "", "it's", 'say "x"', "it's \"x\"", "back\\slash", "tab\t", "\x7f", "\x00", "ä", "\u0131", "\U0001f600", "\udc80",
-    "long " * 500, 0, -1, 7, 2**62, -(2**62), 2**62 - 1, 2**63 - 1, -(2**63), 2**63, -(10**40), True, None, 1.5, math.inf,
-    b"bytes", (1, "a"), frozenset({"x"}), 1j,
+    "plain", "", "it's", 'say "x"', "it's \"x\"", "back\\slash", "tab\t", "\x7f", "\x00", "ä", "\u0131",
+    "\U0001f600", "\udc80", "long " * 500, 0, -1, 7, 2**62, -(2**62), 2**62 - 1, 2**63 - 1, -(2**63), 2**63, -(10**40),
+    True, None, 1.5, math.inf, b"bytes", (1, "a"), frozenset({"x"}), 1j,
 ]  # fmt: skip
 
 
@@ -423,11 +424,11 @@ def test_keys_compared_by_views_may_raise_and_change_the_maps(make_map: Make) ->
 
     for use in (operator.and_, operator.sub, operator.eq, operator.le):
         left, right = (make_map({HashKey(n, 1): n for n in range(9)}) for _ in range(2))
-        for key in left:
+        for key in (*left, *right):
             key.on_eq = boom
         with pytest.raises(Boom):
             use(left.keys(), right.keys())
-        for key in left:
+        for key in (*left, *right):
             key.on_eq = clear
         use(left.keys(), right.keys())
 

@@ -1,8 +1,8 @@
 # Filling an empty map at once, from a source whose keys are known to differ: a dict, a set, another map.
 #
 # No key is compared, as by dict(d). The entries are gathered, the tables built aside, without any mutex; then they are
-# installed together under all mutexes, if the map still has no entry, no key lock and as many shards. If not, nothing is
-# done, and the caller stores the keys one by one. To other threads it is an update() that was quick.
+# installed together under all mutexes, if the map still has no table, no key lock and as many shards. If not, nothing
+# is done, and the caller stores the keys one by one. To other threads it is an update() that was quick.
 #
 # Hashes of keys that are not of plain types may run any code. They are asked for once references to all keys and values
 # are held. If one raises, what came before it is stored.

@@ -2,8 +2,8 @@
 # else, its elements are asked for one by one in the map as it is then.
 
 cdef set selected(SnapshotCore source, SnapshotCore where, bint present):
-    """The keys of `source` that are in `where`; or those that are not, but then None where that takes Python code, which
-    would see what dict's compares in another order."""
+    """The keys of `source` that are in `where`; or those that are not, but then None where that takes Python code,
+    which would see what dict's compares in another order."""
     cdef set result = set()
     cdef uint32_t i, entry
     cdef Block* block
