@@ -4,6 +4,7 @@
 
 import copyreg
 from collections.abc import MutableMapping
+from functools import partial
 
 from shardmap import _core
 from shardmap._core import MISSING, MapCore
@@ -101,7 +102,7 @@ class ShardMap(MappingSurface, MapCore):
 
         cls = type(self)
         if cls is not ShardMap and _says_how(cls):
-            return _rebuilt(self, copyreg.dispatch_table.get(cls), lambda x: deepcopy(x, memo), memo)
+            return _rebuilt(self, copyreg.dispatch_table.get(cls), partial(deepcopy, memo=memo), memo)
         state = self.__getstate__()
         new = _restore(cls, self._chosen_shards())
         memo[id(self)] = new

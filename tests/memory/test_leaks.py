@@ -88,7 +88,7 @@ USES: dict[str, Callable[[ShardMap, Any, Any, Any], Any]] = {
         m.update({**dict.fromkeys(range(100), v), k: v, HashKey("x", on_hash=lambda: m.update(a=1)): k}),
         m.clear(),
     ],
-    "fromkeys": lambda m, k, v, e: [
+    "fromkeys of many": lambda m, k, v, e: [
         ShardMap.fromkeys({*range(100), k, v}, v),
         ShardMap.fromkeys({**dict.fromkeys(range(100)), k: v}, e),
         ShardMap.fromkeys([*range(100), k, k, e], v),
@@ -103,7 +103,7 @@ USES: dict[str, Callable[[ShardMap, Any, Any, Any], Any]] = {
         m | m,
         {e: v} | m,
     ],
-    "compare": lambda m, k, v, e: [
+    "compare maps": lambda m, k, v, e: [
         m.update({k: v, 1: k}),
         m == ShardMap({e: v, 1: k}),
         m == {e: v, 1: k},

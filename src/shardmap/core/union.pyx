@@ -1,5 +1,6 @@
 # `|`: a new map. Copies are made of the left side's tables, and the right side's entries written there before anybody
-# can see them, without a mutex, as long as that takes no Python code. If it does, all goes the way of copy() and update().
+# can see them, without a mutex, as long as that takes no Python code. If it does, all goes the way of copy() and
+# update().
 
 @cython.final
 @cython.no_gc       # lives no longer than a call
