@@ -14,7 +14,6 @@ from shardmap import MISSING, ShardMap
 from test_hostile_keys import Boom, boom
 
 Make = Callable[..., ShardMap]
-MakeEmpty = Callable[[], ShardMap]
 
 KINDS: dict[str, Callable[[int], Any]] = {
     "str": lambda n: f"key {n}",
@@ -29,11 +28,6 @@ KINDS: dict[str, Callable[[int], Any]] = {
 
 def entries(kind: str, size: int) -> dict[Any, Any]:
     return {KINDS[kind](n): [n] for n in range(size)}
-
-
-@pytest.fixture
-def make_empty(make_map: Make) -> MakeEmpty:
-    return lambda: make_map()
 
 
 def assert_filled(m: ShardMap, wanted: dict[Any, Any]) -> None:
