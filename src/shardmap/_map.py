@@ -4,6 +4,7 @@
 
 import copyreg
 from collections.abc import MutableMapping
+from functools import partial
 
 from shardmap import _core
 from shardmap._core import MISSING, MapCore
@@ -66,8 +67,11 @@ class ShardMap(MappingSurface, MapCore):
     def fromkeys(cls, iterable, value=None, /):
         """A new map with these keys, all with `value`. dict.fromkeys."""
         self = cls()
-        for key in iterable:
-            self[key] = value
+        if isinstance(self, MapCore) and type(self).__setitem__ is MapCore.__setitem__:
+            _core._store_keys(self, iterable, value)
+        else:
+            for key in iterable:
+                self[key] = value
         return self
 
     def snapshot(self):
@@ -92,6 +96,21 @@ class ShardMap(MappingSurface, MapCore):
             _set_state(new, state)
         return new
 
+    def __deepcopy__(self, memo):
+        # What the generic way of copy.deepcopy makes, without going through Python entry by entry.
+        from copy import deepcopy
+
+        cls = type(self)
+        if cls is not ShardMap and _says_how(cls):
+            return _rebuilt(self, copyreg.dispatch_table.get(cls), partial(deepcopy, memo=memo), memo)
+        state = self.__getstate__()
+        new = _restore(cls, self._chosen_shards())
+        memo[id(self)] = new
+        if state is not None:
+            _set_state(new, deepcopy(state, memo))
+        _core._deepcopy_entries(new, self, deepcopy, memo)
+        return new
+
     def __reduce__(self):
         return _restore, (type(self), self._chosen_shards()), self.__getstate__(), None, iter(self.items())
 
@@ -104,16 +123,12 @@ class ShardMap(MappingSurface, MapCore):
         """A new map: this one updated from `other`. dict.__or__."""
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
-        new = _core._copy(ShardMap, self)
-        new.update(other)
-        return new
+        return _core._union(ShardMap, self, other)
 
     def __ror__(self, other):
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
-        new = ShardMap(other)
-        new.update(self)
-        return new
+        return _core._union(ShardMap, ShardMap(other), self)
 
     def __ior__(self, other):
         """update(other), and like dict's not a subclass's update. dict.__ior__."""
@@ -177,20 +192,23 @@ def _says_how(cls):
     return cls in copyreg.dispatch_table or any(getattr(cls, name) is not way for name, way in _WAYS_TO_COPY)
 
 
-def _rebuilt(source, reducer):
-    """What copy.copy makes of what a class says about itself."""
+def _rebuilt(source, reducer, copied=lambda x: x, memo=None):
+    """What copy.copy, or copy.deepcopy, makes of what a class says about itself."""
     reduced = reducer(source) if reducer is not None else type(source).__reduce_ex__(source, 4)
-    return source if isinstance(reduced, str) else _made_of(*reduced)
+    return source if isinstance(reduced, str) else _made_of(source, copied, memo, *reduced)
 
 
-def _made_of(make, arguments, state=None, elements=None, entries=None, /):
-    made = make(*arguments)
+def _made_of(source, copied, memo, make, arguments, state=None, elements=None, entries=None, /):
+    made = make(*map(copied, arguments))
+    if memo is not None:
+        memo[id(source)] = made
     if state is not None:
-        _set_state(made, state)
+        _set_state(made, copied(state))
     for element in elements or ():
-        made.append(element)
+        made.append(copied(element))
     for key, value in entries or ():
-        made[key] = value
+        key = copied(key)
+        made[key] = copied(value)
     return made
 
 

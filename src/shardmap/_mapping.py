@@ -3,14 +3,11 @@
 # Types: _mapping.pyi.
 
 from collections.abc import Mapping
-from reprlib import recursive_repr
 from types import GenericAlias
 
 from shardmap import _core
 from shardmap._core import MapCore, SnapshotCore
-from shardmap._views import ITEMS, ItemsView, KeysView, ValuesView
-
-_ABSENT = object()
+from shardmap._views import ItemsView, KeysView, ValuesView
 
 
 class MappingSurface:
@@ -46,24 +43,11 @@ class MappingSurface:
     def __eq__(self, other):
         """Whether both have the same keys with equal values, in any order: one point in time of this side,
         and one of the other if it is a ShardMap. dict.__eq__, and with any Mapping."""
-        if isinstance(other, MapCore):
-            other = SnapshotCore(other)
-        elif not isinstance(other, (dict, SnapshotCore)):
+        if not isinstance(other, (MapCore, dict, SnapshotCore)):
             if not isinstance(other, Mapping):
                 return NotImplemented
             other = dict(other.items())
-        mine = SnapshotCore(self) if isinstance(self, MapCore) else self
-        if len(mine) != len(other):
-            return False
-        # Not other[key]: a defaultdict would insert it.
-        get = dict.get if isinstance(other, dict) else SnapshotCore.get
-        for key, value in mine._iterate(ITEMS):
-            found = get(other, key, _ABSENT)
-            if found is _ABSENT or not (found is value or found == value):
-                return False
-        return True
+        return _core._equal(self, other)
 
-    @recursive_repr()
     def __repr__(self):
-        entries = ", ".join([f"{key!r}: {value!r}" for key, value in self._iterate(ITEMS)])
-        return f"{type(self).__name__}({{{entries}}})" if entries else f"{type(self).__name__}()"
+        return _core._repr(self)

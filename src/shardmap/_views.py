@@ -13,7 +13,16 @@ from reprlib import recursive_repr
 from sys import modules
 from types import MappingProxyType
 
-from shardmap._core import _stored_contains, _stored_get, _stored_len
+from shardmap._core import (
+    _all_elements,
+    _any_element,
+    _keys_within,
+    _selected_elements,
+    _selected_keys,
+    _stored_contains,
+    _stored_item,
+    _stored_len,
+)
 
 KEYS, VALUES, ITEMS = 0, 1, 2  # what MapCore._iterate takes
 _new = object.__new__
@@ -58,14 +67,6 @@ class _View:
         return f"{type(self).__name__}([{', '.join(map(repr, self))}])"
 
 
-def _all_in(elements, container):
-    # Not all(generator): a StopIteration from a key's __eq__ would become a RuntimeError.
-    for element in elements:  # noqa: SIM110
-        if element not in container:
-            return False
-    return True
-
-
 class _SetView(_View):
     """What keys and items have of a set. As dict's views: the other side may be any iterable for the
     operators, must be a set or a view for comparisons."""
@@ -75,9 +76,11 @@ class _SetView(_View):
 
     def __and__(self, other):
         # The view decides what is in it: other may be larger than the map, or hold what equals a key.
+        if self._what == KEYS and type(other) is KeysView:
+            return _selected_keys(other._source, self._source, True)
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
-        return {element for element in other if element in self}
+        return _selected_elements(other, self._source, self._what, True)
 
     def __or__(self, other):
         if not isinstance(other, collections.abc.Iterable):
@@ -87,6 +90,10 @@ class _SetView(_View):
         return result
 
     def __sub__(self, other):
+        if self._what == KEYS and type(other) is KeysView:
+            result = _selected_keys(self._source, other._source, False)
+            if result is not None:
+                return result
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
         result = set(self)
@@ -107,42 +114,43 @@ class _SetView(_View):
     def __rsub__(self, other):
         if not isinstance(other, collections.abc.Iterable):
             return NotImplemented
-        return {element for element in other if element not in self}
+        return _selected_elements(other, self._source, self._what, False)
 
     def isdisjoint(self, other):
         """Whether no element of `other` is in the view. dict.keys().isdisjoint."""
-        for element in other:  # noqa: SIM110 (see _all_in)
-            if element in self:
-                return False
-        return True
+        return not _any_element(other, self._source, self._what)
+
+    def _is_within(self, other, exactly=False, fewer=False):
+        if self._what == KEYS and type(other) is KeysView:
+            answer = _keys_within(self._source, other._source, exactly, fewer)
+            if answer is not None:
+                return answer
+        if not isinstance(other, collections.abc.Set):
+            return NotImplemented
+        mine = list(self)
+        size = len(other)
+        if len(mine) > size or (exactly and len(mine) != size) or (fewer and len(mine) == size):
+            return False
+        return _all_elements(mine, other)
 
     def __eq__(self, other):
-        if not isinstance(other, collections.abc.Set):
-            return NotImplemented
-        mine = list(self)
-        return len(mine) == len(other) and _all_in(mine, other)
+        return self._is_within(other, exactly=True)
 
     def __le__(self, other):
-        if not isinstance(other, collections.abc.Set):
-            return NotImplemented
-        mine = list(self)
-        return len(mine) <= len(other) and _all_in(mine, other)
+        return self._is_within(other)
 
     def __lt__(self, other):
-        if not isinstance(other, collections.abc.Set):
-            return NotImplemented
-        mine = list(self)
-        return len(mine) < len(other) and _all_in(mine, other)
+        return self._is_within(other, fewer=True)
 
     def __ge__(self, other):
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
-        return len(self) >= len(other) and _all_in(other, self)
+        return len(self) >= len(other) and _all_elements(other, self)
 
     def __gt__(self, other):
         if not isinstance(other, collections.abc.Set):
             return NotImplemented
-        return len(self) > len(other) and _all_in(other, self)
+        return len(self) > len(other) and _all_elements(other, self)
 
 
 class KeysView(_SetView):
@@ -164,11 +172,7 @@ class ItemsView(_SetView):
     _what = ITEMS
 
     def __contains__(self, item):
-        if not isinstance(item, tuple) or len(item) != 2:
-            return False
-        key, value = item
-        found = _stored_get(self._source, key, _ABSENT)
-        return found is not _ABSENT and (found is value or bool(found == value))
+        return _stored_item(self._source, item)
 
 
 class ValuesView(_View):
@@ -178,8 +182,6 @@ class ValuesView(_View):
     __module__ = "shardmap"
     _what = VALUES
 
-
-_ABSENT = object()
 
 # --- Views go to other processes, as lists. For dict's, multiprocessing.managers tells multiprocessing's pickler so. To
 # import that for ours would be a fifth of the time that importing shardmap takes; so it is told when the first view is

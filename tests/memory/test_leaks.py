@@ -76,6 +76,50 @@ USES: dict[str, Callable[[ShardMap, Any, Any, Any], Any]] = {
     "add": lambda m, k, v, e: [m.add(k, 1, v), m.add(e, 1), m.add(k, v)],
     "snapshot reads": lambda m, k, v, e: [m.update({k: v}), m.snapshot()[e], m.snapshot().get(1, v), e in m.snapshot()],
     "deepcopy": lambda m, k, v, e: [m.update({1: v}), copy.deepcopy(m)],
+    "deepcopy of atoms": lambda m, k, v, e: [m.update({1: 1}), copy.deepcopy(m)],
+    "fill": lambda m, k, v, e: [
+        m.clear(),
+        m.update({**dict.fromkeys(range(100), v), k: v, v: k}),
+        ShardMap(m),
+        ShardMap.with_capacity(shards=4).update(m),
+    ],
+    "fill in vain": lambda m, k, v, e: [
+        m.clear(),
+        m.update({**dict.fromkeys(range(100), v), k: v, HashKey("x", on_hash=lambda: m.update(a=1)): k}),
+        m.clear(),
+    ],
+    "fromkeys of many": lambda m, k, v, e: [
+        ShardMap.fromkeys({*range(100), k, v}, v),
+        ShardMap.fromkeys({**dict.fromkeys(range(100)), k: v}, e),
+        ShardMap.fromkeys([*range(100), k, k, e], v),
+        ShardMap.fromkeys(ShardMap.fromkeys([*range(100), k]), v),
+    ],
+    "union": lambda m, k, v, e: [
+        m.update({k: v, "a": k}),
+        m | {e: k},
+        m | dict.fromkeys(["a", *range(300)], v),
+        m | ShardMap(dict.fromkeys(["a", "b"], v)),
+        m | ShardMap.with_capacity(shards=2).__ior__({k: e, "a": v}),
+        m | m,
+        {e: v} | m,
+    ],
+    "compare maps": lambda m, k, v, e: [
+        m.update({k: v, 1: k}),
+        m == ShardMap({e: v, 1: k}),
+        m == {e: v, 1: k},
+        m.snapshot() == ShardMap({e: v, 1: 1}),
+        repr(m),
+    ],
+    "sets of keys": lambda m, k, v, e: [
+        m.update({k: v, 1: k}),
+        m.keys() & {e: 1}.keys(),
+        m.keys() & ShardMap({e: 1}).keys(),
+        m.keys() - ShardMap({e: 1}).keys(),
+        m.keys() == ShardMap({e: 1, 1: 1}).keys(),
+        m.items() & {(e, v)},
+        [(e, v)] - m.items(),
+        m.items().isdisjoint([(e, v)]),
+    ],
     "init again": lambda m, k, v, e: [m.__init__({k: v}), m.__init__({e: k})],  # type: ignore[misc]
 }
 

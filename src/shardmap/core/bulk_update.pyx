@@ -21,6 +21,8 @@ cdef int store_dict(MapCore m, source) except -1:
     cdef PyObject** keys = NULL
     cdef size_t bytes
     cdef Bulk self = None
+    if fill_from_dict(m, source, NULL):
+        return 0
     while True:
         size = PyDict_Size(source)
         bytes = 2 * max(size, 1) * sizeof(PyObject*)
@@ -79,8 +81,12 @@ cdef Py_ssize_t hold_entries(source, PyObject** keys, PyObject** values, Py_ssiz
 
 
 cdef int store_snapshot(MapCore m, SnapshotCore source) except -1:
-    cdef SnapshotIterator iterator = new_iterator(source, ITEMS, False)
-    cdef Bulk self = new_bulk(m, source.live, BATCH)
+    cdef SnapshotIterator iterator
+    cdef Bulk self
+    if fill_from_snapshot(m, source, NULL):
+        return 0
+    iterator = new_iterator(source, ITEMS, False)
+    self = new_bulk(m, source.live, BATCH)
     mark_shared(m)
     reserve_if_many(m, source.live)
     while iterator.merge != NULL and not iterator.merge.over:

@@ -143,3 +143,35 @@ cdef tuple checked_pair(pair, Py_ssize_t number):
     if len(pair) != 2:
         raise ValueError(f"dictionary update sequence element #{number} has length {len(pair)}; 2 is required")
     return pair
+
+
+def _store_keys(MapCore m not None, iterable, value, /):
+    """Stores `value` for all keys, in their order. Of a dict, a set, a map, a list or a tuple all at a time."""
+    cdef Bulk self
+    cdef uint32_t i
+    if value is no_value or not store_different_keys(m, iterable, <PyObject*>value):
+        if (PyList_CheckExact(iterable) or PyTuple_CheckExact(iterable)) and len(iterable) >= FEW \
+                and value is not no_value:
+            self = new_bulk(m, known_size(iterable), BATCH)
+            mark_shared(m)
+            reserve_if_many(m, known_size(iterable))
+            while not self.source.ended and take_keys(self, m, iterable):
+                for i in range(self.size):
+                    self.values[i] = new_reference(<PyObject*>value)
+                store_batch(m, self)
+            drop_keys(self)
+            raise_error_of(self)
+        else:
+            for key in iterable:
+                map_set(m, <PyObject*>key, <PyObject*>value)
+
+
+cdef bint store_different_keys(MapCore m, iterable, PyObject* value) except -1:
+    """Whether it was a source of keys that are known to differ, for an empty map."""
+    if PyDict_Check(iterable) and type(iterable).__iter__ is dict.__iter__:
+        return fill_from_dict(m, iterable, value)
+    if type(iterable) is set or type(iterable) is frozenset:
+        return len(iterable) >= FEW and fill_from_lists(m, list(iterable), None, value)
+    if iterates_as_ours(iterable):
+        return fill_from_snapshot(m, snapshot_of(iterable) if isinstance(iterable, MapCore) else iterable, value)
+    return False

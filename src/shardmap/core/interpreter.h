@@ -128,6 +128,18 @@ static PyObject *sm_lookup_special(PyObject *self, PyObject *name)
     return bound;
 }
 
+/* A dict's value for a key: a new reference and 1; 0: no entry; -1: an exception is set. */
+static inline int sm_dict_get(PyObject *dict, PyObject *key, PyObject **value)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return SM_MAY_RUN_PYTHON(PyDict_GetItemRef(dict, key, value));
+#else
+    *value = SM_MAY_RUN_PYTHON(PyDict_GetItemWithError(dict, key));
+    Py_XINCREF(*value);
+    return *value != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+#endif
+}
+
 /* The hash of an int of one digit, which is the number itself: nearly all ints there are. False for other objects. */
 static inline int sm_small_int_hash(PyObject *o, Py_hash_t *hash)
 {

@@ -86,7 +86,9 @@ cdef class MapCore:
 
     def update(self, /, *args, **kwargs):
         """Inserts or overwrites from a mapping, an iterable of pairs, and keywords. Each key is linearizable, the
-        whole is not: others see it happen. From a ShardMap: from one point in time of it. dict.update."""
+        whole is not: others see it happen. From a ShardMap: from one point in time of it. An empty map is filled from a
+        dict or a ShardMap without comparing keys; from one with as many shards in O(shards): tables are shared until
+        one of the two maps writes to them. dict.update."""
         update_from_arguments(self, "update", args, kwargs)
 
     # --- Compound operations: what would be several steps of a dict, as one ---

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/atomics.h"
+
 static int sm_stamp_uses_tsc = 0;
 /* It starts above all numbers of entries, which serve as stamps where a map had one shard (core/split.pyx). The time-stamp
  * counter has passed them within a second or so of being switched on. */
@@ -58,6 +60,33 @@ static inline uint64_t sm_stamp_now(void)
     if (__builtin_expect(sm_stamp_uses_tsc, 1))
         return sm_read_tsc();
     return __atomic_add_fetch(&sm_stamp_counter, 1, __ATOMIC_RELAXED);
+}
+
+/* The first of `count` stamps in a row, for a map that has no entry yet: all of them are before any later stamp. The
+ * clock has gone on by more than that since it started. */
+static inline uint64_t sm_stamp_reserve(uint64_t count)
+{
+    if (__builtin_expect(sm_stamp_uses_tsc, 1)) {
+        uint64_t now = sm_read_tsc();
+        return now - count;
+    }
+    return __atomic_fetch_add(&sm_stamp_counter, count, __ATOMIC_RELAXED) + 1;
+}
+
+/* The first of `count` stamps in a row that come after all stamps so far. Before anybody can insert beside what got
+ * them: sm_stamp_pass() the last. */
+static inline uint64_t sm_stamp_reserve_after(uint64_t count)
+{
+    if (__builtin_expect(sm_stamp_uses_tsc, 1))
+        return sm_read_tsc();
+    return __atomic_fetch_add(&sm_stamp_counter, count, __ATOMIC_RELAXED) + 1;
+}
+
+/* Returns when all later stamps are larger than this one. Most often it is past. */
+static inline void sm_stamp_pass(uint64_t stamp)
+{
+    while (sm_stamp_uses_tsc && sm_read_tsc() <= stamp)
+        sm_pause();
 }
 
 #endif

@@ -74,7 +74,7 @@ cdef bint is_needed(UndoLog* log, uint32_t entry) noexcept nogil:
     return False
 
 
-cdef bint make_room(UndoLog* log) noexcept nogil:
+cdef bint make_room_for_version(UndoLog* log) noexcept nogil:
     cdef uint32_t room = max(2 * log.room, FIRST_ROOM), i
     cdef OldVersion* versions
     if log.count < log.room:
@@ -97,7 +97,7 @@ cdef bint make_room(UndoLog* log) noexcept nogil:
 cdef bint keep_version(UndoLog* log, Block* block, uint32_t entry) noexcept:
     cdef OldVersion* version
     cdef uint32_t* slot
-    if log.count > 2 * block.live + FIRST_ROOM or not make_room(log):
+    if log.count > 2 * block.live + FIRST_ROOM or not make_room_for_version(log):
         return False
     slot = slot_of_version(log, entry)
     version = &log.versions[log.count]

@@ -96,6 +96,9 @@ cdef extern from "core/readers.h":
 cdef extern from "core/stamp.h" nogil:
     void sm_stamp_init()
     uint64_t sm_stamp_now()
+    uint64_t sm_stamp_reserve(uint64_t count)
+    uint64_t sm_stamp_reserve_after(uint64_t count)
+    void sm_stamp_pass(uint64_t stamp)
     int sm_stamp_uses_tsc
 
 cdef extern from "core/interpreter.h":

@@ -24,6 +24,11 @@ cdef extern from "Python.h":
 
     # Numbers and strings
     bint is_exact_str "PyUnicode_CheckExact"(PyObject*)
+    bint is_exact_bytes "PyBytes_CheckExact"(PyObject*) noexcept
+    bint is_ascii "PyUnicode_IS_ASCII"(object) noexcept
+    const void* ascii_data "PyUnicode_DATA"(object) noexcept
+    Py_ssize_t str_length "PyUnicode_GET_LENGTH"(object) noexcept
+    str new_ascii "PyUnicode_DecodeASCII"(const char*, Py_ssize_t, const char* errors)
     bint is_exact_int "PyLong_CheckExact"(PyObject*) noexcept
     bint is_exact_float "PyFloat_CheckExact"(PyObject*) noexcept
     PyObject* box_long_long "PyLong_FromLongLong"(long long) except NULL
@@ -65,4 +70,5 @@ cdef extern from "core/interpreter.h":
     int is_true "SM_IS_TRUE"(PyObject*) except -1
     PyThreadState* PyEval_SaveThread "SM_SAVE_THREAD"() noexcept
     void PyEval_RestoreThread "SM_RESTORE_THREAD"(PyThreadState*) noexcept
+    int sm_dict_get(PyObject* mapping, PyObject* key, PyObject** value) except -1
     int PyErr_CheckSignals "SM_CHECK_SIGNALS"() except -1
