@@ -1,16 +1,21 @@
-"""Fixtures: every map test runs with 1, 2 and many shards, so that all of them meet collision and growth."""
+"""Fixtures: every map test runs with 1, 2 and many shards, so that all of them meet collision and growth; and where it
+does not ask for the number, with maps that are split under it."""
 
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from harness.machine import splitting
 from harness.threads import switching_often
 from shardmap import ShardMap
+
+SPLIT = 0  # a number of shards that changes
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,7 +33,15 @@ def many_switches() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=[1, 2, 64], ids=lambda n: f"shards={n}")
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "shards" in metafunc.fixturenames:
+        cases = [1, 2, 64]
+        if "make_map" in metafunc.fixturenames and "shards" not in inspect.signature(metafunc.function).parameters:
+            cases.append(SPLIT)
+        metafunc.parametrize("shards", cases, ids=[f"shards={n}" if n else "split" for n in cases], indirect=True)
+
+
+@pytest.fixture
 def shards(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -39,12 +52,16 @@ def make_map(shards: int) -> Iterator[Callable[..., ShardMap]]:
     made: list[ShardMap] = []
 
     def make(*args: Any, **kwargs: Any) -> ShardMap:
-        m = ShardMap.with_capacity(shards=shards)
+        m = ShardMap.with_capacity(shards=shards) if shards != SPLIT else ShardMap()
         m.update(*args, **kwargs)
         made.append(m)
         return m
 
-    yield make
+    if shards == SPLIT:
+        with splitting():
+            yield make
+    else:
+        yield make
     for m in made:
         m._check()
 

@@ -173,7 +173,7 @@ class ShardMap(MappingSurface, MapCore):
 
     def stats(self):
         """Sizes, capacities and counters of each shard. O(shards)."""
-        return Stats(tuple(ShardStats(*state) for state in _core._shard_states(self)))
+        return Stats(tuple(ShardStats(*state) for state in _core._shard_states(self)), _core._splits(self))
 
     def _check(self):
         """For tests: verifies every invariant of every shard; AssertionError names the one broken. O(entries), with

@@ -25,6 +25,9 @@ class Stats(NamedTuple):
     """A whole map: one ShardStats a shard, each true at some moment of the call, not all at one."""
 
     shards: tuple[ShardStats, ...]
+    splits: int = 0
+    """How often the map was split into more shards because threads contended. `contended` and `copies` of the shards count
+    from the last time on."""
 
     @property
     def size(self) -> int:

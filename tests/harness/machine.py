@@ -15,6 +15,18 @@ def _bits(cpus: int) -> int:
 
 
 @contextmanager
+def splitting(every: int = 5, shards: int = 64) -> Iterator[None]:
+    """Maps that are made here are split into twice as many shards at every so many writes, up to so many shards."""
+    _core._set_default_shards((shards - 1).bit_length())
+    _core._split_every(every)
+    try:
+        yield
+    finally:
+        _core._split_every(0)
+        _core._set_default_shards(_bits(usable_cpus()))
+
+
+@contextmanager
 def machine_of(cpus: int) -> Iterator[None]:
     _core._set_default_shards(_bits(cpus))
     try:

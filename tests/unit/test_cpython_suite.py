@@ -31,11 +31,10 @@ DIFFERENT = {test: difference for difference in DIFFERENCES for test in differen
 
 @pytest.fixture
 def default_shards(shards: int) -> Iterator[int]:
-    """Makes `shards` what a map has when nobody says how many."""
-    before = len(ShardMap().stats().shards)
-    _core._set_default_shards((shards - 1).bit_length())
+    """Makes `shards` what a map begins with when nobody says how many."""
+    _core._set_first_shards((shards - 1).bit_length())
     yield shards
-    _core._set_default_shards((before - 1).bit_length())
+    _core._set_first_shards(0)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -6,6 +6,9 @@ cdef class MapCore:
 
     def __cinit__(self, *args, **kwargs):
         begin_with_one_shard(self)
+        self.wants_split = splits_forced != 0
+        if first_shard_bits != 0:
+            begin_with_shards(self, first_shard_bits)
         if HAS_GIL:
             enlist(self)
 

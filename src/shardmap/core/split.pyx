@@ -69,9 +69,15 @@ cdef inline int split_if_wanted(MapCore m) except -1:
 
 cdef int split_once(MapCore m) except -1:
     """The next step. Without memory for it the map stays as it is."""
-    sm_store_u8(&m.wants_split, False)
+    cdef uint32_t step = SPLIT_BITS
+    cdef Layout* layout = layout_of(m)
+    if splits_forced != 0:
+        if sm_add_u64(&splits_considered, 1) % splits_forced != 0:
+            return 0
+        step = 1
+    sm_store_u8(&m.wants_split, splits_forced != 0 and may_be_split(m, layout.shard_bits + step))
     try:
-        split(m, layout_of(m), min(layout_of(m).shard_bits + SPLIT_BITS, most_shard_bits))
+        split(m, layout, min(layout.shard_bits + step, most_shard_bits))
     except MemoryError:
         pass
     return 0
@@ -286,6 +292,26 @@ cdef void end_split(Split* work, bint done) noexcept:
             free(work.after)
     free(work.merge)
     free(work.tables)
+
+
+# --- For tests ---
+
+cdef uint32_t first_shard_bits = 0
+cdef uint64_t splits_forced = 0
+cdef uint64_t splits_considered = 0
+
+
+def _set_first_shards(uint32_t bits, /):
+    """For tests: lets maps begin with 2^bits shards."""
+    global first_shard_bits
+    first_shard_bits = bits
+
+
+def _split_every(uint64_t writes, /):
+    """For tests: splits each map that is made from now on, in the smallest steps, whenever so many writes have taken a
+    mutex, of whatever maps; 0: as ever."""
+    global splits_forced
+    splits_forced = writes
 
 
 def _split(MapCore m not None, uint32_t shard_bits, /):
