@@ -34,7 +34,8 @@ def many_switches() -> Iterator[None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "shards" in metafunc.fixturenames:
+    markers = metafunc.definition.iter_markers("parametrize")
+    if "shards" in metafunc.fixturenames and not any("shards" in str(marker.args[0]) for marker in markers):
         cases = [1, 2, 64]
         if "make_map" in metafunc.fixturenames and "shards" not in inspect.signature(metafunc.function).parameters:
             cases.append(SPLIT)

@@ -48,9 +48,10 @@ class ShardMap(MappingSurface, MapCore):
     @classmethod
     def with_capacity(cls, capacity=0, *, shards=None):
         """An empty map with room for `capacity` entries before it grows, in `shards` shards (rounded up to a power
-        of two, at most 65,536; default: 4 for each CPU, at most 256).
+        of two, at most 65,536), whose number then never changes. Default: one, and more once threads contend, up to 4
+        for each CPU, at most 256.
 
-        More shards let more threads write at once; each costs 128 bytes and a little time in `len`, `clear`,
+        More shards let more threads write at once; each costs 136 bytes, a table, and a little time in `len`, `clear`,
         `popitem` and at the start of an iteration. HashMap::with_capacity of Rust.
         """
         if not isinstance(capacity, int):
@@ -155,13 +156,15 @@ class ShardMap(MappingSurface, MapCore):
 
     def shard_index(self, key):
         """The number of the shard that `key` belongs to, in the map or not: from 0 to len(m.shards) - 1, the same for
-        equal keys, for as long as this map lives."""
+        equal keys, for as long as this map lives. The first use of this or of `shards` makes 4 shards for each CPU,
+        unless the number was chosen (if a key is locked at that moment, as many as there are have to do), and fixes
+        the number. That once costs O(entries), and writers wait."""
         return _core._shard_index(self, key)
 
     @property
     def shards(self):
         """The shards as a sequence of views, in the order of their numbers: `len` and `in` are live, iteration sees one
-        point in time of the one shard. For work that is shared out by shard_index."""
+        point in time of the one shard. For work that is shared out by shard_index; like it, fixes their number."""
         return Shards(self)
 
     def partitions(self, n, /):

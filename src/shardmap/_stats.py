@@ -13,7 +13,8 @@ class ShardStats(NamedTuple):
     contended: int
     """Times a thread found its lock taken and had to spin or wait."""
     copies: int
-    """Times a write had to copy the table because a snapshot (or an iterator) shared it."""
+    """Times a write had to copy the table because a snapshot, a copy, or a loop that could not be served otherwise,
+    shared it."""
 
     @property
     def load(self) -> float:
