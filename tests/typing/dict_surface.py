@@ -120,6 +120,7 @@ def sizes(counts: ShardMap[str, int]) -> None:
     stats = counts.stats()
     assert_type(stats, Stats)
     assert_type(stats.shards, tuple[ShardStats, ...])
+    assert_type(stats.splits, int)
     assert_type(stats.size + stats.capacity + stats.copies, int)
     assert_type(stats.load, float)
     assert_type([shard.contended for shard in stats.shards], list[int])

@@ -32,7 +32,6 @@ cdef int remove_batch(MapCore m, Bulk self, bint wanted) except -1:
     """Removes the keys' entries and sets `state`; the values that went out are in `values`, as objects if they are
     `wanted`."""
     cdef uint32_t i
-    split_if_wanted(m)
     for i in range(self.size):
         self.state[i] = TO_DO
     # What Python code may compare is done strictly in order: it may raise.
@@ -68,7 +67,7 @@ cdef void remove_grouped(Bulk self, bint wanted) noexcept:
         locate_key(self, self.order[begin], &position)
         if position.shard != left_over:
             lock(position.shard)
-            if position.shard.key_locks == NULL:
+            if position.shard.key_locks == NULL and not position.shard.is_moved:
                 old = NULL
                 prefetch_first(self, block_of(position.shard.table), begin, end)
                 at = begin

@@ -120,6 +120,7 @@ cdef bint take_keys(Bulk self, MapCore m, source) except -1:
 cdef int hash_keys(Bulk self, MapCore m) except -1:
     """Where a hash raises, the batch ends before its key."""
     cdef uint32_t i = 0, shard_bits
+    split_if_wanted(m)
     self.layout = layout_of(m)
     shard_bits = self.layout.shard_bits
     self.all_plain = True

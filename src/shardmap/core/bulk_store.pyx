@@ -105,7 +105,6 @@ cdef uint32_t take_other(Bulk self, values, PyObject** into, uint32_t count) exc
 cdef int store_batch(MapCore m, Bulk self) except -1:
     """Stores all pairs of the batch."""
     cdef uint32_t done = 0
-    split_if_wanted(m)
     if self.layout.shard_count <= MOST_SHARDS_OF_A_RUN:
         done = store_in_runs(self)
     if done < self.size:

@@ -20,7 +20,7 @@ cdef int copy_shared_table_locked(Access* at) except -1:
     table_share(shared)
     unlock_and_reclaim(at)
     try:
-        own = table_copy(shared)
+        own = table_copy(shared, shard.shard_bits != 0)
     except:
         table_release(shared)
         raise
@@ -85,11 +85,11 @@ cdef int copy_where_found_locked(Access* at, bint is_present, PyObject** equal) 
     return copy_shared_table_locked(at)
 
 
-cdef PyObject* table_copy(PyObject* original) except NULL:
+cdef PyObject* table_copy(PyObject* original, bint stamped) except NULL:
     """A copy of a table that cannot change because the caller has a share of it."""
     cdef Table table = Table.__new__(Table)
     cdef Block* old = block_of(original)
-    cdef Block* block = rebuilt(old, grown(old.live))
+    cdef Block* block = rebuilt(old, grown(old.live), stamped)
     cdef uint32_t entry
     if block == NULL:
         raise MemoryError()

@@ -1,3 +1,6 @@
+cdef enum:
+    MERGE_AHEAD = 8         # entries of a table that are prefetched ahead
+
 cdef struct Cursor:
     Block* block
     uint32_t entry

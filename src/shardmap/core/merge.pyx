@@ -143,6 +143,17 @@ cdef inline void merge_advance(Merge* merge) noexcept nogil:
         cursor.entry -= 1
     else:
         cursor.entry += 1
+    if merge.size == 1:
+        if cursor.entry < cursor.end and sm_load_ptr(<void**>&cursor.block.entries[cursor.entry].key) != NULL:
+            if cursor.pin != NULL:
+                sm_store_u32(&cursor.pin.position, cursor.entry)
+        else:
+            merge.over = settle(cursor, merge.backward) == NEVER
+        return
+    if cursor.entry + MERGE_AHEAD < cursor.end and not merge.backward:
+        # With many tables the processor does not see what will be read next.
+        prefetch(&cursor.block.entries[cursor.entry + MERGE_AHEAD])
+        prefetch(&cursor.block.stamps[cursor.entry + MERGE_AHEAD])
     going.cursor = merge.winner
     going.stamp = settle(cursor, merge.backward)
     while node != 0:

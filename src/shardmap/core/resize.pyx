@@ -30,10 +30,11 @@ cdef inline bint is_full(Block* block) noexcept nogil:
     return block.used == block.capacity or block.filled >= limit_of(<uint64_t>block.mask + 1)
 
 
-cdef Block* rebuilt(Block* old, uint64_t wanted) noexcept nogil:
+cdef Block* rebuilt(Block* old, uint64_t wanted, bint stamped) noexcept nogil:
     """A new block with the entries of `old`, holes closed, room for `wanted`. No reference is counted: the
-    caller makes one of the two forget them, or counts. NULL when there is no memory."""
-    cdef Block* new = block_new(wanted, old.stamps != NULL)
+    caller makes one of the two forget them, or counts. NULL when there is no memory. `stamped`: as `old` is, if that
+    has entries; the empty block tells nothing."""
+    cdef Block* new = block_new(wanted, stamped)
     cdef uint32_t entry, at = 0, hash31
     if new == NULL:
         return NULL
@@ -128,7 +129,7 @@ cdef void grow_without_gil(Shard* shard) noexcept:
     version = shard.size_word
     old = (<Table>shard.table).block
     if old.live >= LARGE_GROWTH:
-        new = rebuilt(old, grown(old.live))
+        new = rebuilt(old, grown(old.live), shard.shard_bits != 0)
     sm_mutex_unlock(&shard.mutex)
     PyEval_RestoreThread(thread)
     if new == NULL:
@@ -155,7 +156,7 @@ cdef bint resize_locked(Access* at, uint64_t wanted, Block** old) noexcept:
     """Replaces the block of a table that only this shard holds. Under the mutex, attached. The caller frees
     `old` later. False, and nothing done, when there is no memory."""
     require_locked(at.shard)
-    cdef Block* new = rebuilt(at.found.block, wanted)
+    cdef Block* new = rebuilt(at.found.block, wanted, at.shard.shard_bits != 0)
     if new == NULL:
         return False
     trace_memory(memory_of(new), new.bytes)

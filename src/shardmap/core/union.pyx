@@ -49,7 +49,7 @@ cdef Union new_union(SnapshotCore mine, uint64_t incoming):
     if self.tables == NULL:
         raise MemoryError()
     for i in range(mine.table_count):
-        self.tables[i] = table_copy(mine.tables[i])
+        self.tables[i] = table_copy(mine.tables[i], mine.shard_bits != 0)
         self.count = i + 1
     self.shard_bits = mine.shard_bits
     self.stamp = sm_stamp_reserve_after(incoming)
@@ -144,7 +144,7 @@ cdef bint write_to_own(PyObject* table, Entry* entry, uint32_t hash31, uint64_t 
     if found == NOT_THERE:
         if is_full(block):
             old = block
-            block = rebuilt(old, grown(old.live))
+            block = rebuilt(old, grown(old.live), old.stamps != NULL)
             if block == NULL:
                 return False
             trace_memory(memory_of(block), block.bytes)

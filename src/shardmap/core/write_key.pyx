@@ -38,7 +38,8 @@ cdef Found map_remove(MapCore m, PyObject* key, PyObject** old) except FAILED:
 
 cdef inline Found write_located(Access* at, PyObject* key, WriteRequest* request) except FAILED:
     """The same with the key located at."""
-    split_if_wanted(<MapCore>at.shard.owner)
+    if not request.found.is_valid:      # else the key would have to be found, and compared, once more
+        split_if_wanted(<MapCore>at.shard.owner)
     lock_located(at)
     return write_and_unlock(at, key, request)
 
