@@ -90,6 +90,7 @@ sm_set_gc(<PyTypeObject*>SnapshotCore, <traverseproc>snapshot_traverse, <inquiry
 sm_set_gc(<PyTypeObject*>SnapshotIterator, <traverseproc>iterator_traverse, <inquiry>iterator_clear)
 sm_set_gc(<PyTypeObject*>AtomicRef, <traverseproc>ref_traverse, <inquiry>ref_clear)
 sm_set_gc(<PyTypeObject*>Version, <traverseproc>version_traverse, <inquiry>version_clear)
+sm_set_init(<PyTypeObject*>MapCore, <initproc>init_map)
 sm_set_traverse(<PyTypeObject*>KeyEntry, <traverseproc>entry_traverse)
 sm_no_sequence(<PyTypeObject*>MapCore)
 sm_no_sequence(<PyTypeObject*>SnapshotCore)

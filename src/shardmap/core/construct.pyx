@@ -72,6 +72,14 @@ cdef void release_shared(SharedTables* shared) noexcept:
     free(shared.tables)
 
 
+cdef int init_map(PyObject* self, PyObject* args, PyObject* kwargs) except -1:
+    """The type's slot: MapCore.__init__ without a dict for no keywords and a name for no message."""
+    if tuple_size(args) == 0 and kwargs == NULL:
+        return 0
+    update_from_arguments(<MapCore>self, type(<MapCore>self).__name__, <tuple>args, <dict>kwargs if kwargs != NULL else {})
+    return 0
+
+
 # --- update ---
 
 cdef int update_from_arguments(MapCore self, str function, tuple args, dict kwargs) except -1:

@@ -7,6 +7,15 @@
 static void sm_set_gc(PyTypeObject *t, traverseproc traverse, inquiry clear)
 { t->tp_traverse = traverse; t->tp_clear = clear; }
 static void sm_set_traverse(PyTypeObject *t, traverseproc traverse) { t->tp_traverse = traverse; }
+/* Subclasses take the slot from the descriptor that wraps it. */
+static void sm_set_init(PyTypeObject *t, initproc init)
+{
+    PyObject *wrapper = PyDict_GetItemString(t->tp_dict, "__init__");
+    if (wrapper != NULL && Py_TYPE(wrapper) == &PyWrapperDescr_Type)
+        ((PyWrapperDescrObject *)wrapper)->d_wrapped = (void *)init;
+    t->tp_init = init;
+    PyType_Modified(t);
+}
 static void sm_no_sequence(PyTypeObject *t)
 { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
 /* The public name, from which __module__ comes. */

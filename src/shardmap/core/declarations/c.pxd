@@ -133,7 +133,9 @@ cdef extern from "core/types.h":
     ctypedef int (*traverseproc)(PyObject*, visitproc, void*)
     ctypedef int (*inquiry)(PyObject*)
     void sm_set_gc(PyTypeObject*, traverseproc, inquiry)
+    ctypedef int (*initproc)(PyObject*, PyObject*, PyObject*) except -1
     void sm_set_traverse(PyTypeObject*, traverseproc)
+    void sm_set_init(PyTypeObject*, initproc)
     void sm_no_sequence(PyTypeObject*)
     void sm_set_name(PyTypeObject*, const char*)
     int sm_take_place(PyTypeObject*, PyMethodDef*, const char*, void*) except -1
