@@ -33,14 +33,17 @@ def interrupt():
 class Holder:
     def __init__(self, *keys, then=interrupt):
         self.keys, self.then, self.holds, self.errors = keys, then, threading.Event(), []
+        self.started = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         self.holds.wait(LONG)
+        self.started.set()              # no signal before: it would be handled while the thread is started
     def run(self):
         try:
             with m.lock_many(self.keys) as entries:
                 self.holds.set()
-                time.sleep(0.02)
+                self.started.wait(LONG)
+                time.sleep(0.05)
                 self.then()
                 for entry in entries.values():
                     entry.set(10)
