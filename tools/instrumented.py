@@ -35,7 +35,22 @@ class Instrument:
         return {"CFLAGS": f"{self.flags} -g -fno-omit-frame-pointer"}
 
 
-CONCURRENT = ("linearizable", "unlocked_reads", "threads", "bulk_threads", "atomic_ref", "point_in_time", "counters")
+CONCURRENT = (
+    "linearizable",
+    "unlocked_reads",
+    "threads",
+    "bulk_threads",
+    "atomic_ref",
+    "point_in_time",
+    "counters",
+    "splits",
+    "key_lock_after_split",
+    "shards_fixed_by_second_thread",
+    "writing_while_iterating",
+    "loops_beside_writers",
+    "shared_tables_iterated",
+    "filling_threads",
+)
 DEBUG = "-DSHARDMAP_DEBUG"  # contracts are asserted (core/contracts.h)
 CHECK = Instrument("check", DEBUG, ("*",))
 PAUSES = Instrument(

@@ -27,8 +27,8 @@ class Stats(NamedTuple):
 
     shards: tuple[ShardStats, ...]
     splits: int = 0
-    """How often the map was split into more shards because threads contended. `contended` and `copies` of the shards count
-    from the last time on."""
+    """How often the map was split into more shards because threads contended. `contended` and `copies` of the shards
+    count from the last time on."""
 
     @property
     def size(self) -> int:

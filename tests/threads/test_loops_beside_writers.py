@@ -1,4 +1,4 @@
-"""Loops beside writers: each shows one point in time, whoever changes the map meanwhile, and however often it is split."""
+"""Loops beside writers: each shows one point in time, whoever changes the map meanwhile, however often it is split."""
 
 from __future__ import annotations
 

@@ -19,6 +19,13 @@ static inline int64_t sm_sub_i64_relaxed(int64_t *p, int64_t v) { return __atomi
 static inline int64_t sm_load_i64_relaxed(const int64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 
+/* Puts `mine` where there is NULL; what is there then. */
+static inline void *sm_put_if_null(void **p, void *mine)
+{
+    void *before = NULL;
+    return __atomic_compare_exchange_n(p, &before, mine, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) ? mine : before;
+}
+
 /* Keeps a store before it before the loads after it, the time-stamp counter's among them. */
 static inline void sm_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 

@@ -177,6 +177,7 @@ cdef KeyLock* find_or_add_key_lock_locked(Access* at, PyObject* key, KeyLockChec
         return found
     found = fresh[0]
     fresh[0] = NULL
+    found.hash31 = at.hash31        # of this layout: the map may have been split since the record was made
     at.shard.lock_serial += 1
     found.serial = at.shard.lock_serial
     found.grant = sm_new_token()

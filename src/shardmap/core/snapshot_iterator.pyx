@@ -50,7 +50,7 @@ cdef SnapshotIterator iterate_map(MapCore m, int what, bint backward):
     """Over one point in time of a map, whose writers need not copy its tables."""
     cdef SnapshotIterator self = SnapshotIterator.__new__(SnapshotIterator)
     cdef Layout* layout
-    cdef uint32_t room = 0
+    cdef uint32_t room = 0, pinned
     cdef bint done = False
     self.what = what
     mark_shared(m)
@@ -68,8 +68,9 @@ cdef SnapshotIterator iterate_map(MapCore m, int what, bint backward):
         done = layout.shard_count <= room and pin_tables_locked(self, layout, backward)
         unlock_layout(layout)
         if not done:
-            unpin_all(self, self.pinned)
-            self.pinned = 0
+            pinned = self.pinned
+            self.pinned = 0         # for the collector: what unpinning lets go may run any code
+            unpin_all(self, pinned)
             refuse_without_log(m)
     merge_start_pinned(self.merge, self.pins, self.pinned, backward)
     return self

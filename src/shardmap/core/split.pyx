@@ -86,6 +86,7 @@ cdef int split_once(MapCore m) except -1:
 cdef int fix_shards(MapCore m) except -1:
     """Somebody asks for the number of a key's shard, which must not change from now on. First makes as many shards as
     there will be; if a key is locked just now, those that there are have to do."""
+    mark_shared(m)
     if sm_load_u8(&m.shards_fixed) != NOT_FIXED:
         return 0
     if layout_of(m).shard_bits < most_shard_bits:
@@ -101,6 +102,7 @@ cdef bint split(MapCore m, Layout* before, uint32_t shard_bits) except -1:
     """Spreads the entries over 2^shard_bits shards, if the layout is still `before`. False if that cannot be now."""
     cdef Split work
     cdef bint done = False
+    mark_shared(m)
     if shard_bits <= before.shard_bits:
         return False
     memset(&work, 0, sizeof(work))
@@ -277,8 +279,7 @@ cdef void end_split(Split* work, bint done) noexcept:
         for i in range(work.before.shard_count):
             if work.limbos[i] != NULL:
                 free_limbo(work.limbos[i])
-            if work.blocks[i] != NULL:
-                block_free(work.blocks[i])
+            free_replaced_block(work.blocks[i])
             table_release(work.replaced[i])
     if work.after != NULL:
         for i in range(work.after.shard_count):

@@ -123,7 +123,7 @@ cdef bint may_change_in_place_locked(Access* at, bint is_present) noexcept:
     """Of a table that is shared: whether the entry that was found may change, or one be added. What iterators need of
     it is kept then."""
     require_locked(at.shard)
-    cdef UndoLog* log = (<Table>at.shard.table).log
+    cdef UndoLog* log = <UndoLog*>sm_load_ptr(<void**>&(<Table>at.shard.table).log)
     cdef bint kept = True
     if not only_iterators_locked(at.shard):
         return False
@@ -141,25 +141,36 @@ cdef bint may_change_in_place_locked(Access* at, bint is_present) noexcept:
 
 # --- Iterators ---
 
+cdef UndoLog* log_of(Table table) noexcept nogil:
+    """The table's log, made if there is none. NULL: no memory. Two maps that share the table may ask at once."""
+    cdef UndoLog* log = <UndoLog*>sm_load_ptr(<void**>&table.log)
+    cdef UndoLog* fresh
+    if log == NULL:
+        fresh = <UndoLog*>allocate(sizeof(UndoLog), sizeof(void*))
+        if fresh == NULL:
+            return NULL
+        memset(fresh, 0, sizeof(UndoLog))
+        log = <UndoLog*>sm_put_if_null(<void**>&table.log, fresh)
+        if log != fresh:
+            free(fresh)
+    return log
+
+
 cdef bint pin_locked(Shard* shard, Pin* pin, bint backward) noexcept:
     """False if there is no memory, or the log's lock is taken."""
     require_locked(shard)
     cdef Table table = <Table>shard.table
     cdef Block* block = block_of(shard.table)
-    if table.log == NULL:
-        table.log = <UndoLog*>allocate(sizeof(UndoLog), sizeof(void*))
-        if table.log == NULL:
-            return False
-        memset(table.log, 0, sizeof(UndoLog))
-    if not lock_log_soon(table.log):
+    cdef UndoLog* log = log_of(table)
+    if log == NULL or not lock_log_soon(log):
         return False
     pin.table = new_reference(shard.table)
     pin.end = block.used
-    pin.since = table.log.count
+    pin.since = log.count
     pin.backward = backward
     pin.position = end_of_entries(block) - 1 if backward else first_entry(block)
-    link_pin(table.log, pin)
-    sm_byte_unlock(&table.log.lock)
+    link_pin(log, pin)
+    sm_byte_unlock(&log.lock)
     sm_add_u64(&table.cow_refs, PIN_SHARES)
     return True
 

@@ -41,6 +41,7 @@ cdef extern from "core/atomics.h" nogil:
     void sm_store_u32(uint32_t*, uint32_t)
     void* sm_load_ptr(void**)
     void sm_store_ptr(void**, void*)
+    void* sm_put_if_null(void**, void* mine)
     uint8_t sm_load_u8(const uint8_t*)
     void sm_store_u8(uint8_t*, uint8_t)
     uint32_t sm_load_u32_relaxed(const uint32_t*)
