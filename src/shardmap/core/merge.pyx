@@ -110,7 +110,7 @@ cdef inline void play(Standing* loser, Standing* going, bint backward) noexcept 
     going.cursor = cursor ^ cursors
 
 
-cdef inline uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
+cdef uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
     """Moves a cursor that may stand on a removed entry to the next one that is there, and returns its stamp."""
     cdef Block* block = cursor.block
     cdef uint32_t entry = cursor.entry
@@ -136,6 +136,22 @@ cdef inline Entry* merge_entry(Merge* merge) noexcept nogil:
 
 
 cdef inline void merge_advance(Merge* merge) noexcept nogil:
+    cdef Cursor* cursor
+    cdef uint32_t entry
+    if merge.size != 1:
+        advance_among_many(merge)
+        return
+    cursor = merge.cursors
+    entry = cursor.entry - 1 if merge.backward else cursor.entry + 1
+    cursor.entry = entry
+    if entry < cursor.end and sm_load_ptr(<void**>&cursor.block.entries[entry].key) != NULL:
+        if cursor.pin != NULL:
+            sm_store_u32(&cursor.pin.position, entry)
+    else:
+        merge.over = settle(cursor, merge.backward) == NEVER
+
+
+cdef void advance_among_many(Merge* merge) noexcept nogil:
     cdef uint32_t node = (merge.winner + merge.size) // 2
     cdef Cursor* cursor = &merge.cursors[merge.winner]
     cdef Standing going
@@ -143,19 +159,19 @@ cdef inline void merge_advance(Merge* merge) noexcept nogil:
         cursor.entry -= 1
     else:
         cursor.entry += 1
-    if merge.size == 1:
-        if cursor.entry < cursor.end and sm_load_ptr(<void**>&cursor.block.entries[cursor.entry].key) != NULL:
-            if cursor.pin != NULL:
-                sm_store_u32(&cursor.pin.position, cursor.entry)
-        else:
-            merge.over = settle(cursor, merge.backward) == NEVER
-        return
     if cursor.entry + MERGE_AHEAD < cursor.end and not merge.backward:
         # With many tables the processor does not see what will be read next.
         prefetch(&cursor.block.entries[cursor.entry + MERGE_AHEAD])
         prefetch(&cursor.block.stamps[cursor.entry + MERGE_AHEAD])
     going.cursor = merge.winner
-    going.stamp = settle(cursor, merge.backward)
+    if cursor.entry < cursor.end and sm_load_ptr(<void**>&cursor.block.entries[cursor.entry].key) != NULL:
+        if cursor.pin != NULL:
+            sm_store_u32(&cursor.pin.position, cursor.entry)
+        going.stamp = cursor.block.stamps[cursor.entry]
+        if merge.backward:
+            going.stamp = ~going.stamp
+    else:
+        going.stamp = settle(cursor, merge.backward)
     while node != 0:
         play(&merge.losers[node], &going, merge.backward)
         node //= 2
