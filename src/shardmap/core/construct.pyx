@@ -49,10 +49,22 @@ def _copy(cls, MapCore source not None, /):
     """A map of class `cls` equal to `source`: shares all its tables until one of the two writes. O(shards)."""
     cdef MapCore self = blank_map(cls, 0)
     cdef SharedTables shared
+    cdef Layout* layout
+    cdef PyObject* only
     cdef uint32_t i
     if source.shards_fixed == FIXED_BY_CHOICE:
         self.shards_fixed = FIXED_BY_CHOICE
     mark_shared(source)
+    layout = layout_of(source)
+    if layout.shard_count == 1:
+        lock(shard_in(layout, 0))
+        if not shard_in(layout, 0).is_moved:
+            only = shard_in(layout, 0).table
+            table_share(only)
+            unlock(shard_in(layout, 0))
+            give_table(shard_at(self, 0), only)
+            return self
+        unlock(shard_in(layout, 0))
     map_share_tables(source, &shared)
     try:
         begin_with_shards(self, shared.shard_bits)
@@ -87,18 +99,20 @@ cdef int update_from_arguments(MapCore self, str function, tuple args, dict kwar
         raise TypeError(f"{function} expected at most 1 argument, got {len(args)}")
     if args:
         update_from(self, args[0])
-    for key, value in kwargs.items():
-        map_set(self, <PyObject*>key, <PyObject*>value)
+    if kwargs:
+        for key, value in kwargs.items():
+            map_set(self, <PyObject*>key, <PyObject*>value)
     return 0
 
 
 cdef int update_from(MapCore self, other) except -1:
     cdef SnapshotCore snapshot
     # Subclasses that iterate in their own way are asked for their keys, as by dict.
-    if PyDict_Check(other) and type(other).__iter__ is dict.__iter__:
-        update_from_dict(self, other)
+    if iterates_as_dict(other):
+        if PyDict_Size(other) != 0:
+            update_from_dict(self, other)
     elif iterates_as_ours(other):
-        if other is not self:
+        if other is not self and not (isinstance(other, MapCore) and map_len(other) == 0):
             snapshot = snapshot_of(other) if isinstance(other, MapCore) else other
             store_snapshot(self, snapshot)
     elif hasattr(other, "keys"):
@@ -112,8 +126,12 @@ cdef int update_from(MapCore self, other) except -1:
 
 cdef bint iterates_as_ours(other) except -1:
     if isinstance(other, MapCore):
-        return type(other).__iter__ is MapCore.__iter__
-    return isinstance(other, SnapshotCore) and type(other).__iter__ is SnapshotCore.__iter__
+        return sm_iterates_as(<PyObject*>other, <PyTypeObject*>MapCore)
+    return isinstance(other, SnapshotCore) and sm_iterates_as(<PyObject*>other, <PyTypeObject*>SnapshotCore)
+
+
+cdef inline bint iterates_as_dict(other) noexcept:
+    return PyDict_Check(other) and sm_iterates_as(<PyObject*>other, <PyTypeObject*>dict)
 
 
 cdef int update_from_dict(MapCore self, source) except -1:
@@ -176,7 +194,7 @@ def _store_keys(MapCore m not None, iterable, value, /):
 
 cdef bint store_different_keys(MapCore m, iterable, PyObject* value) except -1:
     """Whether it was a source of keys that are known to differ, for an empty map."""
-    if PyDict_Check(iterable) and type(iterable).__iter__ is dict.__iter__:
+    if iterates_as_dict(iterable):
         return fill_from_dict(m, iterable, value)
     if type(iterable) is set or type(iterable) is frozenset:
         return len(iterable) >= FEW and fill_from_lists(m, list(iterable), None, value)

@@ -16,6 +16,8 @@ static void sm_set_init(PyTypeObject *t, initproc init)
     t->tp_init = init;
     PyType_Modified(t);
 }
+/* Whether objects of a type, or of a subclass of it that does not say otherwise, are iterated over by its own slot. */
+static inline int sm_iterates_as(PyObject *o, PyTypeObject *type) { return Py_TYPE(o)->tp_iter == type->tp_iter; }
 static void sm_no_sequence(PyTypeObject *t)
 { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
 /* The public name, from which __module__ comes. */

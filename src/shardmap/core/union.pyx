@@ -17,7 +17,7 @@ cdef class Union:
 def _union(cls, MapCore source not None, other, /):
     """A map of class `cls` equal to `source`, updated from a dict, a map or a snapshot."""
     cdef SnapshotCore mine, theirs = None
-    cdef bint is_dict = PyDict_Check(other) and type(other).__iter__ is dict.__iter__
+    cdef bint is_dict = iterates_as_dict(other)
     cdef Union union = None
     cdef MapCore new
     cdef uint32_t i

@@ -137,6 +137,7 @@ cdef extern from "core/types.h":
     ctypedef int (*initproc)(PyObject*, PyObject*, PyObject*) except -1
     void sm_set_traverse(PyTypeObject*, traverseproc)
     void sm_set_init(PyTypeObject*, initproc)
+    bint sm_iterates_as(PyObject*, PyTypeObject*) noexcept
     void sm_no_sequence(PyTypeObject*)
     void sm_set_name(PyTypeObject*, const char*)
     int sm_take_place(PyTypeObject*, PyMethodDef*, const char*, void*) except -1
