@@ -88,9 +88,9 @@ cdef bint popitem_slowly(MapCore m, PyObject** key, PyObject** value) except -1:
         # With the one mutex: a table of the shard's own, an int for a number, the key's lock if it has one.
         while at.shard.key_locks != NULL and check_key_lock_locked(&at, last, &check) == START_AGAIN:
             pass
+        chosen = at.shard       # another one, if the map was split meanwhile; from here on the key's lock keeps it
         if is_shared(at.shard.table) and not only_iterators_locked(at.shard):
             copy_shared_table_locked(&at)
-        chosen = at.shard       # another one, if the map was split meanwhile
         unlock_and_reclaim(&at)
         while True:
             if find_last_locked(lock_all(m), &at) != chosen or entry_of(&at).key != last or (
