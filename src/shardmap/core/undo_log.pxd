@@ -1,14 +1,6 @@
 # What a table keeps for the iterators over it that are under way (core/undo_log.pyx).
 
-# One iterator's place in one table.
-cdef struct Pin:
-    Pin* next               # in the table's list
-    Pin* previous
-    PyObject* table         # the iterator's own reference
-    uint32_t position       # the entry that comes next
-    uint32_t end            # entries from here on are younger than the iterator
-    uint32_t since          # old versions from this number on are younger than the iterator
-    bint backward
+cdef struct Pin
 
 # A key and value that an entry held.
 cdef struct OldVersion:
@@ -24,6 +16,17 @@ cdef struct UndoLog:
     uint32_t count
     uint32_t room           # a power of two; the index has twice as many slots
     uint8_t lock            # of one byte (core/atomicref.h)
+
+# One iterator's place in one table.
+cdef struct Pin:
+    Pin* next               # in the table's list
+    Pin* previous
+    PyObject* table         # the iterator's own reference
+    UndoLog* log            # the table's
+    uint32_t position       # the entry that comes next
+    uint32_t end            # entries from here on are younger than the iterator
+    uint32_t since          # old versions from this number on are younger than the iterator
+    bint backward
 
 cdef enum:
     FIRST_ROOM = 8

@@ -165,6 +165,7 @@ cdef bint pin_locked(Shard* shard, Pin* pin, bint backward) noexcept:
     if log == NULL or not lock_log_soon(log):
         return False
     pin.table = new_reference(shard.table)
+    pin.log = log
     pin.end = block.used
     pin.since = log.count
     pin.backward = backward
@@ -185,7 +186,7 @@ cdef void link_pin(UndoLog* log, Pin* pin) noexcept nogil:
 
 cdef void copy_pin(Pin* copy, Pin* pin) noexcept:
     """For a second iterator that goes on from there. The first one stays meanwhile."""
-    cdef UndoLog* log = (<Table>pin.table).log
+    cdef UndoLog* log = pin.log
     copy[0] = pin[0]
     incref(copy.table)
     lock_log(log)
@@ -197,7 +198,7 @@ cdef void copy_pin(Pin* copy, Pin* pin) noexcept:
 cdef void unpin(Pin* pin) noexcept:
     """May run any code. Not under a mutex."""
     cdef Table table = <Table>steal(pin.table)
-    cdef UndoLog* log = table.log
+    cdef UndoLog* log = pin.log
     cdef OldVersion* versions = NULL
     cdef uint32_t count = 0
     lock_log(log)
@@ -241,7 +242,7 @@ cdef void free_log(UndoLog* log) noexcept:
 
 cdef bint has_version(Pin* pin, uint32_t entry) noexcept nogil:
     """Whether an entry that is gone now was there when the iterator began."""
-    cdef UndoLog* log = (<Table>pin.table).log
+    cdef UndoLog* log = pin.log
     cdef bint has
     if sm_load_u32(&log.count) == pin.since:
         return False
@@ -255,7 +256,7 @@ cdef inline bint take_pinned(Pin* pin, Block* block, uint32_t entry, int what, P
                              PyObject** value) noexcept:
     """References to what the entry at the iterator's position held when it began: the key, the value or both. False if
     the collector has emptied the table. Nothing in here stops."""
-    cdef UndoLog* log = (<Table>pin.table).log
+    cdef UndoLog* log = pin.log
     cdef PyObject* its_key = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
     cdef PyObject* its_value = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
     sm_sched_point()
