@@ -65,6 +65,16 @@ def test_threads_that_share_a_loop_beside_writers_get_each_entry_once(make_map: 
             assert len(keys) == len(set(keys)) == expected
 
 
+def test_threads_that_share_what_wraps_a_loop_get_each_entry_once(make_map: MakeMap) -> None:
+    """map() has the only reference to the iterator, and both threads are in it at once."""
+    m = make_map((n, (n, 0)) for n in range(LASTING))
+    for _ in range(20):
+        shared = map(lambda item: item[0], m.items())
+        parts: list[list[Any]] = [[], []]
+        run_threads(*(lambda part=part: part.extend(shared) for part in parts))  # type: ignore[misc]
+        assert sorted(parts[0] + parts[1]) == list(range(LASTING))
+
+
 def test_loops_that_are_made_in_one_thread_and_dropped_in_another(make_map: MakeMap) -> None:
     m = make_map((n, (n, 0)) for n in range(LASTING))
     handed: list[Any] = []

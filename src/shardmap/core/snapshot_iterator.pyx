@@ -141,7 +141,9 @@ cdef class SnapshotIterator:
         # What can fail is made first: an entry that was taken is not lost.
         if self.what == ITEMS and (sm_load_ptr(<void**>&self.item) == NULL or sm_load_u8(&self.kept)):
             item = new_untracked_pair()
-        sm_byte_lock(&self.lock)        # nothing in here stops
+        # Nothing in here stops. An iterator that has one reference needs the lock as well: threads may share the map(),
+        # zip() or enumerate() that has it.
+        sm_byte_lock(&self.lock)
         if self.merge != NULL and not self.merge.over and take_entry(self.merge, self.what, &key, &raw):
             if self.what == ITEMS:
                 kept = not sm_only_reference(self.item)
