@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -69,7 +70,7 @@ def test_threads_that_share_what_wraps_a_loop_get_each_entry_once(make_map: Make
     """map() has the only reference to the iterator, and both threads are in it at once."""
     m = make_map((n, (n, 0)) for n in range(LASTING))
     for _ in range(20):
-        shared = map(lambda item: item[0], m.items())
+        shared = map(operator.itemgetter(0), m.items())
         parts: list[list[Any]] = [[], []]
         run_threads(*(lambda part=part: part.extend(shared) for part in parts))  # type: ignore[misc]
         assert sorted(parts[0] + parts[1]) == list(range(LASTING))
