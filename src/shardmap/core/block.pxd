@@ -34,5 +34,4 @@ cdef enum:
     LARGEST_INDEX_BITS = 31
     HASH31 = 0x7FFFFFFF      # of an element of hash31s
     NO_SLOT = 0xFFFFFFFF    # no number of a slot
-    MIDDLE = 8192           # entries: up to here a block grows by a third, then by a fifth
     SMALL_INDEX = 512       # up to here the entries' array is made for the whole index

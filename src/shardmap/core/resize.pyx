@@ -23,7 +23,7 @@ cdef inline uint64_t grown(uint64_t live) noexcept nogil:
     """Entries to have room for when `live` of them are there and one more is to come."""
     if live < SMALL_INDEX:
         return 2 * live if live != 0 else 1     # no more than twice: an index that is just full grows one step
-    return live + live // (3 if live < MIDDLE else 5) + 1
+    return live + live // 3 + 1
 
 
 cdef inline bint is_full(Block* block) noexcept nogil:
