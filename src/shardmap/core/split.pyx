@@ -252,7 +252,7 @@ cdef void change_layout_locked(MapCore m, Split* work) noexcept:
     sm_sched_point()
     for i in range(work.before.shard_count):
         shard = shard_in(work.before, i)
-        shard.is_moved = True
+        sm_store_u8(&shard.is_moved, True)      # _splits() looks without the mutex
         if work.blocks[i] != NULL:
             (<Table>shard.table).block = &empty_block
         shard.table = EMPTY_TABLE
@@ -331,6 +331,6 @@ def _splits(MapCore m not None, /):
     cdef Layout* layout = layout_of(m).older
     cdef uint32_t count = 0
     while layout != NULL:
-        count += shard_in(layout, 0).is_moved
+        count += sm_load_u8(&shard_in(layout, 0).is_moved)
         layout = layout.older
     return count
