@@ -72,6 +72,11 @@ cdef inline void* memory_of(Block* block) noexcept nogil:
     return <char*>block - BEFORE_HEAD if block.bytes >= WORTH_ALIGNING else <char*>block
 
 
+cdef inline void trace_block(Block* block) noexcept:
+    """When it is about to be somebody's table (core/memory.pyx)."""
+    trace_memory(memory_of(block), block.bytes)
+
+
 cdef inline void block_free(Block* block) noexcept:
     untrace_memory(memory_of(block))
     sm_release_table(memory_of(block), block.bytes)
@@ -109,9 +114,7 @@ cdef inline void append(Block* block, uint32_t slot, uint32_t hash31, bint plain
     sm_store_ptr(<void**>&block.entries[entry].key, key)
     sm_store_ptr(<void**>&block.entries[entry].value, value)
     if block.stamps != NULL:
-        if entry != 0 and block.stamps[entry - 1] >= stamp:
-            stamp = block.stamps[entry - 1] + 1
-        block.stamps[entry] = stamp
+        put_stamp(block, entry, stamp)
     sm_sched_point()
     block.hash31s[entry] = hash31 | <uint32_t>plain << 31
     sm_store_u32(&block.index[slot], slot_for(block, entry))
@@ -123,6 +126,22 @@ cdef inline void append(Block* block, uint32_t slot, uint32_t hash31, bint plain
         block.filled += 1
     else:
         block.tombstone_reuses += 1
+
+
+cdef inline void append_unindexed(Block* block, Entry* entry, uint32_t hash31_and_plain, uint64_t stamp) noexcept nogil:
+    """The same to a block of several shards that nobody else knows, which is to get its index by build_index()."""
+    cdef uint32_t number = block.used
+    block.entries[number] = entry[0]
+    block.hash31s[number] = hash31_and_plain
+    put_stamp(block, number, stamp)
+    block.used = number + 1
+
+
+cdef inline void put_stamp(Block* block, uint32_t entry, uint64_t stamp) noexcept nogil:
+    """Stamps grow within a block, also where two threads inserted in one tick of the clock."""
+    if entry != 0 and block.stamps[entry - 1] >= stamp:
+        stamp = block.stamps[entry - 1] + 1
+    block.stamps[entry] = stamp
 
 
 cdef inline void erase_entry(Block* block, uint32_t slot, uint32_t entry) noexcept nogil:

@@ -21,9 +21,7 @@ cdef class Building:
             decref(self.entries[i].key)
             value_decref(self.entries[i].value)
         if self.tables != NULL:
-            for i in range(self.shard_count):
-                table_release(self.tables[i])
-            free(self.tables)
+            release_tables(self.tables, self.shard_count)
         if self.memory != NULL:
             sm_release_table(self.memory, self.bytes)
 
@@ -206,26 +204,17 @@ cdef int gather_snapshot(Building self, SnapshotCore source, PyObject* value) ex
 
 cdef int build_tables(Building self) except -1:
     """What was gathered goes into the tables."""
-    cdef uint64_t stamp = sm_stamp_reserve(self.count)
     cdef uint32_t i
     if self.shards != NULL:
-        distribute(self, stamp)
+        distribute(self, sm_stamp_reserve(self.count))
     else:
         block_of(self.tables[0]).used = self.count
         self.count = 0          # the references are the table's
         self.entries = NULL
-        put_stamps(block_of(self.tables[0]), stamp)
     for i in range(self.shard_count):
         if self.tables[i] != EMPTY_TABLE:
             build_index(block_of(self.tables[i]))
     return 0
-
-
-cdef void put_stamps(Block* block, uint64_t stamp) noexcept nogil:
-    cdef uint32_t i
-    if block.stamps != NULL:
-        for i in range(block.used):
-            block.stamps[i] = stamp + i
 
 
 cdef int distribute(Building self, uint64_t stamp) except -1:
@@ -244,29 +233,9 @@ cdef int distribute(Building self, uint64_t stamp) except -1:
     finally:
         free(sizes)
     for i in range(self.count):
-        place(block_of(self.tables[self.shards[i]]), &self.entries[i], self.hash31s[i], stamp + i)
+        append_unindexed(block_of(self.tables[self.shards[i]]), &self.entries[i], self.hash31s[i], stamp + i)
     self.count = 0              # the references are the tables'
     return 0
-
-
-cdef inline void place(Block* block, Entry* entry, uint32_t hash31, uint64_t stamp) noexcept nogil:
-    """The next entry of a block that is to get its index afterwards."""
-    cdef uint32_t i = block.used
-    block.entries[i] = entry[0]
-    block.hash31s[i] = hash31
-    if block.stamps != NULL:
-        block.stamps[i] = stamp
-    block.used = i + 1
-
-
-cdef void build_index(Block* block) noexcept nogil:
-    """Of a block that has entries and no index yet. No two keys are equal."""
-    cdef uint32_t i, used = block.used
-    for i in range(used):
-        if i + FAR_AHEAD < used:
-            prefetch_to_write(&block.index[block.hash31s[i + FAR_AHEAD] & block.mask])
-        block.index[empty_slot(block, hash31_of_entry(block, i))] = slot_for(block, i)
-    block.live = block.filled = block.tail = used
 
 
 # --- Installing ---
@@ -285,9 +254,7 @@ cdef bint install(MapCore m, PyObject** tables, uint32_t shard_count) noexcept:
         for i in range(shard_count):
             shard = shard_in(layout, i)
             if tables[i] != EMPTY_TABLE:
-                shard.table = tables[i]
-                publish_locked(shard)
-                shard.layout_version += 1
+                change_table_locked(shard, tables[i])
         for i in range(shard_count):
             note_size_locked(shard_in(layout, i), block_of(shard_in(layout, i).table))
     unlock_layout(layout)

@@ -163,12 +163,9 @@ cdef void end_batch_at(Bulk self, uint32_t i) noexcept:
 
 
 cdef inline void put_hash(Bulk self, uint32_t i, Py_hash_t hash, uint32_t shard_bits) noexcept nogil:
-    cdef uint32_t mixed = sm_mixed_of(<uint64_t>hash)
-    self.shard[i] = 0
-    if shard_bits != 0:
-        self.shard[i] = sm_shard_of_mixed(mixed, shard_bits)
-        mixed = sm_hash31_of_mixed(mixed, shard_bits)
-    self.hash31[i] = mixed
+    cdef uint32_t hash31 = 0
+    self.shard[i] = shard_and_hash31(sm_mixed_of(<uint64_t>hash), shard_bits, &hash31)
+    self.hash31[i] = hash31
 
 
 cdef int raise_error_of(Bulk self) except -1:

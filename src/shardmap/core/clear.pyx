@@ -111,18 +111,13 @@ cdef int map_clear(MapCore m) except -1:
         for i in range(layout.shard_count):
             shard = shard_in(layout, i)
             tables[i] = shard.table
-            shard.table = EMPTY_TABLE
-            publish_locked(shard)
+            change_table_locked(shard, EMPTY_TABLE)
             limbos[i] = shard.limbo
             shard.limbo = NULL
-            shard.layout_version += 1
             note_size_locked(shard, &empty_block)
         sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
         unlock_layout(layout)
-        if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
-            sm_fence_after_unlock()
-            if sm_load_u8(&m.is_shared_between_threads):
-                sm_wait_for_readers()
+        wait_for_readers_of(m)
         release_all_held(&held)
         for i in range(layout.shard_count):
             if limbos[i] != NULL:

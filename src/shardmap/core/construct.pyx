@@ -69,19 +69,12 @@ def _copy(cls, MapCore source not None, /):
     try:
         begin_with_shards(self, shared.shard_bits)
     except:
-        release_shared(&shared)
+        release_tables(shared.tables, shared.count)
         raise
     for i in range(shared.count):
         give_table(shard_at(self, i), shared.tables[i])
     free(shared.tables)
     return self
-
-
-cdef void release_shared(SharedTables* shared) noexcept:
-    cdef uint32_t i
-    for i in range(shared.count):
-        table_release(shared.tables[i])
-    free(shared.tables)
 
 
 cdef int init_map(PyObject* self, PyObject* args, PyObject* kwargs) except -1:

@@ -26,9 +26,7 @@ cdef int copy_shared_table_locked(Access* at) except -1:
         raise
     lock_located(at)
     if at.shard == shard and shard.table == shared:
-        shard.table = own
-        publish_locked(shard)
-        shard.layout_version += 1
+        change_table_locked(shard, own)
         shard.copies += 1
         at.deferred.table = shared
         if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
@@ -53,9 +51,7 @@ cdef int give_first_table_locked(Access* at) except -1:
     own = table_new(1, shard.shard_bits != 0)
     lock_located(at)
     if at.shard == shard and shard.table == EMPTY_TABLE:
-        shard.table = own
-        publish_locked(shard)
-        shard.layout_version += 1
+        change_table_locked(shard, own)
     else:                       # another thread was first
         unlock(at.shard)
         table_release(own)
@@ -90,13 +86,10 @@ cdef PyObject* table_copy(PyObject* original, bint stamped) except NULL:
     cdef Table table = Table.__new__(Table)
     cdef Block* old = block_of(original)
     cdef Block* block = rebuilt(old, grown(old.live), stamped)
-    cdef uint32_t entry
     if block == NULL:
         raise MemoryError()
-    trace_memory(memory_of(block), block.bytes)
-    for entry in range(block.used):
-        incref(block.entries[entry].key)
-        value_incref(block.entries[entry].value)
+    trace_block(block)
+    keep_references(block)
     table.block = block
     incref(<PyObject*>table)
     return <PyObject*>table

@@ -48,6 +48,15 @@ cdef bint retire_locked(Access* at, void* item, size_t bytes) noexcept:
     return True
 
 
+cdef void wait_for_readers_of(MapCore m) noexcept:
+    """A grace period for what was put out of reach under the mutexes, which are released; unless one thread only has used
+    the map so far."""
+    if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
+        sm_fence_after_unlock()
+        if sm_load_u8(&m.is_shared_between_threads):
+            sm_wait_for_readers()
+
+
 cdef void wait_for_grace_period(Access* at) noexcept:
     if at.deferred.grace_period == GRACE_PERIOD_IF_SHARED:
         sm_fence_after_unlock()

@@ -142,21 +142,12 @@ cdef inline Comparison compare_values_plainly(PyObject* a, PyObject* b) noexcept
 cdef bint equal_in_order(SnapshotCore mine, SnapshotCore other, mapping) except -1:
     """With another snapshot, or with a dict."""
     cdef Merge* merge = merge_new(mine.table_count)
-    cdef Entry* entry
-    cdef PyObject* key
+    cdef PyObject* key = NULL
     cdef PyObject* value = NULL
     cdef bint same = True
     try:
         merge_start(merge, mine.tables, mine.table_count, False)
-        while same and not merge.over:
-            entry = merge_entry(merge)
-            if entry.key == NULL:       # emptied by the collector: see to_dict.pyx
-                break
-            value = try_boxed_copy(entry.value)
-            if value == NULL:
-                raise_what_is_set()
-            key = new_reference(entry.key)
-            merge_advance(merge)
+        while same and take_next(merge, &key, &value):
             try:
                 same = entry_is_equal(key, value, other, mapping)
             finally:
@@ -181,11 +172,6 @@ cdef bint entry_is_equal(PyObject* key, PyObject* value, SnapshotCore other, map
         return theirs == value or equal_objects(theirs, value)
     finally:
         decref(theirs)
-
-
-cdef inline PyObject* boxed_reference(PyObject* raw) except NULL:
-    value_incref(raw)
-    return boxed(raw)
 
 
 def _equal(self, other, /):

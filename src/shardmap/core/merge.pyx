@@ -110,6 +110,21 @@ cdef inline void play(Standing* loser, Standing* going, bint backward) noexcept 
     going.cursor = cursor ^ cursors
 
 
+cdef inline uint64_t stand(Cursor* cursor, bint backward) noexcept nogil:
+    """On the entry that the cursor has come to, which is there: its stamp."""
+    cdef uint64_t* stamps = cursor.block.stamps
+    if cursor.pin != NULL:
+        sm_store_u32(&cursor.pin.position, cursor.entry)
+    if stamps == NULL:              # the only table: any numbers but NEVER will do
+        return 0
+    return ~stamps[cursor.entry] if backward else stamps[cursor.entry]
+
+
+cdef inline bint is_there(Cursor* cursor) noexcept nogil:
+    """Whether the cursor has come to an entry that has its key: nearly always."""
+    return cursor.entry < cursor.end and sm_load_ptr(<void**>&cursor.block.entries[cursor.entry].key) != NULL
+
+
 cdef uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
     """Moves a cursor that may stand on a removed entry to the next one that is there, and returns its stamp."""
     cdef Block* block = cursor.block
@@ -118,11 +133,7 @@ cdef uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
         if (sm_load_ptr(<void**>&block.entries[entry].key) != NULL
                 or cursor.pin != NULL and has_version(cursor.pin, entry)):
             cursor.entry = entry
-            if cursor.pin != NULL:
-                sm_store_u32(&cursor.pin.position, entry)
-            if block.stamps == NULL:        # the only one: any numbers but NEVER will do
-                return 0
-            return ~block.stamps[entry] if backward else block.stamps[entry]
+            return stand(cursor, backward)
         entry = entry - 1 if backward else entry + 1
     if cursor.pin != NULL:
         sm_store_u32(&cursor.pin.end, 0)        # it has passed everything
@@ -137,16 +148,13 @@ cdef inline Entry* merge_entry(Merge* merge) noexcept nogil:
 
 cdef inline void merge_advance(Merge* merge) noexcept nogil:
     cdef Cursor* cursor
-    cdef uint32_t entry
     if merge.size != 1:
         advance_among_many(merge)
         return
     cursor = merge.cursors
-    entry = cursor.entry - 1 if merge.backward else cursor.entry + 1
-    cursor.entry = entry
-    if entry < cursor.end and sm_load_ptr(<void**>&cursor.block.entries[entry].key) != NULL:
-        if cursor.pin != NULL:
-            sm_store_u32(&cursor.pin.position, entry)
+    cursor.entry = cursor.entry - 1 if merge.backward else cursor.entry + 1
+    if is_there(cursor):
+        stand(cursor, merge.backward)
     else:
         merge.over = settle(cursor, merge.backward) == NEVER
 
@@ -155,23 +163,13 @@ cdef void advance_among_many(Merge* merge) noexcept nogil:
     cdef uint32_t node = (merge.winner + merge.size) // 2
     cdef Cursor* cursor = &merge.cursors[merge.winner]
     cdef Standing going
-    if merge.backward:
-        cursor.entry -= 1
-    else:
-        cursor.entry += 1
+    cursor.entry = cursor.entry - 1 if merge.backward else cursor.entry + 1
     if cursor.entry + MERGE_AHEAD < cursor.end and not merge.backward:
         # With many tables the processor does not see what will be read next.
         prefetch(&cursor.block.entries[cursor.entry + MERGE_AHEAD])
         prefetch(&cursor.block.stamps[cursor.entry + MERGE_AHEAD])
     going.cursor = merge.winner
-    if cursor.entry < cursor.end and sm_load_ptr(<void**>&cursor.block.entries[cursor.entry].key) != NULL:
-        if cursor.pin != NULL:
-            sm_store_u32(&cursor.pin.position, cursor.entry)
-        going.stamp = cursor.block.stamps[cursor.entry]
-        if merge.backward:
-            going.stamp = ~going.stamp
-    else:
-        going.stamp = settle(cursor, merge.backward)
+    going.stamp = stand(cursor, merge.backward) if is_there(cursor) else settle(cursor, merge.backward)
     while node != 0:
         play(&merge.losers[node], &going, merge.backward)
         node //= 2

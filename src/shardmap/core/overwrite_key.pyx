@@ -81,7 +81,7 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
         old = at.found.block.entries[at.found.entry].value
         value_incref(value)
         put_value(at.found.block, at.found.entry, value)
-        unlock_and_reclaim(&at)
+        unlock(at.shard)        # nothing is deferred: no block was replaced, no key taken out
         value_decref(old)
         return PRESENT
     request = request_to_write(value)

@@ -37,13 +37,18 @@ cdef inline void locate_hashed(MapCore m, Py_hash_t hashed, Access* at) noexcept
     start_access(at)
 
 
+cdef inline uint32_t shard_and_hash31(uint32_t mixed, uint32_t shard_bits, uint32_t* hash31) noexcept nogil:
+    """The number of the shard, and the 31 bits by which the key is found in it (core/hashing.h)."""
+    hash31[0] = mixed
+    if shard_bits == 0:
+        return 0
+    hash31[0] = sm_hash31_of_mixed(mixed, shard_bits)
+    return sm_shard_of_mixed(mixed, shard_bits)
+
+
 cdef inline void aim(Layout* layout, uint32_t mixed, Access* at) noexcept nogil:
     """At the shard that a key belongs to in this layout."""
-    cdef uint32_t number = 0
-    at.hash31 = mixed
-    if layout.shard_bits != 0:
-        number = sm_shard_of_mixed(mixed, layout.shard_bits)
-        at.hash31 = sm_hash31_of_mixed(mixed, layout.shard_bits)
+    cdef uint32_t number = shard_and_hash31(mixed, layout.shard_bits, &at.hash31)
     at.shard = shard_in(layout, number)
     at.published = &blocks_of(layout)[number]
 
@@ -128,6 +133,26 @@ cdef uint32_t empty_slot(Block* block, uint32_t hash31) noexcept nogil:
     while block.index[sequence.slot] != EMPTY:
         probe_next(&sequence)
     return sequence.slot
+
+
+cdef void build_index(Block* block) noexcept nogil:
+    """Of a block that has entries, without holes, and no index yet. No two keys are equal."""
+    cdef uint32_t i, used = block.used
+    cdef uint32_t prefetched = used - FAR_AHEAD if used > SMALL_INDEX * GROUP else 0    # a small index is in the cache
+    for i in range(used):
+        if i < prefetched:
+            prefetch_slot_to_write(block, block.hash31s[i + FAR_AHEAD])
+        block.index[empty_slot(block, hash31_of_entry(block, i))] = slot_for(block, i)
+    note_whole(block)
+
+
+cdef inline void prefetch_slot_to_write(Block* block, uint32_t hash31) noexcept nogil:
+    prefetch_to_write(&block.index[hash31 & block.mask])
+
+
+cdef inline void note_whole(Block* block) noexcept nogil:
+    """The counts of a block without holes and with an index."""
+    block.live = block.filled = block.tail = block.used
 
 
 cdef uint32_t slot_of_entry(Block* block, uint32_t entry) noexcept nogil:

@@ -121,8 +121,7 @@ cdef str text_of_map(self):
     cdef SnapshotCore content = content_of(self)
     cdef Text text = Text.__new__(Text)
     cdef Merge* merge
-    cdef Entry* entry
-    cdef PyObject* key
+    cdef PyObject* key = NULL
     cdef PyObject* value = NULL
     cdef bint first = True
     write_str(text, type(self).__name__)
@@ -131,14 +130,7 @@ cdef str text_of_map(self):
         merge = merge_new(content.table_count)
         try:
             merge_start(merge, content.tables, content.table_count, False)
-            while not merge.over:
-                entry = merge_entry(merge)
-                if entry.key == NULL:       # emptied by the collector: see to_dict.pyx
-                    break
-                key = new_reference(entry.key)
-                value = entry.value
-                value_incref(value)
-                merge_advance(merge)
+            while take_next_raw(merge, &key, &value):
                 try:
                     if first:
                         write_ascii(text, b"{", 1)

@@ -35,7 +35,7 @@ cdef Block* rebuilt(Block* old, uint64_t wanted, bint stamped) noexcept nogil:
     caller makes one of the two forget them, or counts. NULL when there is no memory. `stamped`: as `old` is, if that
     has entries; the empty block tells nothing."""
     cdef Block* new = block_new(wanted, stamped)
-    cdef uint32_t entry, at = 0, hash31
+    cdef uint32_t entry, at = 0
     if new == NULL:
         return NULL
     if old.live == old.used:
@@ -52,13 +52,12 @@ cdef Block* rebuilt(Block* old, uint64_t wanted, bint stamped) noexcept nogil:
                     new.stamps[at] = old.stamps[entry]
                 new.hash31s[at] = old.hash31s[entry]
                 at += 1
+    new.used = at
     if new.mask == old.mask and old.live == old.used == old.filled:
         memcpy(new.index, old.index, (<size_t>old.mask + 1) * sizeof(uint32_t))
+        note_whole(new)
     else:
-        for entry in range(at):
-            hash31 = hash31_of_entry(new, entry)
-            new.index[empty_slot(new, hash31)] = slot_for(new, entry)
-    new.used = new.live = new.filled = new.tail = at
+        build_index(new)
     return new
 
 
@@ -92,9 +91,7 @@ cdef int reserve(MapCore m, uint64_t incoming) except -1:
             pass
         elif at.shard.table == EMPTY_TABLE:
             if fresh != NULL:
-                at.shard.table = fresh
-                publish_locked(at.shard)
-                at.shard.layout_version += 1
+                change_table_locked(at.shard, fresh)
                 fresh = NULL
         elif not is_shared(at.shard.table) and at.found.block.capacity < each:
             done = resize_locked(&at, at.found.block.live + each, &old)
@@ -143,13 +140,19 @@ cdef void grow_without_gil(Shard* shard) noexcept:
                 if old.entries[entry].key != NULL:
                     new.entries[to] = old.entries[entry]
                     to += 1
-        trace_memory(memory_of(new), new.bytes)
-        (<Table>shard.table).block = new
-        publish_locked(shard)
-        shard.layout_version += 1
+        change_block_locked(shard, new)
         new = old
     unlock(shard)
     block_free(new)
+
+
+cdef void change_block_locked(Shard* shard, Block* block) noexcept:
+    """Gives the shard's table another block."""
+    require_locked(shard)
+    trace_block(block)
+    (<Table>shard.table).block = block
+    publish_locked(shard)
+    shard.layout_version += 1
 
 
 cdef bint resize_locked(Access* at, uint64_t wanted, Block** old) noexcept:
@@ -159,11 +162,8 @@ cdef bint resize_locked(Access* at, uint64_t wanted, Block** old) noexcept:
     cdef Block* new = rebuilt(at.found.block, wanted, at.shard.shard_bits != 0)
     if new == NULL:
         return False
-    trace_memory(memory_of(new), new.bytes)
     old[0] = at.found.block
-    (<Table>at.shard.table).block = new
-    publish_locked(at.shard)
-    at.shard.layout_version += 1
+    change_block_locked(at.shard, new)
     at.found.block = new
     if old[0] != &empty_block and retire_locked(at, <void*>(<uintptr_t>old[0] | 1), old[0].bytes):
         old[0] = NULL

@@ -150,6 +150,14 @@ cdef inline void publish_first(Shard* shard) noexcept:
     sm_sched_point()
 
 
+cdef inline void change_table_locked(Shard* shard, PyObject* table) noexcept:
+    """Gives the shard another table, with a reference and a share; what becomes of the old one is the caller's care."""
+    require_locked(shard)
+    shard.table = table
+    publish_locked(shard)
+    shard.layout_version += 1
+
+
 cdef inline void note_size_locked(Shard* shard, Block* block) noexcept:
     """Tells len() what changed, after the change."""
     require_locked(shard)

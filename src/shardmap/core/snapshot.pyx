@@ -13,11 +13,8 @@ cdef class SnapshotCore:
             fill_snapshot(self, source)
 
     def __dealloc__(self):
-        cdef uint32_t i
         if self.tables != NULL and self.origin is None:
-            for i in range(self.table_count):
-                table_release(self.tables[i])
-            free(self.tables)
+            release_tables(self.tables, self.table_count)
 
     def __len__(self):
         return self.live

@@ -225,6 +225,28 @@ cdef class SnapshotIterator:
         return rest
 
 
+cdef inline bint take_next_raw(Merge* merge, PyObject** key, PyObject** value) noexcept:
+    """References to the key and value that come next, of tables that cannot change; then goes on. False at the end; also
+    where the collector has emptied the tables, if this runs in a finalizer of the same garbage. The value may be a
+    number (core/value.pyx)."""
+    if merge.over or not take_entry(merge, ITEMS, key, value):
+        return False
+    merge_advance(merge)
+    return True
+
+
+cdef inline bint take_next(Merge* merge, PyObject** key, PyObject** value) except -1:
+    """The same with the value as an object."""
+    if not take_next_raw(merge, key, value):
+        return False
+    if is_number(value[0]):
+        value[0] = try_box_long_long(number_of(value[0]))
+        if value[0] == NULL:
+            decref(key[0])
+            raise_what_is_set()
+    return True
+
+
 cdef inline bint take_entry(Merge* merge, int what, PyObject** key, PyObject** value) noexcept:
     """References to the key, the value or both that come next. False if the collector has emptied the table."""
     cdef Cursor* cursor = &merge.cursors[merge.winner]

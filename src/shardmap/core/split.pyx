@@ -118,10 +118,8 @@ cdef bint split(MapCore m, Layout* before, uint32_t shard_bits) except -1:
             unlock_layout(before)
         else:
             unlock_all(m)
-        if done and SM_READERS_MEET_WRITERS and sm_reads_unlocked:
-            sm_fence_after_unlock()
-            if sm_load_u8(&m.is_shared_between_threads):
-                sm_wait_for_readers()
+        if done:
+            wait_for_readers_of(m)
     finally:
         end_split(&work, done)
     return done
@@ -178,7 +176,7 @@ cdef bint make_blocks_locked(Split* work) noexcept:
             block = block_new(grown(work.sizes[i]), True)
             if block == NULL:
                 return False
-            trace_memory(memory_of(block), block.bytes)
+            trace_block(block)
             (<Table>work.tables[i]).block = block
     return True
 
@@ -193,29 +191,25 @@ cdef void move_entries_locked(Split* work) noexcept:
         block = block_of(shard_in(work.before, 0).table)
         for entry in range(block.used):
             if block.entries[entry].key != NULL:
-                move_entry(work, block, entry, entry + 1 if block.stamps == NULL else block.stamps[entry])
-        return
-    for i in range(work.before.shard_count):
-        work.replaced[i] = shard_in(work.before, i).table
-    merge_start(work.merge, work.replaced, work.before.shard_count, False)
-    while not work.merge.over:
-        cursor = &work.merge.cursors[work.merge.winner]
-        move_entry(work, cursor.block, cursor.entry, cursor.block.stamps[cursor.entry])
-        merge_advance(work.merge)
+                move_entry(work, block, entry, entry + 1)
+    else:
+        for i in range(work.before.shard_count):
+            work.replaced[i] = shard_in(work.before, i).table
+        merge_start(work.merge, work.replaced, work.before.shard_count, False)
+        while not work.merge.over:
+            cursor = &work.merge.cursors[work.merge.winner]
+            move_entry(work, cursor.block, cursor.entry, cursor.block.stamps[cursor.entry])
+            merge_advance(work.merge)
+    for i in range(work.after.shard_count):
+        if work.sizes[i] != 0:
+            build_index(block_of(work.tables[i]))
 
 
 cdef inline void move_entry(Split* work, Block* source, uint32_t entry, uint64_t stamp) noexcept:
     cdef uint32_t mixed = mixed_of_entry(source, entry, work.before.shard_bits), bits = work.after.shard_bits
-    cdef uint32_t hash31 = sm_hash31_of_mixed(mixed, bits)
     cdef Block* block = block_of(work.tables[sm_shard_of_mixed(mixed, bits)])
-    cdef uint32_t number = block.used
-    block.entries[number] = source.entries[entry]
-    block.hash31s[number] = hash31 | (source.hash31s[entry] & ~<uint32_t>HASH31)
-    if number != 0 and block.stamps[number - 1] >= stamp:       # two threads inserted in one tick of the clock
-        stamp = block.stamps[number - 1] + 1
-    block.stamps[number] = stamp
-    block.index[empty_slot(block, hash31)] = slot_for(block, number)
-    block.used = block.live = block.filled = block.tail = number + 1
+    cdef uint32_t plain = source.hash31s[entry] & ~<uint32_t>HASH31
+    append_unindexed(block, &source.entries[entry], sm_hash31_of_mixed(mixed, bits) | plain, stamp)
 
 
 cdef void change_layout_locked(MapCore m, Split* work) noexcept:
@@ -259,14 +253,6 @@ cdef void change_layout_locked(MapCore m, Split* work) noexcept:
         shard.layout_version += 1
         work.limbos[i] = shard.limbo
         shard.limbo = NULL
-
-
-cdef void keep_references(Block* block) noexcept:
-    cdef uint32_t entry
-    for entry in range(block.used):
-        if block.entries[entry].key != NULL:
-            incref(block.entries[entry].key)
-            value_incref(block.entries[entry].value)
 
 
 cdef void end_split(Split* work, bint done) noexcept:

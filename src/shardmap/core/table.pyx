@@ -77,13 +77,30 @@ cdef inline void table_release(PyObject* table) noexcept:
         decref(table)
 
 
+cdef inline void release_tables(PyObject** tables, uint32_t count) noexcept:
+    """All of an array, and the array. May run any code."""
+    cdef uint32_t i
+    for i in range(count):
+        table_release(tables[i])
+    free(tables)
+
+
+cdef void keep_references(Block* block) noexcept:
+    """One more reference to every key and value: of another block with the same entries."""
+    cdef uint32_t entry
+    for entry in range(block.used):
+        if block.entries[entry].key != NULL:
+            incref(block.entries[entry].key)
+            value_incref(block.entries[entry].value)
+
+
 cdef PyObject* table_new(uint64_t wanted, bint stamped) except NULL:
     """A new table with room for `wanted` entries and one share. The caller owns it."""
     cdef Table table = Table.__new__(Table)
     cdef Block* block = block_new(wanted, stamped)
     if block == NULL:
         raise MemoryError()
-    trace_memory(memory_of(block), block.bytes)
+    trace_block(block)
     table.block = block
     incref(<PyObject*>table)
     return <PyObject*>table

@@ -15,26 +15,15 @@ def _to_dict(source, /):
     """A plain dict of one point in time, in insertion order."""
     cdef SnapshotCore content = content_of(source)
     cdef Merge* merge
-    cdef Entry* entry
-    cdef PyObject* key
-    cdef PyObject* value
+    cdef PyObject* key = NULL
+    cdef PyObject* value = NULL
     cdef dict made = PyDict_New()
     if content.live == 0:
         return made
     merge = merge_new(content.table_count)
     try:
         merge_start(merge, content.tables, content.table_count, False)
-        # The tables cannot change, as `content` shares them; but the collector may empty them, if this runs in a
-        # finalizer of the same garbage.
-        while not merge.over:
-            entry = merge_entry(merge)
-            if entry.key == NULL:
-                break
-            value = try_boxed_copy(entry.value)
-            if value == NULL:
-                raise_what_is_set()
-            key = new_reference(entry.key)
-            merge_advance(merge)
+        while take_next(merge, &key, &value):
             try:
                 dict_set_item(<PyObject*>made, key, value)      # may run the key's __hash__ and __eq__
             finally:

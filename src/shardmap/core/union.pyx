@@ -8,10 +8,7 @@ cdef class Union:
     """The tables of a new map (internal)."""
 
     def __dealloc__(self):
-        cdef uint32_t i
-        for i in range(self.count):
-            table_release(self.tables[i])
-        free(self.tables)
+        release_tables(self.tables, self.count)
 
 
 def _union(cls, MapCore source not None, other, /):
@@ -147,7 +144,7 @@ cdef bint write_to_own(PyObject* table, Entry* entry, uint32_t hash31, uint64_t 
             block = rebuilt(old, grown(old.live), old.stamps != NULL)
             if block == NULL:
                 return False
-            trace_memory(memory_of(block), block.bytes)
+            trace_block(block)
             (<Table>table).block = block
             free_replaced_block(old)
             slot = empty_slot(block, hash31)

@@ -17,10 +17,15 @@ cdef inline void put_value(Block* block, uint32_t entry, PyObject* value) noexce
     sm_store_ptr(<void**>&block.entries[entry].value, value)
 
 
-cdef inline object boxed_copy(PyObject* raw):
-    """The value as an object, of which the entry keeps its own reference."""
+cdef inline PyObject* boxed_reference(PyObject* raw) except NULL:
+    """The value as an object, a new reference; the entry keeps its own."""
     value_incref(raw)
-    return steal(boxed(raw))
+    return boxed(raw)
+
+
+cdef inline object boxed_copy(PyObject* raw):
+    """The same for Python code."""
+    return steal(boxed_reference(raw))
 
 
 cdef inline PyObject* try_boxed_copy(PyObject* raw) noexcept:
