@@ -28,9 +28,9 @@ from alone import MILLION, Timed, filled
 from maps import DICT, SHARDMAP, competitors
 from reporting import Line, Report, Scale, amount, read_options
 from rounds import Calibrated, paired_rounds, spread
-from scaling import shards
-from shardmap import ShardMap, _core
+from shardmap import ShardMap
 from shardmap._cpus import usable_cpus
+from shardmap._map import _set_cpus
 
 CPUS = (2, 16, 64)
 Unit = Literal["x", "bytes", "us"]
@@ -42,11 +42,11 @@ def default_of(cpus: int | None) -> Iterator[None]:
     if cpus is None:
         yield
         return
-    _core._set_default_shards((shards(cpus) - 1).bit_length())
+    _set_cpus(cpus)
     try:
         yield
     finally:
-        _core._set_default_shards((shards(usable_cpus()) - 1).bit_length())
+        _set_cpus(usable_cpus())
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,13 @@ def _bits_for(shards):
     return (shards - 1).bit_length()
 
 
-_core._set_default_shards(_bits_for(min(4 * usable_cpus(), _MOST_DEFAULT_SHARDS)))
+def _set_cpus(cpus):
+    """How many CPUs there are decides into how many shards a map is split at most. For tests and benchmarks: another
+    number than that of this machine."""
+    _core._set_default_shards(_bits_for(min(4 * cpus, _MOST_DEFAULT_SHARDS)))
+
+
+_set_cpus(usable_cpus())
 
 
 class ShardMap(MappingSurface, MapCore):

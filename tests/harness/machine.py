@@ -7,11 +7,7 @@ from contextlib import contextmanager
 
 from shardmap import _core
 from shardmap._cpus import usable_cpus
-
-
-def _bits(cpus: int) -> int:
-    """Of the number of shards that the map derives from so many CPUs: 4 for each, at most 256."""
-    return min(8, (4 * cpus - 1).bit_length())
+from shardmap._map import _set_cpus
 
 
 @contextmanager
@@ -23,13 +19,13 @@ def splitting(every: int = 5, shards: int = 64) -> Iterator[None]:
         yield
     finally:
         _core._split_every(0)
-        _core._set_default_shards(_bits(usable_cpus()))
+        _set_cpus(usable_cpus())
 
 
 @contextmanager
 def machine_of(cpus: int) -> Iterator[None]:
-    _core._set_default_shards(_bits(cpus))
+    _set_cpus(cpus)
     try:
         yield
     finally:
-        _core._set_default_shards(_bits(usable_cpus()))
+        _set_cpus(usable_cpus())

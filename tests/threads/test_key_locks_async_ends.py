@@ -22,17 +22,18 @@ from shardmap import KeyEntry, ShardMap
 MakeMap = Callable[..., ShardMap]
 
 
+async def enter_and_note(m: ShardMap, name: str, got: list[str]) -> None:
+    async with m.lock("k"):
+        got.append(name)
+
+
 def test_a_cancelled_task_leaves_the_queue_whole(make_map: MakeMap) -> None:
     m = make_map(k=0)
-    got = []
-
-    async def ask(name: str) -> None:
-        async with m.lock("k"):
-            got.append(name)
+    got: list[str] = []
 
     async def main() -> None:
         async with m.lock("k"):
-            tasks = {name: asyncio.create_task(ask(name)) for name in "abcd"}
+            tasks = {name: asyncio.create_task(enter_and_note(m, name, got)) for name in "abcd"}
             await others()
             for name in "ac":
                 tasks[name].cancel()
@@ -48,15 +49,11 @@ def test_a_cancelled_task_leaves_the_queue_whole(make_map: MakeMap) -> None:
 
 def test_a_task_that_is_cancelled_after_it_was_granted_the_lock_hands_it_on(make_map: MakeMap) -> None:
     m = make_map(k=0)
-    got = []
-
-    async def ask(name: str) -> None:
-        async with m.lock("k"):
-            got.append(name)
+    got: list[str] = []
 
     async def main() -> None:
         async with m.lock("k") as entry:
-            first, second = asyncio.create_task(ask("first")), asyncio.create_task(ask("second"))
+            first, second = (asyncio.create_task(enter_and_note(m, name, got)) for name in ("first", "second"))
             await others()
             entry.__exit__()  # granted to the first, which has not run yet
             first.cancel()
