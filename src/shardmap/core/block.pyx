@@ -119,13 +119,23 @@ cdef inline void append(Block* block, uint32_t slot, uint32_t hash31, bint plain
     block.hash31s[entry] = hash31 | <uint32_t>plain << 31
     sm_store_u32(&block.index[slot], slot_for(block, entry))
     sm_sched_point()
-    block.used = entry + 1
+    sm_store_u32(&block.used, entry + 1)
     block.tail = entry + 1
     block.live += 1
     if fresh:
         block.filled += 1
     else:
         block.tombstone_reuses += 1
+
+
+cdef inline void prefetch_end(Block* block) noexcept nogil:
+    """What append() will write, before the mutex is taken."""
+    cdef uint32_t entry = sm_load_u32_relaxed(&block.used)
+    prefetch_to_write(&block.used)
+    prefetch_to_write(&block.entries[entry])
+    prefetch_to_write(&block.hash31s[entry])
+    if block.stamps != NULL:
+        prefetch_to_write(&block.stamps[entry])
 
 
 cdef inline void append_unindexed(Block* block, Entry* entry, uint32_t hash31_and_plain, uint64_t stamp) noexcept nogil:

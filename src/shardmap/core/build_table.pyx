@@ -194,7 +194,7 @@ cdef int gather_snapshot(Building self, SnapshotCore source, PyObject* value) ex
         merge_advance(merge)
     unhashed = touch(self, 0, count, NO_SLOT)
     self.count = count
-    free(merge)
+    merge_free(merge)
     if unhashed != NO_SLOT:
         hash_rest(self, unhashed)
     return 0

@@ -154,7 +154,7 @@ cdef bint equal_in_order(SnapshotCore mine, SnapshotCore other, mapping) except 
                 decref(key)
                 decref(value)
     finally:
-        free(merge)
+        merge_free(merge)
     return same
 
 

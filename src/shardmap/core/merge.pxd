@@ -3,6 +3,7 @@ cdef enum:
 
 cdef struct Cursor:
     Block* block
+    Entry* entries          # the block's: heads of large blocks, all at the same place of a page, push each other out of the cache
     uint32_t entry
     uint32_t end            # of the entries that belong to the iteration
     Pin* pin                # where the table may change meanwhile (core/undo_log.pyx); or NULL
@@ -18,3 +19,4 @@ cdef struct Merge:
     uint32_t winner
     bint backward
     bint over
+    Window* window          # NULL: by the tree

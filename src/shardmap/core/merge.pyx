@@ -17,24 +17,29 @@ cdef Merge* merge_new(uint32_t most) except NULL:
     if merge == NULL:
         raise MemoryError()
     merge.size = size
-    place_arrays(merge)
+    merge.window = NULL
+    merge.cursors = <Cursor*>(merge + 1)
+    merge.losers = <Standing*>(merge.cursors + size)
     return merge
 
 
-cdef void place_arrays(Merge* merge) noexcept nogil:
-    merge.cursors = <Cursor*>(merge + 1)
-    merge.losers = <Standing*>(merge.cursors + merge.size)
+cdef void merge_free(Merge* merge) noexcept nogil:
+    if merge != NULL:
+        free(merge.window)
+        free(merge)
 
 
-cdef void merge_copy(Merge* copy, Merge* merge) noexcept:
-    """Into one with room for as many."""
-    cdef Cursor* cursors = copy.cursors
-    cdef Standing* losers = copy.losers
-    copy[0] = merge[0]
-    copy.cursors = cursors
-    copy.losers = losers
-    memcpy(copy.cursors, merge.cursors, merge.size * sizeof(Cursor))
-    memcpy(copy.losers, merge.losers, merge.size * sizeof(Standing))
+cdef void merge_copy(Merge* copy, Merge* merge, Pin* pins, Pin* pins_of_copy) noexcept:
+    """One with room for as many goes on from there, over copies of the pins."""
+    cdef uint32_t i
+    copy.over = merge.over
+    if merge.over:
+        return
+    for i in range(merge.size):
+        copy.cursors[i] = merge.cursors[i]
+        if copy.cursors[i].pin != NULL:
+            copy.cursors[i].pin = &pins_of_copy[merge.cursors[i].pin - pins]
+    merge_begin(copy, merge.size, merge.backward)
 
 
 cdef void merge_start(Merge* merge, PyObject** tables, uint32_t count, bint backward) noexcept:
@@ -47,6 +52,7 @@ cdef void merge_start(Merge* merge, PyObject** tables, uint32_t count, bint back
         if block.live != 0:
             cursor = &merge.cursors[used]
             cursor.block = block
+            cursor.entries = block.entries
             cursor.entry = end_of_entries(block) - 1 if backward else first_entry(block)
             cursor.end = block.used
             cursor.pin = NULL
@@ -59,6 +65,7 @@ cdef void merge_start_pinned(Merge* merge, Pin* pins, uint32_t count, bint backw
     cdef uint32_t i
     for i in range(count):
         merge.cursors[i].block = block_of(pins[i].table)
+        merge.cursors[i].entries = merge.cursors[i].block.entries
         merge.cursors[i].entry = pins[i].position
         merge.cursors[i].end = pins[i].end
         merge.cursors[i].pin = &pins[i]
@@ -70,6 +77,7 @@ cdef void merge_begin(Merge* merge, uint32_t used, bint backward) noexcept:
     cdef uint32_t i, node
     cdef Standing going
     merge.backward = backward
+    merge.over = False
     # Fewer leaves are fewer levels. The arrays stay where they are.
     while merge.size > 1 and merge.size // 2 >= used:
         merge.size //= 2
@@ -77,6 +85,8 @@ cdef void merge_begin(Merge* merge, uint32_t used, bint backward) noexcept:
         merge.cursors[i].block = &empty_block
         merge.cursors[i].entry = merge.cursors[i].end = 0
         merge.cursors[i].pin = NULL
+    if begin_windows(merge, used):
+        return
     # Each leaf plays its way up until it meets a node that nobody has come to: there it waits for the other side.
     for node in range(1, merge.size):
         merge.losers[node].cursor = merge.size
@@ -122,7 +132,7 @@ cdef inline uint64_t stand(Cursor* cursor, bint backward) noexcept nogil:
 
 cdef inline bint is_there(Cursor* cursor) noexcept nogil:
     """Whether the cursor has come to an entry that has its key: nearly always."""
-    return cursor.entry < cursor.end and sm_load_ptr(<void**>&cursor.block.entries[cursor.entry].key) != NULL
+    return cursor.entry < cursor.end and sm_load_ptr(<void**>&cursor.entries[cursor.entry].key) != NULL
 
 
 cdef uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
@@ -130,7 +140,7 @@ cdef uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
     cdef Block* block = cursor.block
     cdef uint32_t entry = cursor.entry
     while entry < cursor.end:       # going backward, below zero is above
-        if (sm_load_ptr(<void**>&block.entries[entry].key) != NULL
+        if (sm_load_ptr(<void**>&cursor.entries[entry].key) != NULL
                 or cursor.pin != NULL and has_version(cursor.pin, entry)):
             cursor.entry = entry
             return stand(cursor, backward)
@@ -143,17 +153,22 @@ cdef uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
 cdef inline Entry* merge_entry(Merge* merge) noexcept nogil:
     """The entry that comes next; not when it is over. Its key is NULL if the collector has emptied the table."""
     cdef Cursor* cursor = &merge.cursors[merge.winner]
-    return &cursor.block.entries[cursor.entry]
+    return &cursor.entries[cursor.entry]
 
 
 cdef inline void merge_advance(Merge* merge) noexcept nogil:
     cdef Cursor* cursor
     if merge.size != 1:
-        advance_among_many(merge)
+        if merge.window != NULL:
+            advance_in_window(merge)
+        else:
+            advance_among_many(merge)
         return
     cursor = merge.cursors
-    cursor.entry = cursor.entry - 1 if merge.backward else cursor.entry + 1
+    step(cursor, merge.backward)
     if is_there(cursor):
+        if cursor.entry + MERGE_AHEAD < cursor.end and not merge.backward:
+            prefetch_to_write(sm_load_ptr(<void**>&cursor.entries[cursor.entry + MERGE_AHEAD].key))
         stand(cursor, merge.backward)
     else:
         merge.over = settle(cursor, merge.backward) == NEVER
@@ -163,10 +178,10 @@ cdef void advance_among_many(Merge* merge) noexcept nogil:
     cdef uint32_t node = (merge.winner + merge.size) // 2
     cdef Cursor* cursor = &merge.cursors[merge.winner]
     cdef Standing going
-    cursor.entry = cursor.entry - 1 if merge.backward else cursor.entry + 1
+    step(cursor, merge.backward)
     if cursor.entry + MERGE_AHEAD < cursor.end and not merge.backward:
         # With many tables the processor does not see what will be read next.
-        prefetch(&cursor.block.entries[cursor.entry + MERGE_AHEAD])
+        prefetch(&cursor.entries[cursor.entry + MERGE_AHEAD])
         prefetch(&cursor.block.stamps[cursor.entry + MERGE_AHEAD])
     going.cursor = merge.winner
     going.stamp = stand(cursor, merge.backward) if is_there(cursor) else settle(cursor, merge.backward)

@@ -144,7 +144,7 @@ cdef str text_of_map(self):
                     decref(key)
                     value_decref(value)
         finally:
-            free(merge)
+            merge_free(merge)
     if not first:
         write_ascii(text, b"}", 1)
     write_ascii(text, b")", 1)

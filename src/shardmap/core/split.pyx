@@ -277,7 +277,7 @@ cdef void end_split(Split* work, bint done) noexcept:
         if not done:
             untrace_memory(work.after)
             free(work.after)
-    free(work.merge)
+    merge_free(work.merge)
     free(work.tables)
 
 

@@ -30,7 +30,7 @@ def _to_dict(source, /):
                 decref(key)
                 decref(value)
     finally:
-        free(merge)
+        merge_free(merge)
     return made
 
 

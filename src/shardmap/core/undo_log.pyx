@@ -252,16 +252,16 @@ cdef bint has_version(Pin* pin, uint32_t entry) noexcept nogil:
     return has
 
 
-cdef inline bint take_pinned(Pin* pin, Block* block, uint32_t entry, int what, PyObject** key,
+cdef inline bint take_pinned(Pin* pin, Entry* entry, uint32_t number, int what, PyObject** key,
                              PyObject** value) noexcept:
     """References to what the entry at the iterator's position held when it began: the key, the value or both. False if
     the collector has emptied the table. Nothing in here stops."""
     cdef UndoLog* log = pin.log
-    cdef PyObject* its_key = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
-    cdef PyObject* its_value = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
+    cdef PyObject* its_key = <PyObject*>sm_load_ptr(<void**>&entry.key)
+    cdef PyObject* its_value = <PyObject*>sm_load_ptr(<void**>&entry.value)
     sm_sched_point()
     if sm_load_u32(&log.count) != pin.since:
-        return take_version(log, pin, block, entry, what, key, value)
+        return take_version(log, pin, entry, number, what, key, value)
     # A version is kept before its entry changes, so this is what the entry held all the time. And it lives: whoever
     # changes the entry now gives the log references first, which stay as long as the pin.
     if its_key == NULL:
@@ -279,19 +279,19 @@ cdef inline void reference_what(PyObject* its_key, PyObject* its_value, int what
         value_incref(its_value)
 
 
-cdef bint take_version(UndoLog* log, Pin* pin, Block* block, uint32_t entry, int what, PyObject** key,
+cdef bint take_version(UndoLog* log, Pin* pin, Entry* entry, uint32_t number, int what, PyObject** key,
                        PyObject** value) noexcept:
     """The same where something has been kept since the iterator began."""
     cdef OldVersion* old
     cdef PyObject* its_key
     lock_log(log)
-    old = version_for(log, pin, entry)
+    old = version_for(log, pin, number)
     if old != NULL:
         its_key = old.key
         reference_what(its_key, old.value, what, key, value)
     else:       # nobody changes it while the log is locked: its version would have to be kept first
-        its_key = block.entries[entry].key
+        its_key = entry.key
         if its_key != NULL:
-            reference_what(its_key, block.entries[entry].value, what, key, value)
+            reference_what(its_key, entry.value, what, key, value)
     sm_byte_unlock(&log.lock)
     return its_key != NULL

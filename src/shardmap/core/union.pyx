@@ -71,7 +71,7 @@ cdef Union union_with_snapshot(SnapshotCore mine, SnapshotCore theirs):
             merge_advance(merge)
             count += 1
         done = locate_ahead(self, ahead, count) and write_ahead(self, ahead, count)
-    free(merge)
+    merge_free(merge)
     return self if done else None
 
 

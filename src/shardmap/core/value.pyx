@@ -64,11 +64,6 @@ cdef inline void value_incref(PyObject* raw) noexcept:
         incref(raw)
 
 
-cdef inline PyObject* new_reference(PyObject* o) noexcept:
-    incref(o)
-    return o
-
-
 cdef inline void value_decref(PyObject* raw) noexcept:
     """One reference less; may run any code. Not under a mutex."""
     if not is_number(raw):
