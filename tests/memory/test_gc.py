@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.keys import Finalized, HashKey
+from harness.process import run_python
 from harness.stops import collect_and_pause, pausing
 from harness.threads import Trap, meanwhile, run_alike
 from shardmap import ShardMap
@@ -283,3 +284,66 @@ def test_collections_at_nearly_every_allocation(make_map: MakeMap, threshold: in
     finally:
         gc.set_threshold(*before)
     assert m["sum", 0] == 20 and m["sum", 1] == 20
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        "iter(ShardMap({0: value}))",
+        "iter(ShardMap({0: value}).items())",
+        "iter(ShardMap({0: value}).snapshot())",
+        "ShardMap({0: value}).lock(value)",
+        "ShardMap({0: value})",
+        "ShardMap({0: value}).snapshot()",
+        "ShardMap({0: value}).keys()",
+        "AtomicRef(value)",
+        "EventualMap({0: value})",
+        "ShardMap({0: value}).partitions(2)",
+    ],
+)
+def test_nothing_is_deallocated_while_the_world_is_stopped(make: str) -> None:
+    """The last reference to an object was given back by another thread than its maker, so the collector finds it with
+    none. If it counted references to what it visits, the value's finalizer would run with the world stopped."""
+    run_python(
+        f"""
+        import gc, threading
+        from shardmap import AtomicRef, EventualMap, ShardMap
+
+        gc.disable()
+        asked, answered = threading.Event(), False
+
+        def answer():
+            global answered
+            while not asked.is_set():  # runs Python all the time: not while the world is stopped
+                pass
+            answered = True
+
+        class Value:
+            def __del__(self):
+                asked.set()
+                while not answered:
+                    pass
+
+        made, end = threading.Event(), threading.Event()
+        box = []
+
+        def work():
+            value = Value()
+            box.append({make})
+            del value
+            made.set()
+            end.wait()  # does not look at what others have given back
+
+        threads = [threading.Thread(target=target) for target in (answer, work)]
+        for thread in threads:
+            thread.start()
+        made.wait()
+        box.clear()
+        gc.collect()
+        asked.set()
+        end.set()
+        for thread in threads:
+            thread.join()
+        """,
+        timeout=60,
+    )

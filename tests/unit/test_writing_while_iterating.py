@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import random
 import sys
@@ -186,3 +187,25 @@ def test_an_iterator_without_memory_is_a_memory_error_and_pins_nothing(make_map:
         before = copies(m)
         m[3] = 5
         assert list(iterator) == list(range(20)) and copies(m) == before
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_many_iterators_that_have_passed_the_entry(make_map: MakeMap, backward: bool) -> None:
+    """A write looks at few of them, and keeps what perhaps nobody needs."""
+    m = make_map((n, n) for n in range(30))
+    order = list(range(30))[:: -1 if backward else 1]
+    going: list[tuple[Iterator[Any], list[Any]]] = []
+    for turn in range(500):
+        iterator = reversed(m.items()) if backward else iter(m.items())
+        left = list(reversed(m.items()) if backward else m.items())
+        for _ in range(turn % 7):
+            assert next(iterator) == left.pop(0)
+        going.append((iterator, left))
+        m[order[turn % 5]] = turn
+    for iterator, left in going[::3]:
+        rest = copy.copy(iterator)
+        m[order[20]] = -len(left)
+        assert list(rest) == left
+    del going[::3]
+    for iterator, left in going:
+        assert list(iterator) == left

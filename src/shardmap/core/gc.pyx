@@ -2,7 +2,9 @@
 #
 # The collector visits tables while no other thread runs Python (GIL, or the world stopped). A published block changes
 # only while the changing thread is attached, and never between two points where it could stop, so what the collector
-# sees is whole and it needs no lock. No reference is counted in traverse.
+# sees is whole and it needs no lock. No reference is counted in traverse, not even for a moment: an object may have none
+# left, and would be deallocated with the world stopped. So no local variable there has an extension type, for which Cython
+# counts.
 #
 # Every cycle through a map, a snapshot or an iterator goes through a table, and is broken there.
 
@@ -32,15 +34,22 @@ cdef int version_clear(PyObject* self) noexcept:
 
 
 cdef int iterator_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
-    cdef SnapshotIterator iterator = <SnapshotIterator>self
-    cdef int stop = visit_if(<PyObject*>iterator.snapshot, visit, arg)
-    cdef uint32_t i
+    cdef int stop = visit_if(<PyObject*>(<SnapshotIterator>self).snapshot, visit, arg)
     if not stop:
-        stop = visit_if(iterator.item, visit, arg)
-    for i in range(iterator.pinned):
-        if not stop:
-            stop = visit(iterator.pins[i].table, arg)
+        stop = visit_if((<SnapshotIterator>self).item, visit, arg)
+    if not stop:
+        stop = visit_pins((<SnapshotIterator>self).pins, (<SnapshotIterator>self).pinned, visit, arg)
     return stop
+
+
+cdef int visit_pins(Pin* pins, uint32_t count, visitproc visit, void* arg) noexcept:
+    cdef uint32_t i
+    cdef int stop
+    for i in range(count):
+        stop = visit(pins[i].table, arg)
+        if stop:
+            return stop
+    return 0
 
 
 cdef int iterator_clear(PyObject* self) noexcept:
@@ -159,16 +168,15 @@ cdef int no_clear(PyObject* self) noexcept:
 
 cdef int entry_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
     """What is held by way of the lock is the entry's as well: its key, the context that took it, the map."""
-    cdef KeyEntry entry = <KeyEntry>self
-    cdef int stop = visit_if(<PyObject*>entry.source, visit, arg)
+    cdef int stop = visit_if(<PyObject*>(<KeyEntry>self).source, visit, arg)
     if not stop:
-        stop = visit_if(<PyObject*>entry.key, visit, arg)
+        stop = visit_if(<PyObject*>(<KeyEntry>self).key, visit, arg)
     if not stop:
-        stop = visit_if(<PyObject*>entry.timeout, visit, arg)
-    if not stop and entry.lock != NULL:
-        stop = visit_if(entry.held_map, visit, arg)
+        stop = visit_if(<PyObject*>(<KeyEntry>self).timeout, visit, arg)
+    if not stop and (<KeyEntry>self).lock != NULL:
+        stop = visit_if((<KeyEntry>self).held_map, visit, arg)
         if not stop:
-            stop = visit_if(entry.lock.key, visit, arg)
+            stop = visit_if((<KeyEntry>self).lock.key, visit, arg)
         if not stop:
-            stop = visit_if(entry.lock.owner.contextvars, visit, arg)
+            stop = visit_if((<KeyEntry>self).lock.owner.contextvars, visit, arg)
     return stop

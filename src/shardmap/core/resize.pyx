@@ -21,9 +21,12 @@ cdef inline uint64_t capacity_for(uint64_t wanted) noexcept nogil:
 
 cdef inline uint64_t grown(uint64_t live) noexcept nogil:
     """Entries to have room for when `live` of them are there and one more is to come."""
+    cdef uint64_t fewer
     if live < SMALL_INDEX:
         return 2 * live if live != 0 else 1     # no more than twice: an index that is just full grows one step
-    return live + live // 3 + 1
+    # A third more, but for the last of it no index that is twice as large.
+    fewer = limit_of(index_slots_for(live + live // 8 + 1))
+    return min(live + live // 3 + 1, fewer)
 
 
 cdef inline bint is_full(Block* block) noexcept nogil:

@@ -173,12 +173,17 @@ cdef bint make_blocks_locked(Split* work) noexcept:
                 work.sizes[sm_shard_of_mixed(mixed_of_entry(block, entry, work.before.shard_bits), bits)] += 1
     for i in range(work.after.shard_count):
         if work.sizes[i] != 0:
-            block = block_new(grown(work.sizes[i]), True)
+            block = block_new(after_split(work.sizes[i]), True)
             if block == NULL:
                 return False
             trace_block(block)
             (<Table>work.tables[i]).block = block
     return True
+
+
+cdef inline uint64_t after_split(uint64_t live) noexcept nogil:
+    """Room for the entries and few more: a split is no growth."""
+    return live + live // 32 + 1
 
 
 cdef void move_entries_locked(Split* work) noexcept:

@@ -10,7 +10,7 @@ cdef struct OldVersion:
     uint32_t before         # the number of the entry's version before this one, plus one; 0: none
 
 cdef struct UndoLog:
-    Pin* pins
+    Pin* pins               # the newest first
     OldVersion* versions    # the oldest first; then `latest`, in one piece
     uint32_t* latest        # an open-addressing index: the number of an entry's last version, plus one
     uint32_t count
@@ -30,4 +30,5 @@ cdef struct Pin:
 
 cdef enum:
     FIRST_ROOM = 8
-    LOCK_SPINS = 200        # turns; it is held for some dozen instructions
+    PINS_LOOKED_AT = 32     # by one write
+    LOCK_SPINS = 200        # turns; it is held for some dozen instructions, but where the log is doubled

@@ -63,15 +63,19 @@ cdef OldVersion* version_for(UndoLog* log, Pin* pin, uint32_t entry) noexcept no
 
 
 cdef bint is_needed(UndoLog* log, uint32_t entry) noexcept nogil:
-    """Whether what the entry holds must be kept: an iterator will come to it, and has no version of it so far."""
+    """Whether what the entry holds must be kept: an iterator may come to it, and has no version of it so far."""
     cdef uint32_t last = last_version(log, entry), position
     cdef Pin* pin = log.pins
-    while pin != NULL:
+    cdef int looked_at
+    for looked_at in range(PINS_LOOKED_AT):
+        if pin == NULL or pin.since < last:     # and so have all older ones
+            return False
         position = sm_load_u32(&pin.position)
-        if entry < sm_load_u32(&pin.end) and last <= pin.since and (entry <= position if pin.backward else entry >= position):
+        if entry < sm_load_u32(&pin.end) and (entry <= position if pin.backward else entry >= position):
             return True
         pin = pin.next
-    return False
+    # So many have passed it. With one version more, needed or not, none of them is looked at for this entry again.
+    return pin != NULL
 
 
 cdef bint make_room_for_version(UndoLog* log) noexcept nogil:
@@ -170,18 +174,20 @@ cdef bint pin_locked(Shard* shard, Pin* pin, bint backward) noexcept:
     pin.since = log.count
     pin.backward = backward
     pin.position = end_of_entries(block) - 1 if backward else first_entry(block)
-    link_pin(log, pin)
+    link_pin(log, pin, NULL)
     sm_byte_unlock(&log.lock)
     sm_add_u64(&table.cow_refs, PIN_SHARES)
     return True
 
 
-cdef void link_pin(UndoLog* log, Pin* pin) noexcept nogil:
-    pin.previous = NULL
-    pin.next = log.pins
-    if log.pins != NULL:
-        log.pins.previous = pin
-    log.pins = pin
+cdef void link_pin(UndoLog* log, Pin* pin, Pin* before) noexcept nogil:
+    """Behind another one, or as the first."""
+    cdef Pin** link = &log.pins if before == NULL else &before.next
+    pin.previous = before
+    pin.next = link[0]
+    if pin.next != NULL:
+        pin.next.previous = pin
+    link[0] = pin
 
 
 cdef void copy_pin(Pin* copy, Pin* pin) noexcept:
@@ -190,7 +196,7 @@ cdef void copy_pin(Pin* copy, Pin* pin) noexcept:
     copy[0] = pin[0]
     incref(copy.table)
     lock_log(log)
-    link_pin(log, copy)
+    link_pin(log, copy, pin)
     sm_byte_unlock(&log.lock)
     sm_add_u64(&(<Table>pin.table).cow_refs, PIN_SHARES)
 
