@@ -29,6 +29,7 @@ cdef bint overwrite_unlocked(Access* at, PyObject* key, PyObject* value, PyObjec
     cdef Block* block
     cdef PyObject* found = NULL
     cdef uint32_t entry = 0
+    cdef Read answer
     cdef bint done = False
     if not sm_reads_unlocked:
         return False
@@ -36,8 +37,12 @@ cdef bint overwrite_unlocked(Access* at, PyObject* key, PyObject* value, PyObjec
     if me == NULL:
         return False
     block = <Block*>sm_load_ptr(<void**>at.published)
+    prefetch_to_write(at.shard)         # another thread's processor has the mutex, most likely: to be here in time
     # While reading nobody may wait. The block is the very one if it still is the table's: it cannot have been freed.
-    if look_up(block, at.hash31, key, &entry, &found) == FOUND_PRESENT and try_lock(at.shard):
+    answer = look_up(block, at.hash31, key, &entry, &found)
+    if answer != FOUND_PRESENT:
+        prefetch_end(block)
+    elif try_lock(at.shard):
         found = block.entries[entry].value
         if (block_of(at.shard.table) == block and found != NULL and at.shard.key_locks == NULL
                 and not is_shared(at.shard.table)):

@@ -11,5 +11,5 @@ cdef struct Split:
 
 cdef enum:
     CONTENDED_ENOUGH = 16   # contended acquisitions of one mutex after which more shards are made
-    SPLIT_BITS = 3          # one shard becomes eight, at most
+    SPLIT_BITS = 4          # one shard becomes sixteen, at most
     GROWN_BY_SEVERAL = 1024     # entries of a table from which on it matters that several threads let it grow
