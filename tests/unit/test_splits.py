@@ -83,7 +83,7 @@ def test_asking_for_shard_numbers_fixes_the_default_number() -> None:
     with machine_of(2):
         m = ShardMap((n, n) for n in range(1000))
         numbers = [m.shard_index(n) for n in range(1000)]
-        assert set(numbers) == set(range(8)) and len(m.shards) == 8 == number_of_shards(m)
+        assert set(numbers) == set(range(16)) and len(m.shards) == 16 == number_of_shards(m)
         assert not _core._split(m, 6)
         assert [m.shard_index(n) for n in range(1000)] == numbers
         assert [n for shard in m.shards for n in shard if m.shard_index(n) != shard.index] == []

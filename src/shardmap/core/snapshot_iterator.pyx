@@ -180,10 +180,14 @@ cdef class SnapshotIterator:
         cdef PyObject* value = NULL
         cdef sm_reader* me
         if self.what == ITEMS:
-            return next_item(self)
+            value = next_item(self)
+            if value == NULL:
+                raise StopIteration
+            return steal(value)
         me = begin_turn(self)
         if not take_now(self, &key, &value):
             end_iteration(self, me)
+            raise StopIteration     # makes no exception if it stands in __next__
         if self.what == KEYS:
             go_on(self)
             end_turn(self, me)
@@ -285,8 +289,8 @@ cdef PyObject* number_taken(SnapshotIterator self, sm_reader* me, PyObject* numb
     return value
 
 
-cdef int end_iteration(SnapshotIterator self, sm_reader* me) except -1:
-    """Ends the turn, too."""
+cdef void end_iteration(SnapshotIterator self, sm_reader* me) noexcept:
+    """Ends the turn, too. May run any code."""
     cdef SnapshotCore exhausted = self.snapshot
     cdef uint32_t pinned = self.pinned
     self.snapshot = None
@@ -295,10 +299,10 @@ cdef int end_iteration(SnapshotIterator self, sm_reader* me) except -1:
         self.merge.over = True
     end_turn(self, me)
     unpin_all(self, pinned)
-    raise StopIteration
 
 
-cdef object next_item(SnapshotIterator self):
+cdef PyObject* next_item(SnapshotIterator self) except? NULL:
+    """NULL without an exception: it is over."""
     cdef PyObject* key = NULL
     cdef PyObject* value = NULL
     cdef PyObject* item = NULL
@@ -309,10 +313,9 @@ cdef object next_item(SnapshotIterator self):
         item = new_untracked_pair()
     me = begin_turn(self)
     if not take_now(self, &key, &value):
-        try:
-            end_iteration(self, me)
-        finally:
-            value_decref_if(item)
+        end_iteration(self, me)
+        value_decref_if(item)
+        return NULL
     kept = not sm_only_reference(self.item)
     if kept != self.kept:
         sm_store_u8(&self.kept, kept)
@@ -333,7 +336,7 @@ cdef object next_item(SnapshotIterator self):
             raise
     go_on(self)
     end_turn(self, me)
-    return steal(filled_item(self, item, key, value))
+    return filled_item(self, item, key, value)
 
 
 cdef inline PyObject* filled_item(SnapshotIterator self, PyObject* item, PyObject* key, PyObject* value) noexcept:
