@@ -31,6 +31,7 @@ include "core/fork.pyx"
 include "core/lookup.pyx"
 include "core/deferred_free.pyx"
 include "core/read_key.pyx"
+include "core/compare_unlocked.pyx"
 include "core/context.pyx"
 include "core/key_lock.pyx"
 include "core/key_wait.pyx"
@@ -81,6 +82,7 @@ include "core/deepcopy.pyx"
 include "core/partition.pyx"
 include "core/gc.pyx"
 
+sm_hash_init(<uint64_t>hash("shardmap"))
 sm_stamp_init()
 sm_readers_init()
 

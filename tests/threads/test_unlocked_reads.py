@@ -38,8 +38,6 @@ def fresh(number: int) -> str:
 def expected_way() -> str:
     if not FREE_THREADED:
         return "unlocked"
-    if sys.version_info < (3, 14):
-        return "locked"
     return "asymmetric" if sys.platform == "linux" else "fenced"
 
 

@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include "core/atomics.h"
+#include "core/interpreter.h"
 #include "core/system.h"
 
 #ifdef Py_GIL_DISABLED
@@ -65,18 +66,18 @@ static inline void sm_byte_unlock(uint8_t *lock) { (void)lock; }
  * but its memory is not put to another use than an object while this thread is attached, an object without
  * references is not revived, and another object in the same place is not in the slot. The first reader that
  * does not own the object fails, and prepares it for the next under the lock. */
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+#ifdef Py_GIL_DISABLED
 static inline PyObject *sm_try_get_ref(PyObject **slot)
 {
     PyObject *op = sm_load_ptr((void **)slot);
-    if (PyUnstable_TryIncRef(op)) {
+    if (sm_try_incref(op)) {
         if (__builtin_expect(sm_load_ptr((void **)slot) == op, 1))
             return op;
         Py_DECREF(op);
     }
     return NULL;
 }
-static inline void sm_prepare_ref(PyObject *op) { PyUnstable_EnableTryIncRef(op); }
+static inline void sm_prepare_ref(PyObject *op) { sm_allow_try_incref(op); }
 #else
 static inline PyObject *sm_try_get_ref(PyObject **slot) { (void)slot; return NULL; }
 static inline void sm_prepare_ref(PyObject *op) { (void)op; }

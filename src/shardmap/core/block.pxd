@@ -34,4 +34,5 @@ cdef enum:
     LARGEST_INDEX_BITS = 31
     HASH31 = 0x7FFFFFFF      # of an element of hash31s
     NO_SLOT = 0xFFFFFFFF    # no number of a slot
+    LARGE_INDEX = 65536     # slots: to read one takes as long as to get a line from another processor
     SMALL_INDEX = 512       # up to here the entries' array is made for the whole index

@@ -76,7 +76,7 @@ cdef int copy_where_found_locked(Access* at, bint is_present, PyObject** equal) 
     """copy_shared_table_locked() in the middle of an operation that starts over then. A stored key that only Python
     can compare is not compared again: the caller lets `equal` go at its end."""
     require_locked(at.shard)
-    if is_present and equal[0] == NULL and not is_plain_entry(at.found.block, at.found.entry):
+    if is_present and equal[0] == NULL:
         at.equal = equal[0] = new_reference(entry_of(at).key)
     return copy_shared_table_locked(at)
 

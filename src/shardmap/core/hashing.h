@@ -8,10 +8,15 @@
  * row, multiples of a power of two, addresses. The place must keep neighbours neighbours,
  * because dict is fast on integers in a row for no other reason than that.
  *
- * The 31 bits are the lower half of the hash, into which the upper half is folded, both by steps that can be undone
- * (xor-shift, odd multiplier). So hashes that agree in their upper half have the same 32 bits only when
- * they are equal; of those one is given up, so that it can say beside the others whether the key is
- * plain (core/block.pyx). Others agree with probability 2^-31. A key's __eq__ is called only where the 31 bits agree.
+ * The 31 bits are the lower half of the hash, where the 15 lowest bits are turned round by those above them (which can be
+ * undone), and into which the upper half is folded. So hashes that agree in their upper half have the same 32 bits only
+ * when they are equal; of those one is given up, so that it can say beside the others whether the key is plain
+ * (core/block.pyx). A key's __eq__ is called only where the 31 bits agree.
+ *
+ * Both steps multiply by a secret of this process and take the product's high bits (multiply-shift; Dietzfelbinger and
+ * others, A reliable randomized algorithm for the closest-pair problem, 1997): nobody outside can choose keys that meet in
+ * a place, or in all 31 bits, where each look-up would have to pass all of them. And patterns, as packed coordinates, are
+ * spread. Probing leaves a full place by another product with the secret (core/probe.pyx), so that keys part at once.
  *
  * Shard, of 2^b: the low b bits, turned round by b bits that the bits above decide, so that multiples of
  * a power of two are spread, too: the high bits of their product with 2^64 / phi (Fibonacci hashing, Knuth,
@@ -28,15 +33,29 @@
 #include <stdint.h>
 
 #define SM_MIXED_BITS 31
+#define SM_ROW_BITS 15 /* so many neighbours are turned round alike */
 #define SM_MIXED_MASK UINT32_C(0x7FFFFFFF)
+
+/* Odd. Set at import from Python's own secret, which PYTHONHASHSEED fixes. */
+static uint64_t sm_hash_secret = UINT64_C(0x9E3779B97F4A7C15);
+
+static void sm_hash_init(uint64_t hash_of_a_str)
+{
+    sm_hash_secret = (hash_of_a_str ^ UINT64_C(0x9E3779B97F4A7C15)) | 1;
+}
 
 static inline uint32_t sm_mixed_of(uint64_t hash)
 {
     uint32_t low = (uint32_t)hash;
-    uint32_t high = (uint32_t)(hash >> 32) * UINT32_C(0x9E3779B1);
-    low ^= low >> 15;
-    high ^= high >> 15;
-    return (low ^ high) & SM_MIXED_MASK;
+    uint32_t turn = (uint32_t)((low >> SM_ROW_BITS) * sm_hash_secret >> (64 - SM_ROW_BITS));
+    uint32_t high = (uint32_t)((hash >> 32) * sm_hash_secret >> (64 - SM_MIXED_BITS));
+    return (low ^ turn ^ high) & SM_MIXED_MASK;
+}
+
+/* Where probing goes on from a place that was full, for a key of these 31 bits. */
+static inline uint32_t sm_perturb_of(uint32_t hash31)
+{
+    return (uint32_t)(hash31 * sm_hash_secret >> 32);
 }
 
 static inline uint32_t sm_shard_of_mixed(uint32_t mixed, unsigned shard_bits)

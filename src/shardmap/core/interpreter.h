@@ -64,7 +64,43 @@ static inline void sm_mark_shared(PyObject *op, uint8_t *seen)
 /* Takes a reference to an object whose last reference may have been released just now.
  * That its memory still is an object's for as long as this thread is attached is CPython's promise (mimalloc's
  * pages are not put to another use before every thread has passed a quiescent state); its own dict reads so. */
-#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+#if defined(Py_GIL_DISABLED)
+#if PY_VERSION_HEX >= 0x030E0000
+#define SM_TRY_INCREF_SHARED(op) PyUnstable_TryIncRef(op)
+#define SM_ENABLE_TRY_INCREF(op) PyUnstable_EnableTryIncRef(op)
+#else
+/* 3.13 does the same for its own dict, and has no public name for it; what it takes is in the public headers
+ * (_Py_TryIncRefShared and _PyObject_SetMaybeWeakref of 3.13's pycore_object.h). A shared count of 0 without flags, or of a
+ * merged object: it may be on its way out. The flag says that somebody may look at it without owning a reference, so
+ * that it is merged before it is freed. */
+static inline int sm_try_incref_shared(PyObject *op)
+{
+    Py_ssize_t shared = __atomic_load_n(&op->ob_ref_shared, __ATOMIC_RELAXED);
+    do {
+        if (shared == 0 || shared == _Py_REF_MERGED)
+            return 0;
+    } while (!__atomic_compare_exchange_n(&op->ob_ref_shared, &shared,
+                                          shared + ((Py_ssize_t)1 << _Py_REF_SHARED_SHIFT), 0, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_RELAXED));
+    return 1;
+}
+
+static inline void sm_enable_try_incref(PyObject *op)
+{
+    Py_ssize_t shared;
+    if (_Py_IsImmortal(op))
+        return;
+    shared = __atomic_load_n(&op->ob_ref_shared, __ATOMIC_RELAXED);
+    do {
+        if ((shared & _Py_REF_SHARED_FLAG_MASK) != 0)
+            return; /* the flag, or another that says as much */
+    } while (!__atomic_compare_exchange_n(&op->ob_ref_shared, &shared, shared | _Py_REF_MAYBE_WEAKREF, 0,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+}
+#define SM_TRY_INCREF_SHARED(op) sm_try_incref_shared(op)
+#define SM_ENABLE_TRY_INCREF(op) sm_enable_try_incref(op)
+#endif
+
 static inline int sm_try_incref(PyObject *op)
 {
     if (__atomic_load_n(&op->ob_ref_local, __ATOMIC_RELAXED) == _Py_IMMORTAL_REFCNT_LOCAL)
@@ -73,10 +109,10 @@ static inline int sm_try_incref(PyObject *op)
         Py_INCREF(op);
         return 1;
     }
-    return PyUnstable_TryIncRef(op);
+    return SM_TRY_INCREF_SHARED(op);
 }
 /* Makes it possible for an object that is alive. */
-static inline void sm_allow_try_incref(PyObject *op) { PyUnstable_EnableTryIncRef(op); }
+static inline void sm_allow_try_incref(PyObject *op) { SM_ENABLE_TRY_INCREF(op); }
 #else
 static inline int sm_try_incref(PyObject *op) { Py_INCREF(op); return 1; }
 static inline void sm_allow_try_incref(PyObject *op) { (void)op; }

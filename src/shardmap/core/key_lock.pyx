@@ -34,6 +34,7 @@ cdef Match match_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check,
     cdef KeyLock* each = at.shard.key_locks
     cdef KeyLock* unknown = NULL
     cdef uint64_t serial
+    cdef int answer
     while each != NULL:
         if each.hash31 == at.hash31:
             if key == NULL or each.key == NULL:
@@ -43,12 +44,13 @@ cdef Match match_key_lock_locked(Access* at, PyObject* key, KeyLockCheck* check,
             elif each.key == key or each.serial == check.matched:
                 found[0] = each
                 return MATCH
-            elif type_of(each.key) == type_of(key) and sm_is_plain_key(key):
-                if sm_compare(each.key, key) > 0:
+            else:
+                answer = sm_compare(each.key, key) if sm_is_plain_key(key) else -1
+                if answer > 0:
                     found[0] = each
                     return MATCH
-            elif each.serial > check.cleared and (unknown == NULL or each.serial < unknown.serial):
-                unknown = each
+                if answer < 0 and each.serial > check.cleared and (unknown == NULL or each.serial < unknown.serial):
+                    unknown = each
         each = each.next
     if unknown == NULL:
         return NONE
@@ -182,7 +184,7 @@ cdef KeyLock* find_or_add_key_lock_locked(Access* at, PyObject* key, KeyLockChec
     found.serial = at.shard.lock_serial
     found.grant = sm_new_token()
     found.next = at.shard.key_locks
-    at.shard.key_locks = found
+    sm_store_ptr(<void**>&at.shard.key_locks, found)        # is_settled() looks without the mutex
     return found
 
 
@@ -219,7 +221,7 @@ cdef PyObject* hand_on(Shard* shard, KeyLock* held) noexcept:
     while link[0] != NULL and link[0] != held:      # NULL: lost in a fork
         link = &link[0].next
     if link[0] != NULL:
-        link[0] = held.next
+        sm_store_ptr(<void**>link, held.next)
     unlock(shard)
     free_key_lock(held)
     return NULL

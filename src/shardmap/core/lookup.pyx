@@ -58,6 +58,7 @@ cdef inline bint equal_keys_locked(Access* at, PyObject* stored, PyObject* key) 
     require_locked(at.shard)
     cdef bint equal
     incref(stored)
+    sm_allow_try_incref(stored)     # who reads it next needs no mutex (core/compare_unlocked.pyx)
     unlock_and_reclaim(at)
     try:
         equal = equal_objects(stored, key)

@@ -22,27 +22,36 @@ cdef bint box_old_value_locked(Access* at, PyObject* raw, PyObject** box) except
     return False
 
 
-cdef bint overwrite_unlocked(Access* at, PyObject* key, PyObject* value, PyObject** old) noexcept:
+cdef Read overwrite_unlocked(MapCore m, Access* at, PyObject* key, PyObject* value, PyObject** old) noexcept:
     """Looks for the key without the mutex, and if there is an entry overwrites it under the mutex, which is then held
-    for a moment only. False: nothing done, for whatever reason. `old`: the reference to release."""
+    for a moment only; or not at all, if the entry has this very value already. FOUND_PRESENT: done. Else nothing was done,
+    for whatever reason. `old`: the reference to release.
+
+    To store what is there changes nothing. It takes effect when the value was read, which the entry of the shard's own
+    block had then; a thread that locks the key meanwhile finds what it would have found after that."""
     cdef sm_reader* me
     cdef Block* block
     cdef PyObject* found = NULL
     cdef uint32_t entry = 0
     cdef Read answer
-    cdef bint done = False
     if not sm_reads_unlocked:
-        return False
+        return LOOK_AGAIN
     me = sm_read_lock()
     if me == NULL:
-        return False
+        return LOOK_AGAIN
     block = <Block*>sm_load_ptr(<void**>at.published)
-    prefetch_to_write(at.shard)         # another thread's processor has the mutex, most likely: to be here in time
+    if block.mask > LARGE_INDEX:
+        # Another thread's processor has the mutex, most likely: to be here as soon as the index is.
+        prefetch_to_write(at.shard)
     # While reading nobody may wait. The block is the very one if it still is the table's: it cannot have been freed.
     answer = look_up(block, at.hash31, key, &entry, &found)
     if answer != FOUND_PRESENT:
         prefetch_end(block)
-    elif try_lock(at.shard):
+    elif found == value and is_settled(m, at, block):
+        pass
+    elif not try_lock(at.shard):
+        answer = LOOK_AGAIN
+    else:
         found = block.entries[entry].value
         if (block_of(at.shard.table) == block and found != NULL and at.shard.key_locks == NULL
                 and not is_shared(at.shard.table)):
@@ -50,10 +59,18 @@ cdef bint overwrite_unlocked(Access* at, PyObject* key, PyObject* value, PyObjec
                 incref(value)
                 put_value(block, entry, value)
                 old[0] = found
-            done = True
+        else:
+            answer = LOOK_AGAIN
         unlock(at.shard)
     sm_read_unlock(me)
-    return done
+    return answer
+
+
+cdef inline bint is_settled(MapCore m, Access* at, Block* block) noexcept:
+    """Whether what was read in a block stood in the map, no key of the shard was locked, and no operation on all of the
+    map was under way."""
+    return (sm_load_ptr(<void**>&at.shard.key_locks) == NULL and not sm_load_u64(&m.whole_map_seq) & 1
+            and sm_load_ptr(<void**>at.published) == block)
 
 
 cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
@@ -62,15 +79,22 @@ cdef Found map_set(MapCore m, PyObject* key, PyObject* value) except FAILED:
     cdef WriteRequest request
     cdef Found found
     cdef ProbeResult result
+    cdef Read answer
     cdef PyObject* old = NULL
     if value == <PyObject*>no_value:
         refuse_missing()
     mark_shared(m)
     locate(m, key, &at)
     # It does less under the mutex; but a map that one thread uses pays for the look-up twice where the key is new.
-    if sm_load_u8(&m.is_shared_between_threads) and overwrite_unlocked(&at, key, value, &old):
-        value_decref_if(old)
-        return PRESENT
+    if sm_load_u8(&m.is_shared_between_threads):
+        answer = overwrite_unlocked(m, &at, key, value, &old)
+        if answer == FOUND_PRESENT:
+            value_decref_if(old)
+            return PRESENT
+        if answer == NEEDS_COMPARISON:
+            request = request_to_write(value)
+            compare_unlocked(m, &at, key, NULL, &request.found)
+            return write_located(&at, key, &request)
     split_if_wanted(m)
     lock_located(&at)
     if at.shard.table == EMPTY_TABLE:

@@ -1,5 +1,8 @@
-/* Keys of plain types (exact str, int, bytes) looked at without a thread state: no reference is counted, nothing
- * is allocated, nothing can fail. So it is right under a mutex, in a critical section and without the GIL. */
+/* Keys of plain types looked at without a thread state: no reference is counted, nothing is allocated, nothing can
+ * fail. So it is right under a mutex, in a critical section and without the GIL.
+ *
+ * Plain are exact str, int, bytes, float, bool and None, and exact tuples of such, which may be nested a little: what
+ * never changes, and can be compared without running any code. Of str, int and bytes the hash can be had here, too. */
 #ifndef SHARDMAP_PLAIN_H
 #define SHARDMAP_PLAIN_H
 
@@ -41,10 +44,30 @@ static inline int sm_same_bytes(PyObject *a, PyObject *b)
         && memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)PyBytes_GET_SIZE(a)) == 0;
 }
 
-static inline int sm_is_plain_key(PyObject *a)
+#define SM_PLAIN_DEPTH 4      /* of tuples in tuples */
+
+static inline int sm_is_str_int_or_bytes(PyObject *a)
 {
     PyTypeObject *type = Py_TYPE(a);
     return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyBytes_Type;
+}
+
+static int sm_is_plain_within(PyObject *a, int depth)
+{
+    Py_ssize_t i;
+    if (sm_is_str_int_or_bytes(a) || PyFloat_CheckExact(a) || PyBool_Check(a) || a == Py_None)
+        return 1;
+    if (!PyTuple_CheckExact(a) || depth == 0)
+        return 0;
+    for (i = 0; i < PyTuple_GET_SIZE(a); i++)
+        if (!sm_is_plain_within(PyTuple_GET_ITEM(a, i), depth - 1))
+            return 0;
+    return 1;
+}
+
+static inline int sm_is_plain_key(PyObject *a)
+{
+    return sm_is_str_int_or_bytes(a) || sm_is_plain_within(a, SM_PLAIN_DEPTH);
 }
 
 /* Whether it can be hashed here: CPython 3.11 has strings that are first made ready by that, which may fail. */
@@ -54,7 +77,7 @@ static inline int sm_has_plain_hash(PyObject *a)
     if (PyUnicode_CheckExact(a))
         return PyUnicode_IS_READY(a);
 #endif
-    return sm_is_plain_key(a);
+    return sm_is_str_int_or_bytes(a);
 }
 
 /* The hash of such an object. It may be kept in the object: a word that all threads write alike. */
@@ -78,7 +101,9 @@ static inline Py_hash_t sm_plain_hash(PyObject *a)
 #define SM_HAS_GIL 1
 #endif
 
-/* 1: equal, 0: not; -1: only Python can tell. */
+static int sm_compare_others(PyObject *a, PyObject *b);
+
+/* 1: equal, 0: not; -1: only Python can tell. One of the two is of a plain type. */
 static inline int sm_compare(PyObject *a, PyObject *b)
 {
     PyTypeObject *type = Py_TYPE(a);
@@ -88,16 +113,54 @@ static inline int sm_compare(PyObject *a, PyObject *b)
         return sm_same_str(a, b);
     if (type == &PyLong_Type)
         return sm_same_int(a, b);
-    return type == &PyBytes_Type ? sm_same_bytes(a, b) : -1;
+    return type == &PyBytes_Type ? sm_same_bytes(a, b) : sm_compare_others(a, b);
+}
+
+/* As tuple's own comparison: items in their order, an object equal to itself; up to the first that differ, or that only
+ * Python can compare. */
+static inline int sm_compare_tuples(PyObject *a, PyObject *b)
+{
+    Py_ssize_t i, size = PyTuple_GET_SIZE(a);
+    int answer;
+    if (size != PyTuple_GET_SIZE(b))
+        return 0;
+    for (i = 0; i < size; i++) {
+        if (PyTuple_GET_ITEM(a, i) == PyTuple_GET_ITEM(b, i))
+            continue;
+        answer = sm_compare(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i));
+        if (answer <= 0)
+            return answer;
+    }
+    return 1;
+}
+
+/* Of one type, and not the same object. */
+static int sm_compare_others(PyObject *a, PyObject *b)
+{
+    PyTypeObject *type = Py_TYPE(a);
+    if (type == &PyTuple_Type)
+        return sm_compare_tuples(a, b);
+    if (type == &PyFloat_Type)
+        return PyFloat_AS_DOUBLE(a) == PyFloat_AS_DOUBLE(b);
+    return type == &PyBool_Type ? 0 : -1;
 }
 
 /* About how many bytes an object of a plain type takes. */
-static inline size_t sm_plain_size(PyObject *o)
+static size_t sm_plain_size(PyObject *o)
 {
     if (PyUnicode_CheckExact(o))
         return sizeof(PyASCIIObject) + (size_t)PyUnicode_GET_LENGTH(o) * (size_t)PyUnicode_KIND(o);
     if (PyBytes_CheckExact(o))
         return sizeof(PyBytesObject) + (size_t)Py_SIZE(o);
+    if (PyTuple_CheckExact(o)) {
+        size_t bytes = sizeof(PyTupleObject);
+        Py_ssize_t i;
+        for (i = 0; i < PyTuple_GET_SIZE(o); i++)
+            bytes += sizeof(PyObject *) + sm_plain_size(PyTuple_GET_ITEM(o, i));
+        return bytes;
+    }
+    if (!PyLong_CheckExact(o))
+        return sizeof(PyFloatObject);
 #if PY_VERSION_HEX >= 0x030C0000
     return sizeof(PyLongObject) + (((PyLongObject *)o)->long_value.lv_tag >> 3) * sizeof(digit);
 #else

@@ -1,7 +1,7 @@
 # The order in which the slots of an index are visited for one hash. Where it stands:
 cdef struct ProbeSequence:
     uint32_t slot
-    uint32_t step           # in its group
+    uint32_t step           # slots visited before
     uint32_t mask           # slots of the index, less one
     uint32_t perturb
 

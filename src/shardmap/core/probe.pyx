@@ -3,8 +3,9 @@
 #
 # A look-up visits the slots of one group first, which are a cache line of the index (all of it, if it is smaller),
 # from the slot that the hash names, round to its beginning. Then it goes on in another group by CPython's recurrence
-# (group * 5 + perturb + 1, Objects/dictobject.c), which reaches every group. Who probes uses probe_start() and
-# probe_next().
+# (group * 5 + perturb + 1, Objects/dictobject.c), which reaches every group. `perturb` starts with a product of all 31 bits
+# and a secret (core/hashing.h): keys that have the first group in common part there, whatever they are. Who probes uses
+# probe_start() and probe_next().
 
 cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
     if is_exact_str(key):
@@ -62,12 +63,11 @@ cdef inline void probe_start(ProbeSequence* self, Block* block, uint32_t hash31)
 
 cdef inline void probe_next(ProbeSequence* self) noexcept nogil:
     cdef uint32_t group_mask = GROUP - 1 if self.mask >= GROUP - 1 else self.mask
-    if self.step != group_mask:
-        self.step += 1
+    self.step += 1
+    if self.step & group_mask != 0:
         self.slot = (self.slot & ~group_mask) | ((self.slot + 1) & group_mask)
     else:
-        self.step = 0
-        self.perturb >>= 5
+        self.perturb = sm_perturb_of(self.perturb) if self.step == group_mask + 1 else self.perturb >> 5
         self.slot = (((self.slot // GROUP) * 5 + self.perturb + 1) * GROUP) & self.mask
 
 

@@ -5,6 +5,8 @@ cdef inline Found map_get(MapCore m, PyObject* key, PyObject** value) except FAI
     mark_shared(m)
     locate(m, key, &at)
     answer = read_unlocked(m, &at, key, value)
+    if answer == NEEDS_COMPARISON:
+        answer = compare_unlocked(m, &at, key, value, NULL)
     if answer != LOOK_AGAIN:
         return <Found>answer
     return lock_and_get(&at, key, value)
@@ -16,6 +18,8 @@ cdef Found map_get_found(MapCore m, Access* at, PyObject* key, PyObject** value,
     where.is_valid = False
     mark_shared(m)
     answer = read_unlocked(m, at, key, value)
+    if answer == NEEDS_COMPARISON:
+        answer = compare_unlocked(m, at, key, value, where)
     if answer != LOOK_AGAIN:
         return <Found>answer
     lock_located(at)
@@ -50,6 +54,8 @@ cdef inline Found map_contains(MapCore m, PyObject* key) except FAILED:
     mark_shared(m)
     locate(m, key, &at)
     answer = read_unlocked(m, &at, key, NULL)
+    if answer == NEEDS_COMPARISON:
+        answer = compare_unlocked(m, &at, key, NULL, NULL)
     if answer != LOOK_AGAIN:
         return <Found>answer
     split_if_wanted(m)
@@ -92,9 +98,9 @@ cdef Found map_get_object(MapCore m, PyObject* key, PyObject** value) except FAI
 #   them; a map that dies has no readers. A table that other maps or snapshots share is released likewise, by
 #   copy_shared_table_locked() and map_clear(): so nobody reads a table through a map that does not hold it any more,
 #   and a holder that is alone with a table need only know who uses its own map.
-# - Keys are compared only if the slot says that they are plain, which is known without touching the key. A
-#   plain key that leaves a map has a reference in its shard's limbo until nobody is looking any more. (Keys of
-#   other types are released at once, as by dict; to compare with one takes the mutex, unless it is the same.)
+# - While reading, keys are compared only if the slot says that they are plain, which is known without touching the key.
+#   A plain key that leaves a map has a reference in its shard's limbo until nobody is looking any more. Keys of other
+#   types are released at once, as by dict: who compares with one has a reference (core/compare_unlocked.pyx).
 # - Values: the reference is taken by sm_try_incref(), which fails for an object that is on its way out.
 #
 # A map that one thread only has used so far has no readers but that thread. So nothing is put into limbo then
@@ -151,10 +157,11 @@ cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObjec
 
 cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t* at, PyObject** found) noexcept:
     """The entry that holds the key, and the value in it, which is not the caller's; or the empty slot where
-    probing ended, for was_absent(); or that it takes look_up_beyond(). While reading."""
+    probing ended, for was_absent(); or that it takes look_up_beyond(), or Python code. While reading."""
     cdef ProbeSequence sequence
     cdef uint32_t content, entry
     cdef PyObject* stored
+    cdef int answer
     cdef bint beyond = False
     probe_start(&sequence, block, hash31)
     sm_sched_point()
@@ -171,12 +178,11 @@ cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t*
             stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
             sm_sched_point()
             if stored != key and stored != NULL:
-                if is_plain_slot(content) and type_of(stored) == type_of(key):
-                    if sm_compare(stored, key) == 0:
-                        stored = NULL
-                elif hash31_of_entry(block, entry) == hash31:
-                    return LOOK_AGAIN
-                else:
+                answer = sm_compare(stored, key) if is_plain_slot(content) else -1
+                if answer < 0 and hash31_of_entry(block, entry) == hash31:
+                    at[0] = entry
+                    return NEEDS_COMPARISON
+                if answer <= 0:
                     stored = NULL
             if stored != NULL:
                 found[0] = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)

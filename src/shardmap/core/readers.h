@@ -16,8 +16,7 @@
  * and who waits sees it; or it is stored after, and then the reader loads the new pointer. Where there is
  * no membarrier(), both sides have a barrier of their own.
  *
- * With a GIL nobody else runs while a thread reads, and none of this is needed. On free-threaded 3.13
- * there is no public way to take a reference to an object that may be on its way out: reads lock. */
+ * With a GIL nobody else runs while a thread reads, and none of this is needed. */
 #ifndef SHARDMAP_READERS_H
 #define SHARDMAP_READERS_H
 
@@ -201,7 +200,7 @@ static inline void sm_reset_readers(void)
 static void sm_readers_init(void)
 {
     const char *wanted = getenv("SHARDMAP_READS");
-    sm_reads_unlocked = SM_READS_UNLOCKED && !(wanted != NULL && strcmp(wanted, "locked") == 0);
+    sm_reads_unlocked = !(wanted != NULL && strcmp(wanted, "locked") == 0);
 #if SM_READERS_MEET_WRITERS
     if (sm_reads_unlocked && sm_thread_key_create(&sm_reader_key, sm_give_reader_back) != 0)
         sm_reads_unlocked = 0;

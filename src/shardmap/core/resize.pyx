@@ -155,7 +155,7 @@ cdef void change_block_locked(Shard* shard, Block* block) noexcept:
     trace_block(block)
     (<Table>shard.table).block = block
     publish_locked(shard)
-    shard.layout_version += 1
+    next_layout_version_locked(shard)
 
 
 cdef bint resize_locked(Access* at, uint64_t wanted, Block** old) noexcept:

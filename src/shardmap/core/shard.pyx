@@ -155,7 +155,13 @@ cdef inline void change_table_locked(Shard* shard, PyObject* table) noexcept:
     require_locked(shard)
     shard.table = table
     publish_locked(shard)
-    shard.layout_version += 1
+    next_layout_version_locked(shard)
+
+
+cdef inline void next_layout_version_locked(Shard* shard) noexcept:
+    """After another block was published: positions in the block mean something else now."""
+    require_locked(shard)
+    sm_store_u64(&shard.layout_version, shard.layout_version + 1)
 
 
 cdef inline void note_size_locked(Shard* shard, Block* block) noexcept:

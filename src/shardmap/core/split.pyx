@@ -255,7 +255,7 @@ cdef void change_layout_locked(MapCore m, Split* work) noexcept:
         if work.blocks[i] != NULL:
             (<Table>shard.table).block = &empty_block
         shard.table = EMPTY_TABLE
-        shard.layout_version += 1
+        next_layout_version_locked(shard)
         work.limbos[i] = shard.limbo
         shard.limbo = NULL
 

@@ -105,20 +105,68 @@ static void the_place_says_all_that_is_kept_of_a_hash(void)
     }
 }
 
-/* Of 32 bits one is given up: two hashes share a place, those that differ in bits 31 and 16. */
+/* What the lower half was, from all that is kept of it and the bit that is given up. */
+static uint32_t low_of(uint32_t kept, uint32_t highest_bit)
+{
+    uint32_t above = (kept & ~((1u << SM_ROW_BITS) - 1)) | highest_bit;
+    return (kept | highest_bit) ^ (sm_mixed_of(above) ^ (above & IN_PLACE));
+}
+
 static void two_such_hashes_share_a_place_and_no_third(void)
 {
     uint64_t state = 3, hash;
-    uint32_t i, folded, low;
+    uint32_t i, kept;
     for (i = 0; i < 20000; i++) {
         hash = next_number(&state);
-        CHECK_EQUAL(sm_hash31_of(hash, 0), sm_hash31_of(hash ^ UINT64_C(0x80010002), 0));
-        folded = (uint32_t)(hash >> 32) * UINT32_C(0x9E3779B1);
-        folded ^= folded >> 15;
-        folded = ((sm_hash31_of(hash, 0) ^ folded) & IN_PLACE) | ((uint32_t)hash & ~IN_PLACE);
-        low = folded ^ folded >> 15 ^ folded >> 30;
-        CHECK_EQUAL(low, (uint32_t)hash);
+        kept = sm_mixed_of(hash) ^ sm_mixed_of(hash & ~UINT64_C(0xFFFFFFFF));      /* without the upper half */
+        CHECK_EQUAL(low_of(kept, (uint32_t)hash & ~IN_PLACE), (uint32_t)hash);
+        hash = (hash & ~UINT64_C(0xFFFFFFFF)) | low_of(kept, ~(uint32_t)hash & ~IN_PLACE);      /* the other one */
+        CHECK_EQUAL(sm_mixed_of(hash) ^ sm_mixed_of(hash & ~UINT64_C(0xFFFFFFFF)), kept);
     }
+}
+
+/* Hashes that share all 31 bits under one secret, which can be found by who knows it, do not under another. */
+static void what_was_made_for_one_secret_does_not_meet_under_another(void)
+{
+    enum { CRAFTED = 4096 };
+    static uint64_t hashes[CRAFTED];
+    static uint32_t mixed[CRAFTED];
+    const uint32_t wanted = 0x1234567;
+    uint32_t i, j, low, pairs = 0;
+    sm_hash_init(1);
+    for (i = 0; i < CRAFTED; i++) {
+        low = low_of(wanted ^ sm_mixed_of((uint64_t)(i + 1) << 32), 0);
+        hashes[i] = (uint64_t)(i + 1) << 32 | low;
+        CHECK_EQUAL(sm_mixed_of(hashes[i]), wanted);
+    }
+    sm_hash_init(UINT64_C(0xD1B54A32D192ED03));
+    for (i = 0; i < CRAFTED; i++) {
+        mixed[i] = sm_mixed_of(hashes[i]);
+        for (j = 0; j < i; j++)
+            pairs += mixed[i] == mixed[j];
+    }
+    CHECK(pairs <= 2);      /* 2^12 random numbers of 31 bits: 2^-8 expected */
+}
+
+/* Keys of one place and different 31 bits leave it for different places. */
+static void keys_of_one_place_part(void)
+{
+    enum { INDEX_BITS = 15, KEYS = 1 << 10 };
+    static uint8_t met[1 << INDEX_BITS];
+    uint64_t secret = 7;
+    uint32_t i, place, most, turn;
+    for (turn = 0; turn < 50; turn++) {
+        sm_hash_init(next_number(&secret));
+        memset(met, 0, sizeof met);
+        most = 0;
+        for (i = 0; i < KEYS; i++) {
+            place = sm_perturb_of(i << INDEX_BITS | 5) & ((1u << INDEX_BITS) - 1);
+            met[place]++;
+            most = met[place] > most ? met[place] : most;
+        }
+        CHECK(most <= 8);
+    }
+    sm_hash_init(0);
 }
 
 /* --- Patterns that people have --- */
@@ -189,6 +237,9 @@ int main(int argc, char **argv)
          the_place_says_all_that_is_kept_of_a_hash},
         {"two such hashes share a place, and no third",
          two_such_hashes_share_a_place_and_no_third},
+        {"what was made for one secret does not meet under another",
+         what_was_made_for_one_secret_does_not_meet_under_another},
+        {"keys of one place part", keys_of_one_place_part},
         {"patterns are spread over the shards", patterns_are_spread_over_the_shards},
     };
     return RUN_TESTS("hashing", TESTS, argc, argv);

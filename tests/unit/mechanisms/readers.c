@@ -1,7 +1,6 @@
 /* Reads without a mutex, and waiting for who reads: core/readers.h, on a system where readers meet writers.
  * SHARDMAP_READS chooses the barriers, as in the extension. The tests of records and of the system's refusals are in
  * records.c. */
-#define SM_READS_UNLOCKED 1
 #define SM_READERS_MEET_WRITERS 1
 #include "core/readers.h"
 

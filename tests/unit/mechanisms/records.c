@@ -1,5 +1,4 @@
 /* The record that each thread has when it reads, and what the system may refuse: core/readers.h. */
-#define SM_READS_UNLOCKED 1
 #define SM_READERS_MEET_WRITERS 1
 #include "core/system.h"
 #if defined(__linux__)

@@ -64,6 +64,8 @@ cdef extern from "core/sched_point.h" nogil:
     const bint sm_has_pauses
 
 cdef extern from "core/hashing.h" nogil:
+    void sm_hash_init(uint64_t)
+    uint32_t sm_perturb_of(uint32_t)
     uint32_t sm_shard_of(uint64_t hash, unsigned int shard_bits)
     uint32_t sm_hash31_of(uint64_t hash, unsigned int shard_bits)
     uint32_t sm_mixed_of(uint64_t hash)

@@ -1,0 +1,138 @@
+# Reading a key that only Python code can compare with a stored one: without the mutex, too, and with one comparison.
+#
+# A reader that meets such a stored key takes a reference to it while it is reading (sm_try_incref(); the key may be on its
+# way out), ends reading, and compares: any code may run. Then it begins to read again. If the shard still publishes the same
+# block, with the same layout version, every entry is still itself or gone: an entry number is used once in a layout
+# version. So the entry that was compared is the one, if its key is there; or the look-up goes on behind it.
+#
+# Why it is right. It is one look-up as in core/read_key.pyx that takes longer. Between two steps of that one, any time
+# may pass; what the argument there needs is that the block was the shard's all the time, and that is checked at the end. The
+# block may have been freed while nobody was reading, and another one be in its place: its layout version is larger
+# (the block is looked at before the version, and published before the version grows).
+#
+# - Absent: as there. But where tombstones were passed the look-up is not made again; and where something was compared, a
+#   slot that was passed may have been used again meanwhile, by the comparison itself: dict starts over then. So nothing
+#   may have been inserted or removed since the look-up began, which the shard's version tells.
+# - Present: the value is read after the last comparison, as there.
+
+cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except NOT_READ:
+    """FOUND_PRESENT, FOUND_ABSENT or LOOK_AGAIN. `value`: NULL, or where to put a reference to the value as it stands.
+    `where`: NULL, or where to note the entry. May run any code. Not while reading."""
+    cdef ProbeSequence sequence
+    cdef sm_reader* me = sm_read_lock()
+    cdef Block* block
+    cdef PyObject* stored = NULL
+    cdef PyObject* found = NULL
+    cdef uint64_t layout_version, version
+    cdef uint32_t entry = 0
+    cdef bint beyond = False, compared = False, equal
+    cdef Read answer
+    if me == NULL:
+        return LOOK_AGAIN
+    version = sm_load_u64(&at.shard.size_word) >> 32
+    block = <Block*>sm_load_ptr(<void**>at.published)
+    layout_version = sm_load_u64(&at.shard.layout_version)
+    probe_start(&sequence, block, at.hash31)
+    while True:
+        answer = LOOK_AGAIN
+        if not sm_load_u64(&m.whole_map_seq) & 1:
+            answer = look_for_candidate(&sequence, block, at.hash31, key, &entry, &beyond)
+        if answer != NEEDS_COMPARISON:
+            break
+        stored = reference_to_key(block, entry)
+        sm_read_unlock(me)
+        if stored == NULL:
+            return LOOK_AGAIN
+        try:
+            equal = equal_objects(stored, key)
+        finally:
+            decref(stored)
+        me = sm_read_lock()
+        if me == NULL:
+            return LOOK_AGAIN
+        answer = LOOK_AGAIN
+        if (sm_load_ptr(<void**>at.published) != block or sm_load_u64(&at.shard.layout_version) != layout_version
+                or sm_load_u64(&m.whole_map_seq) & 1):
+            break
+        if equal:
+            answer = FOUND_PRESENT
+            break
+        compared = True
+        probe_next(&sequence)
+    if answer == FOUND_PRESENT:
+        answer = take_value(block, entry, value != NULL, &found)
+    elif answer == FOUND_ABSENT:
+        if not (was_unchanged(at.shard, version) if beyond or compared else was_absent(at.shard, block, entry)):
+            answer = LOOK_AGAIN
+    if sm_load_ptr(<void**>at.published) != block or sm_load_u64(&at.shard.layout_version) != layout_version:
+        answer = LOOK_AGAIN
+    sm_read_unlock(me)
+    if answer == FOUND_PRESENT and value != NULL:
+        value[0] = found
+    else:
+        value_decref_if(found)
+    if where != NULL and answer == FOUND_PRESENT:
+        where.is_valid = True
+        where.layout_version = layout_version
+        where.entry = entry
+    return answer
+
+
+cdef Read look_for_candidate(ProbeSequence* sequence, Block* block, uint32_t hash31, PyObject* key, uint32_t* at,
+                             bint* beyond) noexcept:
+    """Goes on from where the sequence stands: FOUND_PRESENT or NEEDS_COMPARISON with an entry; FOUND_ABSENT with the empty
+    slot. While reading."""
+    cdef uint32_t content, entry
+    cdef PyObject* stored
+    cdef int answer
+    while True:
+        content = sm_load_u32(&block.index[sequence.slot])
+        sm_sched_point()
+        if content == EMPTY:
+            at[0] = sequence.slot
+            return FOUND_ABSENT
+        if content == TOMBSTONE:
+            beyond[0] = True
+        elif may_be(content, hash31, block.mask):
+            entry = (content & block.mask) - FIRST_ENTRY
+            stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
+            sm_sched_point()
+            at[0] = entry
+            if stored == key:
+                return FOUND_PRESENT
+            if stored != NULL:
+                answer = sm_compare(stored, key) if is_plain_slot(content) else -1
+                if answer > 0:
+                    return FOUND_PRESENT
+                if answer < 0 and hash31_of_entry(block, entry) == hash31:
+                    return NEEDS_COMPARISON
+        probe_next(sequence)
+
+
+cdef inline PyObject* reference_to_key(Block* block, uint32_t entry) noexcept:
+    """NULL: it cannot be had. While reading."""
+    cdef PyObject* stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
+    if stored == NULL or not sm_try_incref(stored):
+        return NULL
+    return stored       # if it has gone meanwhile, the comparison was in vain
+
+
+cdef inline Read take_value(Block* block, uint32_t entry, bint take, PyObject** value) noexcept:
+    """FOUND_PRESENT if the entry has a value, with a reference to it if that is asked for; or LOOK_AGAIN, perhaps with a
+    reference to give back. While reading."""
+    cdef PyObject* found = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
+    if found == NULL:
+        return LOOK_AGAIN
+    if take:
+        if not is_number(found) and not sm_try_incref(found):
+            return LOOK_AGAIN
+        value[0] = found
+        sm_sched_point()
+        if sm_load_ptr(<void**>&block.entries[entry].value) != found:
+            return LOOK_AGAIN
+    return FOUND_PRESENT
+
+
+cdef inline bint was_unchanged(Shard* shard, uint64_t version) noexcept:
+    """Whether nothing has been inserted or removed since the version was read."""
+    return (not SM_READERS_MEET_WRITERS or version & 1 == 0) and sm_load_u64(&shard.size_word) >> 32 == version
