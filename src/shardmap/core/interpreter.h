@@ -101,7 +101,7 @@ static inline void sm_enable_try_incref(PyObject *op)
 #define SM_ENABLE_TRY_INCREF(op) sm_enable_try_incref(op)
 #endif
 
-static inline int sm_try_incref(PyObject *op)
+SM_INLINE int sm_try_incref(PyObject *op)
 {
     if (__atomic_load_n(&op->ob_ref_local, __ATOMIC_RELAXED) == _Py_IMMORTAL_REFCNT_LOCAL)
         return 1;

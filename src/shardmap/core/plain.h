@@ -14,13 +14,48 @@
 #define SM_PREFETCH(p) __builtin_prefetch(p)
 #define SM_PREFETCH_TO_WRITE(p) __builtin_prefetch((p), 1)
 
+/* memcmp() == 0 without the call where there are few bytes: two loads that overlap. */
+SM_INLINE int sm_same_chars(const char *a, const char *b, size_t size)
+{
+    uint64_t a8, b8, a8_last, b8_last;
+    uint32_t a4, b4, a4_last, b4_last;
+    if (size > 16)
+        return memcmp(a, b, size) == 0;
+    if (size >= 8) {
+        memcpy(&a8, a, 8);
+        memcpy(&b8, b, 8);
+        memcpy(&a8_last, a + size - 8, 8);
+        memcpy(&b8_last, b + size - 8, 8);
+        return ((a8 ^ b8) | (a8_last ^ b8_last)) == 0;
+    }
+    if (size >= 4) {
+        memcpy(&a4, a, 4);
+        memcpy(&b4, b, 4);
+        memcpy(&a4_last, a + size - 4, 4);
+        memcpy(&b4_last, b + size - 4, 4);
+        return ((a4 ^ b4) | (a4_last ^ b4_last)) == 0;
+    }
+    return size == 0 || (a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1]);
+}
+
+/* Of one length; one of them perhaps not of ASCII characters. */
+static __attribute__((noinline)) int sm_same_wide_str(PyObject *a, PyObject *b)
+{
+    int kind = PyUnicode_KIND(a);
+    return kind == (int)PyUnicode_KIND(b)
+        && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)PyUnicode_GET_LENGTH(a) * (size_t)kind) == 0;
+}
+
 /* Strings that were hashed, which makes the old kind of str that CPython 3.11 still has a "ready" one. */
-static inline int sm_same_str(PyObject *a, PyObject *b)
+SM_INLINE int sm_same_str(PyObject *a, PyObject *b)
 {
     Py_ssize_t length = PyUnicode_GET_LENGTH(a);
-    int kind = PyUnicode_KIND(a);
-    return length == PyUnicode_GET_LENGTH(b) && kind == (int)PyUnicode_KIND(b)
-        && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)length * (size_t)kind) == 0;
+    if (length != PyUnicode_GET_LENGTH(b))
+        return 0;
+    if (PyUnicode_IS_COMPACT_ASCII(a) && PyUnicode_IS_COMPACT_ASCII(b))
+        return sm_same_chars((const char *)((PyASCIIObject *)a + 1), (const char *)((PyASCIIObject *)b + 1),
+                             (size_t)length);
+    return sm_same_wide_str(a, b);
 }
 
 static inline int sm_same_int(PyObject *a, PyObject *b)
@@ -104,16 +139,12 @@ static inline Py_hash_t sm_plain_hash(PyObject *a)
 static int sm_compare_others(PyObject *a, PyObject *b);
 
 /* 1: equal, 0: not; -1: only Python can tell. One of the two is of a plain type. */
-static inline int sm_compare(PyObject *a, PyObject *b)
+SM_INLINE int sm_compare(PyObject *a, PyObject *b)
 {
     PyTypeObject *type = Py_TYPE(a);
     if (type != Py_TYPE(b))
         return -1;
-    if (type == &PyUnicode_Type)
-        return sm_same_str(a, b);
-    if (type == &PyLong_Type)
-        return sm_same_int(a, b);
-    return type == &PyBytes_Type ? sm_same_bytes(a, b) : sm_compare_others(a, b);
+    return type == &PyUnicode_Type ? sm_same_str(a, b) : sm_compare_others(a, b);
 }
 
 /* As tuple's own comparison: items in their order, an object equal to itself; up to the first that differ, or that only
@@ -135,9 +166,13 @@ static inline int sm_compare_tuples(PyObject *a, PyObject *b)
 }
 
 /* Of one type, and not the same object. */
-static int sm_compare_others(PyObject *a, PyObject *b)
+static __attribute__((noinline)) int sm_compare_others(PyObject *a, PyObject *b)
 {
     PyTypeObject *type = Py_TYPE(a);
+    if (type == &PyLong_Type)
+        return sm_same_int(a, b);
+    if (type == &PyBytes_Type)
+        return sm_same_bytes(a, b);
     if (type == &PyTuple_Type)
         return sm_compare_tuples(a, b);
     if (type == &PyFloat_Type)
