@@ -21,7 +21,8 @@ core = Extension(
     ["src/shardmap/_core.pyx"],
     include_dirs=["src/shardmap"],
     depends=[str(file) for file in Path("src/shardmap/core").rglob("*.*")],
-    # `cdef inline` means it: left to itself, the compiler weighs the whole file's growth, and calls what a look-up consists of.
+    # `cdef inline` means it: left to itself, the compiler weighs the growth of the whole file, and calls what a look-up
+    # consists of.
     define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))")],
     extra_compile_args=["-O3", "-std=gnu11", "-pthread", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],

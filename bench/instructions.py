@@ -3,7 +3,10 @@
 Each operation is a loop over 1,000 keys that are equal to those in the map but not the same objects. What an empty loop
 takes is subtracted.
 
-    python bench/instructions.py [--map dict] [--json FILE] [operation ...]
+    python bench/instructions.py [--map dict] [--json FILE] [--record] [operation ...]
+
+`--record` keeps the counts of the hot operations for this interpreter, compiler and C library in instructions.json, with
+which tests/programs/test_instructions.py compares.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -23,6 +27,8 @@ KEYS = 1000
 WARM_UP = 3
 ROUNDS = 10
 MARK = "*_has_pauses"
+RECORDED = Path(__file__).with_name("instructions.json")
+HOT = ["[]", "get", "[]=", "in", "add", "get_many"]
 
 Loop = Callable[[Any, list[Any]], None]
 
@@ -165,15 +171,39 @@ def measure(target: str, wanted: list[str]) -> dict[str, int]:
     return {name: round(cost - costs["empty str"]) for name, cost in costs.items() if name != "empty str"}
 
 
+def toolchain() -> str:
+    """What counts depend on, but for the sources."""
+    gil = "GIL on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "GIL off"
+    compiler = subprocess.run(["cc", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
+    made_by = platform.python_compiler()
+    return f"CPython {platform.python_version()} ({gil}, {made_by}), cc {compiler}, {'-'.join(platform.libc_ver())}"
+
+
+def recorded() -> dict[str, dict[str, int]]:
+    """By toolchain, then by operation and kind of keys."""
+    found: dict[str, dict[str, int]] = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.is_file() else {}
+    return found
+
+
+def record() -> None:
+    everywhere = recorded()
+    everywhere[toolchain()] = measure("shardmap", HOT)
+    RECORDED.write_text(json.dumps(everywhere, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--map", default="shardmap", choices=["shardmap", "dict"])
     parser.add_argument("--json", type=Path, help="where to write what was counted")
+    parser.add_argument("--record", action="store_true", help="keep the counts of the hot operations")
     parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("operations", nargs="*", help=f"of: {', '.join(OPERATIONS)}; all")
     arguments = parser.parse_args()
     if arguments.run:
         run(arguments.map, arguments.operations)
+        return
+    if arguments.record:
+        record()
         return
     print(f"instructions per operation of a {arguments.map}, Python {sys.version.split()[0]}", flush=True)
     found = measure(arguments.map, arguments.operations)
