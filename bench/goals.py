@@ -34,9 +34,9 @@ from environment import cpu_count, gil_enabled
 from maps import CEREGGII, DICT, SHARDMAP, Competitor, competitors
 from reporting import Line, Report, Scale, read_options
 from rounds import Calibrated, Series, as_json, paired_rounds, spread
-from workloads import EmptyLoop, Insert, Iterate, Mix
+from workloads import EmptyLoop, FillAndLookUp, Insert, Iterate, Mix
 
-Work = Mix | Insert | Iterate
+Work = Mix | Insert | Iterate | FillAndLookUp
 LOOP = "empty loop"
 
 
@@ -83,7 +83,7 @@ def _besides(work: Mix, *changes: dict[str, Any]) -> tuple[tuple[str, Work], ...
     )
 
 
-def _faster(ratio: float, than: str = DICT) -> Bar:
+def faster(ratio: float, than: str = DICT) -> Bar:
     return Bar(than, 2, ratio)
 
 
@@ -104,7 +104,7 @@ GOALS = (
         "2 threads, reads of the same 1,000 str keys, None values",
         _READ,
         2,
-        (_faster(5), _faster(4, CEREGGII), Bar(SHARDMAP, 1, 1.7)),
+        (faster(5), faster(4, CEREGGII), Bar(SHARDMAP, 1, 1.7)),
         _besides(_READ, *_KEYS, _LOOKUP, _SAME | _LOOKUP, _INTERNED | _LOOKUP),
     ),
     Goal(
@@ -112,16 +112,16 @@ GOALS = (
         "2 threads, reads of 1,000,000 str keys, distinct object values",
         replace(_READ, keys=1_000_000, objects=True),
         2,
-        (_faster(1.6),),
+        (faster(1.6),),
         _besides(replace(_READ, keys=1_000_000, objects=True), _SAME),
     ),
-    Goal("hot", "2 threads, one hot key", _HOT, 2, (_faster(6),), _besides(_HOT, _EQUAL, _SAME, _LOOKUP)),
+    Goal("hot", "2 threads, one hot key", _HOT, 2, (faster(6),), _besides(_HOT, _EQUAL, _SAME, _LOOKUP)),
     Goal(
         "overwrite",
         "2 threads, overwrite, 200,000 keys",
         replace(_READ, reads=0, keys=200_000),
         2,
-        (_faster(2.2), _faster(1.2, CEREGGII)),
+        (faster(2.2), faster(1.2, CEREGGII)),
         _besides(replace(_READ, reads=0, keys=200_000), _SAME),
     ),
     Goal(
@@ -129,7 +129,7 @@ GOALS = (
         "2 threads, insert from empty to 1,000,000",
         Insert(),
         2,
-        (_faster(2), _faster(1.4, CEREGGII)),
+        (faster(2), faster(1.4, CEREGGII)),
     ),
     *(
         Goal(
@@ -137,7 +137,7 @@ GOALS = (
             f"2 threads, {reads} % reads, 1,000 keys",
             replace(_READ, reads=reads),
             2,
-            (_faster(ratio),),
+            (faster(ratio),),
             _besides(replace(_READ, reads=reads), *_KEYS, _LOOKUP),
         )
         for reads, ratio in ((90, 3.5), (75, 2.5))
@@ -190,13 +190,13 @@ GOALS = (
         gil=None,
     ),
     # The bars of the first version, below those above.
-    Goal("first-reads", "first version: 2 threads, reads, 1,000 keys", _READ, 2, (_faster(2),)),
+    Goal("first-reads", "first version: 2 threads, reads, 1,000 keys", _READ, 2, (faster(2),)),
     Goal(
         "first-overwrite",
         "first version: 2 threads, overwrite, 1,000 keys",
         replace(_READ, reads=0),
         2,
-        (_faster(1.5),),
+        (faster(1.5),),
         _besides(replace(_READ, reads=0), _SAME),
     ),
 )
@@ -259,12 +259,12 @@ def lines(goal: Goal, label: str, series: Series, maps: dict[str, Competitor]) -
         }
 
 
-def main() -> int:
-    options, scale = read_options(__doc__.splitlines()[0], [goal.name for goal in GOALS])
+def main(goals: tuple[Goal, ...] = GOALS, about_them: str = __doc__ or "", file: str = "goals") -> int:
+    options, scale = read_options(about_them.splitlines()[0], [goal.name for goal in goals])
     found, missing = competitors()
     maps = {one.name: one for one in found}
     report = Report(missing)
-    for number, goal in enumerate(GOALS, 1):
+    for number, goal in enumerate(goals, 1):
         if goal.name not in options.only:
             continue
         why = why_not(goal)
@@ -279,7 +279,7 @@ def main() -> int:
                 report.add(line, number)
             about = {"goal": goal.name, "beside": label, "work": work.name}
             report.raw += [about | {"of": entry} | as_json(series, entry) for entry in series.regions]
-    return report.finish("goals", options.output)
+    return report.finish(file, options.output)
 
 
 if __name__ == "__main__":

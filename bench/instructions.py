@@ -5,8 +5,8 @@ takes is subtracted.
 
     python bench/instructions.py [--map dict] [--json FILE] [--record] [operation ...]
 
-`--record` keeps the counts of the hot operations for this interpreter, compiler and C library in instructions.json, with
-which tests/programs/test_instructions.py compares.
+`--record` keeps the counts of the hot operations for this interpreter, compiler and C library in instructions.json,
+with which tests/programs/test_instructions.py compares.
 """
 
 from __future__ import annotations

@@ -16,11 +16,15 @@ that made the object and an atomic operation for any other, on a cache line that
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import random
 import sys
+import uuid
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 Identity = Literal["interned", "same", "equal"]
@@ -45,7 +49,64 @@ def tuple_key(number: int) -> tuple[int, str]:
     return (number, "key")
 
 
-KINDS: dict[str, Callable[[int], Any]] = {"str": str_key, "int": int_key, "bytes": bytes_key, "tuple": tuple_key}
+@dataclass(frozen=True)
+class Record:
+    number: int
+    name: str
+
+
+KINDS: dict[str, Callable[[int], Any]] = {
+    "str": str_key,
+    "int": int_key,
+    "bytes": bytes_key,
+    "tuple": tuple_key,
+    "float": lambda number: number + 0.5,
+    "date": lambda number: datetime.date.fromordinal(700_000 + number),
+    "UUID": lambda number: uuid.UUID(int=number * 77_777 + 1 << 64),
+    "frozenset": lambda number: frozenset((number, number + 1)),
+    "frozen dataclass": lambda number: Record(number, "key"),
+    "Path": lambda number: PurePosixPath(f"/keys/{number}"),
+}
+
+COPIES: dict[type, Callable[[Any], Any]] = {
+    float: lambda key: key + 0.25 - 0.25,
+    datetime.date: lambda key: datetime.date.fromordinal(key.toordinal()),
+    uuid.UUID: lambda key: uuid.UUID(int=key.int),
+    frozenset: lambda key: frozenset(list(key)),
+    Record: replace,
+    PurePosixPath: lambda key: PurePosixPath(str(key)),
+}
+
+PATTERN_KEYS = 40_000
+
+
+def interleaved(x: int, y: int) -> int:
+    """The bits of two coordinates in turn (a Morton code)."""
+    return sum((x >> bit & 1) << 2 * bit | (y >> bit & 1) << 2 * bit + 1 for bit in range(16))
+
+
+def meeting_in_a_map_without_a_secret() -> list[int]:
+    """Integers under 2^61 that shared shard and place in shardmap before its hashes were mixed with a secret."""
+
+    def unfolded(number: int) -> int:
+        once = number ^ (number >> 15)
+        return number ^ ((number ^ (once >> 15)) >> 15)
+
+    found = []
+    for high in range(1, PATTERN_KEYS // 2):
+        mixed = high * 0x9E3779B1 & 0xFFFFFFFF
+        low = 0x1234567 ^ mixed ^ mixed >> 15
+        found.append(high << 32 | unfolded(low) & 0xFFFFFFFF)
+    return found
+
+
+PATTERNS: dict[str, Callable[[], list[int]]] = {
+    "in a row": lambda: list(range(PATTERN_KEYS)),
+    "x << 16 | y": lambda: [x << 16 | y for x in range(200) for y in range(200)],
+    "bits of x and y interleaved": lambda: [interleaved(x, y) for x in range(200) for y in range(200)],
+    "multiples of 2^20": lambda: [number << 20 for number in range(PATTERN_KEYS)],
+    "crafted": meeting_in_a_map_without_a_secret,
+}
 
 
 def another(key: Any) -> Any:
@@ -58,6 +119,8 @@ def another(key: Any) -> Any:
         return key + 1 - 1
     if type(key) is tuple:
         return tuple([another(part) for part in key])
+    if type(key) in COPIES:
+        return COPIES[type(key)](key)
     raise TypeError(f"no way to make another {type(key).__name__}")
 
 

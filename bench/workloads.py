@@ -2,7 +2,8 @@
 
 Each measurement makes a fresh map, fills it in the main thread, times one region (rounds.py) and then checks the map.
 Written values are small integers, two for each thread and taken in turn: immortal, so that the maps are measured and
-not the reference count of one value, and never what the thread wrote the time before, so that no map can skip a write.
+not the reference count of one value, and never what the thread wrote the time before, so that no map can skip a write;
+but where it says "unchanged".
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from keys import KINDS, Identity, of_thread, shuffled, zipf
+from keys import KINDS, PATTERNS, Identity, of_thread, shuffled, zipf
 from loops import Lookup, grouped, make_loop, operations
 from rounds import Region, region
 
@@ -36,6 +37,7 @@ class Mix:
     kind: str = "str"
     objects: bool = False  # each value an object of its own, else None
     own: bool = False  # the (only) thread makes the map, keys and values itself: nothing is shared
+    unchanged: bool = False  # writes store what is there
 
     def __post_init__(self) -> None:
         if self.draw == "hot" and self.keys != 1:
@@ -44,7 +46,7 @@ class Mix:
     @property
     def name(self) -> str:
         parts = [f"reads={self.reads}", f"keys={self.keys}", self.kind, self.draw, self.identity, self.lookup]
-        flags = ("disjoint", "objects", "own")
+        flags = ("disjoint", "objects", "own", "unchanged")
         return " ".join(parts + [flag for flag in flags if getattr(self, flag)])
 
     def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
@@ -70,7 +72,7 @@ class Mix:
             mine = of_thread(mine, self.identity)
             # Few keys many times over in one list: the loop around the loop then costs nothing.
             groups = grouped([mine[at] for at in order] * max(1, 1_000 // len(order)), self.reads)
-            values = (2 * number, 2 * number + 1)
+            values: tuple[Any, Any] = (None, None) if self.unchanged else (2 * number, 2 * number + 1)
             place(m)
 
             def part() -> int:
@@ -164,6 +166,35 @@ class Iterate:
                     for _key, _value in m.items():
                         pass
                 return self.keys * repetitions
+
+            return part
+
+        return region(prepare, threads)
+
+
+@dataclass(frozen=True)
+class FillAndLookUp:
+    """One thread puts integers into an empty map, then looks each up."""
+
+    pattern: str
+
+    @property
+    def name(self) -> str:
+        return f"fill and look up: {self.pattern}"
+
+    def measure(self, make: Callable[[], Any], threads: int, repetitions: int) -> Region:
+        keys = PATTERNS[self.pattern]()
+
+        def prepare(number: int) -> Callable[[], int]:
+            def part() -> int:
+                for _ in range(repetitions):
+                    m = make()
+                    for key in keys:
+                        m[key] = None
+                    for key in keys:
+                        m[key]
+                check_length(m, len(keys), self.name)
+                return 2 * len(keys) * repetitions
 
             return part
 

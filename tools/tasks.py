@@ -256,6 +256,7 @@ def measure(arguments: Arguments) -> int:
     quick = "--quick" in arguments
     run_script(free, "bench/goals.py", arguments)
     run_script(main, "bench/goals.py", arguments)  # The goals of a build with the GIL.
+    run_script(free, "bench/every_key.py", arguments)
     run_script(free, "bench/beside_dict.py", arguments)
     run_script(free, "bench/cache_line.py")
     run_script(free, "bench/sweep.py", arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ sys.path.insert(0, str(BENCH))
 import cache_line  # noqa: E402
 import counting  # noqa: E402
 import environment  # noqa: E402
+import every_key  # noqa: E402
 import goals  # noqa: E402
 import keys  # noqa: E402
 import loops  # noqa: E402
@@ -248,6 +250,26 @@ def test_the_goals_are_those_of_the_table() -> None:
     assert said["alone-get"] == ["at most 1.25x dict's time"]
     assert said["gil-set"] == ["at most 1.6x dict's time"]
     assert len(said) == len(goals.GOALS)
+
+
+def test_the_goals_for_every_key_are_those_of_the_table() -> None:
+    said = {goal.name: [str(bar) for bar in goal.bars] for goal in every_key.GOALS}
+    assert said["date-get"] == ["at most 1.3x dict's time"] and said["tuple-set"] == ["at most 1.5x dict's time"]
+    assert said["tuple-reads"] == ["2x dict"] and said["unchanged"] == ["3x dict"]
+    assert len(said) == len(every_key.GOALS)
+    for goal in every_key.GOALS:
+        work = goal.work
+        if isinstance(work, workloads.Mix):
+            work = dataclasses.replace(work, keys=min(work.keys, 20))
+        for make in (dict, ShardMap):
+            assert work.measure(make, goal.threads, 1).operations > 0
+
+
+def test_patterns_are_of_different_integers() -> None:
+    for name, pattern in keys.PATTERNS.items():
+        found = pattern()
+        assert len(set(found)) == len(found) > 10_000, name
+        assert all(0 <= number < 1 << 61 for number in found) or name in {"crafted", "multiples of 2^20"}
 
 
 def test_a_bar_is_reached_by_the_right_side_of_it() -> None:

@@ -83,6 +83,9 @@ def test_readers_take_no_mutex(kind: Callable[[int], Any]) -> None:
         for _ in range(100):
             for n in range(20):
                 assert m[kind(n)] == str(n) and kind(n) in m
+            keys = [kind(n) for n in range(22)]
+            assert m.get_many(keys, None) == [*map(str, range(20)), None, None]
+            assert m.contains_many(keys) == [True] * 20 + [False] * 2
 
     run_alike(4, read)  # the first to read what another thread made has it made ready
     before = m.stats().contended

@@ -84,13 +84,13 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     elif values:
         take_values(self)
     for i in range(self.size):
-        if self.state[i] == NEEDS_PYTHON:
-            look_up_one(self, i, values)
+        if self.state[i] >= NEEDS_PYTHON:
+            look_up_one(m, self, i, values)
     return self.size != 0
 
 
 cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
-    """True if there are keys left to look up: state NEEDS_PYTHON."""
+    """True if there are keys left to look up: state UNKNOWN."""
     cdef uint32_t begin = 0, end, at, i
     cdef bint left = False
     cdef Shard* shard
@@ -112,11 +112,11 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
                 i = self.order[at]
                 found = read_one(shard, self, block, i, values)
                 self.state[i] = found
-                left |= found == NEEDS_PYTHON
+                left |= found == UNKNOWN
         if block == NULL or sm_load_ptr(<void**>published) != block:
             left = True
             for at in range(begin, end):
-                self.state[self.order[at]] = NEEDS_PYTHON
+                self.state[self.order[at]] = UNKNOWN
         if me != NULL:
             sm_read_unlock(me)
         begin = end
@@ -124,14 +124,16 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
 
 
 cdef inline ProbeResult read_one(Shard* shard, Bulk self, Block* block, uint32_t i, bint values) noexcept:
-    """To be believed if the block is still the shard's afterwards. Where it says NEEDS_PYTHON there may be a value
-    to release."""
+    """To be believed if the block is still the shard's afterwards. Where it says UNKNOWN there may be a value to
+    release."""
     cdef Read answer = read_block(shard, block, self.hash31[i], self.keys[i], values, &self.values[i])
-    return THERE if answer == FOUND_PRESENT else NOT_THERE if answer == FOUND_ABSENT else NEEDS_PYTHON
+    if answer == NEEDS_COMPARISON:
+        return NEEDS_PYTHON
+    return THERE if answer == FOUND_PRESENT else NOT_THERE if answer == FOUND_ABSENT else UNKNOWN
 
 
 cdef void look_up_locked(Bulk self, bint values) noexcept:
-    """Those that are left, but for those that only Python can compare."""
+    """Those that are left, but for those that only Python can compare: state NEEDS_PYTHON."""
     cdef uint32_t begin = 0, end, at, i, slot = 0, entry = 0
     cdef Shard* shard
     cdef Block* block
@@ -139,7 +141,7 @@ cdef void look_up_locked(Bulk self, bint values) noexcept:
     while begin < self.size:
         end = turn_end(self, begin)
         at = begin
-        while at < end and self.state[self.order[at]] != NEEDS_PYTHON:
+        while at < end and self.state[self.order[at]] != UNKNOWN:
             at += 1
         if at < end:
             shard = shard_of_key(self, self.order[begin])
@@ -147,7 +149,7 @@ cdef void look_up_locked(Bulk self, bint values) noexcept:
             block = block_of(shard.table)
             while at < end and not shard.is_moved:
                 i = self.order[at]
-                if self.state[i] == NEEDS_PYTHON:
+                if self.state[i] == UNKNOWN:
                     self.state[i] = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
                     if values and self.state[i] == THERE:
                         self.values[i] = block.entries[entry].value
@@ -162,7 +164,7 @@ cdef void drop_values(Bulk self) noexcept:
     cdef uint32_t i
     cdef PyObject* value
     for i in range(self.size):
-        if self.state[i] == NEEDS_PYTHON and self.values[i] != NULL:
+        if self.state[i] == UNKNOWN and self.values[i] != NULL:
             value = self.values[i]
             self.values[i] = NULL
             value_decref(value)
@@ -243,10 +245,16 @@ cdef void take_values(Bulk self) noexcept:
             self.state[i] = NEEDS_PYTHON
 
 
-cdef int look_up_one(Bulk self, uint32_t i, bint values) except -1:
+cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:
     cdef Access at
     cdef Found found
+    cdef Read answer = LOOK_AGAIN
     locate_key(self, i, &at)
+    if sm_reads_unlocked:
+        answer = compare_unlocked(m, &at, self.keys[i], &self.values[i] if values else NULL, NULL)
+    if answer != LOOK_AGAIN:
+        self.state[i] = THERE if answer == FOUND_PRESENT else NOT_THERE
+        return 0
     found = lock_and_find(self.keys[i], &at)
     if found == PRESENT and values:
         self.values[i] = entry_of(&at).value

@@ -9,3 +9,4 @@ cdef enum ProbeResult:
     NOT_THERE = 0           # the slot is where the key would go
     THERE = 1
     NEEDS_PYTHON = 2        # only Python can compare the key with that of the entry
+    UNKNOWN = 3             # something came between: look again, with the mutex
