@@ -46,13 +46,30 @@ static __attribute__((noinline)) int sm_same_wide_str(PyObject *a, PyObject *b)
         && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)PyUnicode_GET_LENGTH(a) * (size_t)kind) == 0;
 }
 
+typedef uint32_t __attribute__((may_alias)) sm_flags;
+
+/* PyUnicode_IS_COMPACT_ASCII() of both, with one load of each: that is a function of 13 instructions, which the compiler
+ * may or may not inline. */
+SM_INLINE int sm_both_are_ascii(PyObject *a, PyObject *b)
+{
+    PyASCIIObject ascii = {0};
+    sm_flags wanted, of_a, of_b;
+    _Static_assert(sizeof ascii.state == sizeof wanted, "str's flags are one word");
+    ascii.state.compact = 1;
+    ascii.state.ascii = 1;
+    memcpy(&wanted, &ascii.state, sizeof wanted);
+    of_a = __atomic_load_n((sm_flags *)&((PyASCIIObject *)a)->state, __ATOMIC_RELAXED);
+    of_b = __atomic_load_n((sm_flags *)&((PyASCIIObject *)b)->state, __ATOMIC_RELAXED);
+    return (of_a & of_b & wanted) == wanted;
+}
+
 /* Strings that were hashed, which makes the old kind of str that CPython 3.11 still has a "ready" one. */
 SM_INLINE int sm_same_str(PyObject *a, PyObject *b)
 {
     Py_ssize_t length = PyUnicode_GET_LENGTH(a);
     if (length != PyUnicode_GET_LENGTH(b))
         return 0;
-    if (PyUnicode_IS_COMPACT_ASCII(a) && PyUnicode_IS_COMPACT_ASCII(b))
+    if (sm_both_are_ascii(a, b))
         return sm_same_chars((const char *)((PyASCIIObject *)a + 1), (const char *)((PyASCIIObject *)b + 1),
                              (size_t)length);
     return sm_same_wide_str(a, b);
