@@ -126,7 +126,8 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
 cdef inline ProbeResult read_one(Shard* shard, Bulk self, Block* block, uint32_t i, bint values) noexcept:
     """To be believed if the block is still the shard's afterwards. Where it says UNKNOWN there may be a value to
     release."""
-    cdef Read answer = read_block(shard, block, self.hash31[i], self.keys[i], values, &self.values[i])
+    cdef uint32_t entry = 0
+    cdef Read answer = read_block(shard, block, self.hash31[i], self.keys[i], values, &self.values[i], &entry)
     if answer == NEEDS_COMPARISON:
         return NEEDS_PYTHON
     return THERE if answer == FOUND_PRESENT else NOT_THERE if answer == FOUND_ABSENT else UNKNOWN
@@ -251,7 +252,7 @@ cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:
     cdef Read answer = LOOK_AGAIN
     locate_key(self, i, &at)
     if sm_reads_unlocked:
-        answer = compare_unlocked(m, &at, self.keys[i], &self.values[i] if values else NULL, NULL)
+        answer = compare_from_start(m, &at, self.keys[i], &self.values[i] if values else NULL, NULL)
     if answer != LOOK_AGAIN:
         self.state[i] = THERE if answer == FOUND_PRESENT else NOT_THERE
         return 0

@@ -16,30 +16,91 @@
 # - Present: the value is read after the last comparison, as there.
 
 cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except NOT_READ:
-    """FOUND_PRESENT, FOUND_ABSENT or LOOK_AGAIN. `value`: NULL, or where to put a reference to the value as it stands.
-    `where`: NULL, or where to note the entry. May run any code. Not while reading."""
+    """Goes on where a read said NEEDS_COMPARISON, with what it left in at.candidate: FOUND_PRESENT, FOUND_ABSENT or
+    LOOK_AGAIN. `value`: NULL, or where to put a reference to the value as it stands. `where`: NULL, or where to note the
+    entry. May run any code. Not while reading."""
+    cdef Candidate* candidate = &at.candidate
+    cdef sm_reader* me
+    cdef PyObject* found = NULL
+    cdef bint equal
+    cdef Read answer = LOOK_AGAIN
+    if candidate.stored == NULL:
+        return LOOK_AGAIN
+    try:
+        equal = equal_objects(candidate.stored, key)
+    finally:
+        decref(candidate.stored)
+    if not equal:
+        return look_behind(m, at, key, value, where)
+    me = sm_read_lock()
+    if me == NULL:
+        return LOOK_AGAIN
+    if is_unmoved(at, candidate) and not sm_load_u64(&m.whole_map_seq) & 1:
+        answer = take_value(candidate.block, candidate.entry, value != NULL, &found)
+        if not is_unmoved(at, candidate):
+            answer = LOOK_AGAIN
+    sm_read_unlock(me)
+    return told(answer, found, candidate, value, where)
+
+
+cdef inline bint is_unmoved(Access* at, Candidate* candidate) noexcept:
+    """Whether an entry's number means what it did. While reading."""
+    return (sm_load_ptr(<void**>at.published) == candidate.block
+            and sm_load_u64(&at.shard.layout_version) == candidate.layout_version)
+
+
+cdef inline Read told(Read answer, PyObject* found, Candidate* there, PyObject** value, FoundEntry* where) noexcept:
+    """Hands the value over, or lets it go; notes the entry. May run any code."""
+    if answer == FOUND_PRESENT and value != NULL:
+        value[0] = found
+    else:
+        value_decref_if(found)
+    if where != NULL and answer == FOUND_PRESENT:
+        where.is_valid = True
+        where.layout_version = there.layout_version
+        where.entry = there.entry
+    return answer
+
+
+cdef Read look_behind(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except NOT_READ:
+    """The same after the candidate was found to be different: from the beginning, but that is not compared again."""
+    cdef Candidate different = at.candidate
+    return compare_along(m, at, key, value, where, &different)
+
+
+cdef Read compare_from_start(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except NOT_READ:
+    """The same without a candidate."""
+    return compare_along(m, at, key, value, where, NULL)
+
+
+cdef Read compare_along(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where,
+                        Candidate* different) except NOT_READ:
     cdef ProbeSequence sequence
     cdef sm_reader* me = sm_read_lock()
-    cdef Block* block
+    cdef Candidate* there = &at.candidate
     cdef PyObject* stored = NULL
     cdef PyObject* found = NULL
-    cdef uint64_t layout_version, version
-    cdef uint32_t entry = 0
-    cdef bint beyond = False, compared = False, equal
+    cdef uint64_t version
+    cdef bint beyond = False, compared = different != NULL, equal
     cdef Read answer
     if me == NULL:
         return LOOK_AGAIN
     version = sm_load_u64(&at.shard.size_word) >> 32
-    block = <Block*>sm_load_ptr(<void**>at.published)
-    layout_version = sm_load_u64(&at.shard.layout_version)
-    probe_start(&sequence, block, at.hash31)
+    there.block = <Block*>sm_load_ptr(<void**>at.published)
+    there.layout_version = sm_load_u64(&at.shard.layout_version)
+    there.entry = 0
+    probe_start(&sequence, there.block, at.hash31)
     while True:
         answer = LOOK_AGAIN
         if not sm_load_u64(&m.whole_map_seq) & 1:
-            answer = look_for_candidate(&sequence, block, at.hash31, key, &entry, &beyond)
+            answer = look_for_candidate(&sequence, there.block, at.hash31, key, &there.entry, &beyond)
         if answer != NEEDS_COMPARISON:
             break
-        stored = reference_to_key(block, entry)
+        if (different != NULL and there.entry == different.entry and there.block == different.block
+                and there.layout_version == different.layout_version):
+            probe_next(&sequence)
+            continue
+        stored = reference_to_key(there.block, there.entry)
         sm_read_unlock(me)
         if stored == NULL:
             return LOOK_AGAIN
@@ -51,8 +112,7 @@ cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** valu
         if me == NULL:
             return LOOK_AGAIN
         answer = LOOK_AGAIN
-        if (sm_load_ptr(<void**>at.published) != block or sm_load_u64(&at.shard.layout_version) != layout_version
-                or sm_load_u64(&m.whole_map_seq) & 1):
+        if not is_unmoved(at, there) or sm_load_u64(&m.whole_map_seq) & 1:
             break
         if equal:
             answer = FOUND_PRESENT
@@ -60,22 +120,15 @@ cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** valu
         compared = True
         probe_next(&sequence)
     if answer == FOUND_PRESENT:
-        answer = take_value(block, entry, value != NULL, &found)
+        answer = take_value(there.block, there.entry, value != NULL, &found)
     elif answer == FOUND_ABSENT:
-        if not (was_unchanged(at.shard, version) if beyond or compared else was_absent(at.shard, block, entry)):
+        if not (was_unchanged(at.shard, version) if beyond or compared
+                else was_absent(at.shard, there.block, there.entry)):
             answer = LOOK_AGAIN
-    if sm_load_ptr(<void**>at.published) != block or sm_load_u64(&at.shard.layout_version) != layout_version:
+    if not is_unmoved(at, there):
         answer = LOOK_AGAIN
     sm_read_unlock(me)
-    if answer == FOUND_PRESENT and value != NULL:
-        value[0] = found
-    else:
-        value_decref_if(found)
-    if where != NULL and answer == FOUND_PRESENT:
-        where.is_valid = True
-        where.layout_version = layout_version
-        where.entry = entry
-    return answer
+    return told(answer, found, there, value, where)
 
 
 cdef Read look_for_candidate(ProbeSequence* sequence, Block* block, uint32_t hash31, PyObject* key, uint32_t* at,
@@ -107,14 +160,6 @@ cdef Read look_for_candidate(ProbeSequence* sequence, Block* block, uint32_t has
                 if answer < 0 and hash31_of_entry(block, entry) == hash31:
                     return NEEDS_COMPARISON
         probe_next(sequence)
-
-
-cdef inline PyObject* reference_to_key(Block* block, uint32_t entry) noexcept:
-    """NULL: it cannot be had. While reading."""
-    cdef PyObject* stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
-    if stored == NULL or not sm_try_incref(stored):
-        return NULL
-    return stored       # if it has gone meanwhile, the comparison was in vain
 
 
 cdef inline Read take_value(Block* block, uint32_t entry, bint take, PyObject** value) noexcept:

@@ -21,6 +21,13 @@ cdef struct Deferred:
     Limbo* limbo            # full: to be freed, or NULL
     GracePeriod grace_period
 
+# A stored key that only Python code can compare, found by a reader (core/compare_unlocked.pyx).
+cdef struct Candidate:
+    PyObject* stored        # owned; NULL: it could not be had
+    Block* block
+    uint64_t layout_version
+    uint32_t entry
+
 # One operation on one key: what it is aimed at, what was found, what is to be cleaned up.
 cdef struct Access:
     Shard* shard
@@ -28,6 +35,7 @@ cdef struct Access:
     uint32_t hash31
     PyObject* equal         # a stored key that was found equal, borrowed: not compared again; or NULL
     LookupResult found
+    Candidate candidate     # where a read says NEEDS_COMPARISON
     Deferred deferred
 
 cdef enum Comparison:

@@ -46,11 +46,8 @@ cdef Found find_locked(PyObject* key, Access* at) except FAILED:
 
 
 cdef bint equal_objects(PyObject* a, PyObject* b) except -1:
-    cdef PyObject* answer = rich_compare(a, b, Py_EQ)
-    try:
-        return is_true(answer)
-    finally:
-        decref(answer)
+    """As dict's comparison of keys: an object is equal to itself."""
+    return rich_compare_bool(a, b, Py_EQ)
 
 
 cdef inline bint equal_keys_locked(Access* at, PyObject* stored, PyObject* key) except -1:

@@ -45,7 +45,9 @@ cdef Read overwrite_unlocked(MapCore m, Access* at, PyObject* key, PyObject* val
         prefetch_to_write(at.shard)
     # While reading nobody may wait. The block is the very one if it still is the table's: it cannot have been freed.
     answer = look_up(block, at.hash31, key, &entry, &found)
-    if answer != FOUND_PRESENT:
+    if answer == NEEDS_COMPARISON:
+        note_candidate(at, block, entry)
+    elif answer != FOUND_PRESENT:
         prefetch_end(block)
     elif found == value and is_settled(m, at, block):
         pass

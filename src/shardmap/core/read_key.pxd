@@ -3,7 +3,7 @@ cdef enum Read:
     FOUND_PRESENT = 1        # PRESENT
     LOOK_AGAIN = 2          # something came between: look again with the mutex
     ABSENT_BEYOND_TOMBSTONE = 3         # absent as far as was seen, but there were tombstones on the way
-    NEEDS_COMPARISON = 4    # by Python code, with a stored key that has the same 31 bits (core/compare_unlocked.pyx)
+    NEEDS_COMPARISON = 4    # by Python code, with the stored key of Access.candidate (core/compare_unlocked.pyx)
     NOT_READ = -1           # an exception is set
 
 cdef enum:

@@ -113,6 +113,7 @@ cdef inline Read read_unlocked(MapCore m, Access* at, PyObject* key, PyObject** 
     cdef Block* block
     cdef Read answer = LOOK_AGAIN
     cdef PyObject* found = NULL
+    cdef uint32_t entry = 0
     if not sm_reads_unlocked:
         return LOOK_AGAIN
     me = sm_read_lock()
@@ -120,8 +121,10 @@ cdef inline Read read_unlocked(MapCore m, Access* at, PyObject* key, PyObject** 
         return LOOK_AGAIN
     if not sm_load_u64(&m.whole_map_seq) & 1:
         block = <Block*>sm_load_ptr(<void**>at.published)
-        answer = read_block(at.shard, block, at.hash31, key, value != NULL, &found)
-        if sm_load_ptr(<void**>at.published) != block:
+        answer = read_block(at.shard, block, at.hash31, key, value != NULL, &found, &entry)
+        if answer == NEEDS_COMPARISON:
+            note_candidate(at, block, entry)
+        elif sm_load_ptr(<void**>at.published) != block:
             answer = LOOK_AGAIN
     sm_read_unlock(me)
     if answer == LOOK_AGAIN:
@@ -132,9 +135,10 @@ cdef inline Read read_unlocked(MapCore m, Access* at, PyObject* key, PyObject** 
 
 
 cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObject* key, bint take,
-                            PyObject** value) noexcept:
+                            PyObject** value, uint32_t* where) noexcept:
     """The answer is to be believed if the block is still the shard's afterwards. `take`: puts a reference to the value
-    into `value`, which is NULL before; perhaps also where the answer is LOOK_AGAIN. While reading."""
+    into `value`, which is NULL before; perhaps also where the answer is LOOK_AGAIN. `where`: the entry that needs a
+    comparison. While reading."""
     cdef PyObject* found = NULL
     cdef uint32_t entry = 0
     cdef Read answer = look_up(block, hash31, key, &entry, &found)
@@ -152,7 +156,25 @@ cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObjec
                 answer = LOOK_AGAIN
         else:
             answer = LOOK_AGAIN
+    if answer == NEEDS_COMPARISON:
+        where[0] = entry
     return answer
+
+
+cdef inline void note_candidate(Access* at, Block* block, uint32_t entry) noexcept:
+    """For compare_unlocked(). While reading: the block is looked at before the version, and published before that grows."""
+    at.candidate.block = block
+    at.candidate.layout_version = sm_load_u64(&at.shard.layout_version)
+    at.candidate.entry = entry
+    at.candidate.stored = reference_to_key(block, entry)
+
+
+cdef inline PyObject* reference_to_key(Block* block, uint32_t entry) noexcept:
+    """NULL: it cannot be had. While reading."""
+    cdef PyObject* stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
+    if stored == NULL or not sm_try_incref(stored):
+        return NULL
+    return stored       # if it has gone meanwhile, the comparison will be in vain
 
 
 cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t* at, PyObject** found) noexcept:

@@ -67,8 +67,7 @@ cdef extern from "core/interpreter.h":
     # These may run Python code, or wait. A debug build asserts that neither a mutex is held nor a block being read.
     void decref "SM_DECREF"(PyObject*)
     Py_hash_t hash_object "SM_HASH"(PyObject*) except? -1
-    PyObject* rich_compare "SM_RICH_COMPARE"(PyObject*, PyObject*, int) except NULL
-    int is_true "SM_IS_TRUE"(PyObject*) except -1
+    int rich_compare_bool "SM_RICH_COMPARE_BOOL"(PyObject*, PyObject*, int) except -1
     PyThreadState* PyEval_SaveThread "SM_SAVE_THREAD"() noexcept
     void PyEval_RestoreThread "SM_RESTORE_THREAD"(PyThreadState*) noexcept
     int sm_dict_get(PyObject* mapping, PyObject* key, PyObject** value) except -1
