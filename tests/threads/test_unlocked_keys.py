@@ -177,3 +177,62 @@ def test_to_store_what_is_there_waits_for_who_holds_the_key(make_map: MakeMap) -
         assert not done
     run_alike(4, lambda _: store())
     assert len(done) == 4 and m["key"] is value
+
+
+class Dying:
+    """A key that only its map holds: its memory is soon another object's."""
+
+    __slots__ = ("number", "same_size_as_other")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        assert type(other) is Dying, f"compared with a {type(other).__name__}, which never was a key of the map"
+        return self.number == other.number
+
+
+class Other:
+    __slots__ = ("number", "same_size_as_dying")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def test_nothing_but_keys_of_the_map_is_compared(make_map: MakeMap) -> None:
+    """Between the load of a stored key and the reference to it the key may die, and another object get its memory."""
+    m, others = make_map(), make_map()
+
+    def write(number: int) -> None:
+        for turn in range(1500):
+            m[Dying(number)] = None
+            m.pop(Dying(number))
+            others[turn % 8] = Other(turn)
+
+    def read() -> None:
+        for turn in range(3000):
+            assert m.get(Dying(-1)) is None
+            assert Dying(-2) not in m
+            others.get(turn % 8)
+
+    run_threads(lambda: write(1), lambda: write(2), read, read)
+    assert len(m) == 0
+
+
+def test_a_tuple_of_many_items_is_compared_as_any_other_key(make_map: MakeMap) -> None:
+    """Not in C, under a mutex: tuples that share items may be met exponentially often."""
+
+    def nested(width: int) -> Any:
+        key: Any = 1
+        for _ in range(4):
+            key = (key,) * width
+        return key
+
+    for key, equal in [(nested(2), nested(2)), (nested(40), nested(40)), ((0,) * 1000, tuple([0] * 1000))]:
+        m = make_map({key: 1})
+        assert m[equal] == 1 and equal in m
+        m[equal] = 2
+        assert m.pop(equal) == 2 and key not in m

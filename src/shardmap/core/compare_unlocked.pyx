@@ -1,14 +1,15 @@
 # Reading a key that only Python code can compare with a stored one: without the mutex, too, and with one comparison.
 #
 # A reader that meets such a stored key takes a reference to it while it is reading (sm_try_incref(); the key may be on its
-# way out), ends reading, and compares: any code may run. Then it begins to read again. If the shard still publishes the same
+# way out, and another object be in its place: so it looks whether the entry still has it, and the shard the block), ends
+# reading, and compares: any code may run. Then it begins to read again. If the shard still publishes the same
 # block, with the same layout version, every entry is still itself or gone: an entry number is used once in a layout
 # version. So the entry that was compared is the one, if its key is there; or the look-up goes on behind it.
 #
 # Why it is right. It is one look-up as in core/read_key.pyx that takes longer. Between two steps of that one, any time
 # may pass; what the argument there needs is that the block was the shard's all the time, and that is checked at the end. The
 # block may have been freed while nobody was reading, and another one be in its place: its layout version is larger
-# (the block is looked at before the version, and published before the version grows).
+# (note_layout_version).
 #
 # - Absent: as there. But where tombstones were passed the look-up is not made again; and where something was compared, a
 #   slot that was passed may have been used again meanwhile, by the comparison itself: dict starts over then. So nothing
@@ -22,15 +23,11 @@ cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** valu
     cdef Candidate* candidate = &at.candidate
     cdef sm_reader* me
     cdef PyObject* found = NULL
-    cdef bint equal
     cdef Read answer = LOOK_AGAIN
-    if candidate.stored == NULL:
+    cdef Comparison outcome = compare_candidate(candidate, key)
+    if outcome == START_OVER:
         return LOOK_AGAIN
-    try:
-        equal = equal_objects(candidate.stored, key)
-    finally:
-        decref(candidate.stored)
-    if not equal:
+    if outcome == DIFFERENT:
         return look_behind(m, at, key, value, where)
     me = sm_read_lock()
     if me == NULL:
@@ -41,6 +38,20 @@ cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** valu
             answer = LOOK_AGAIN
     sm_read_unlock(me)
     return told(answer, found, candidate, value, where)
+
+
+cdef inline Comparison compare_candidate(Candidate* candidate, PyObject* key) except RAISED:
+    """START_OVER: it cannot be compared with. Lets it go; may run any code."""
+    cdef bint equal
+    if candidate.stored == NULL:
+        return START_OVER
+    try:
+        if not candidate.is_key:
+            return START_OVER
+        equal = equal_objects(candidate.stored, key)
+    finally:
+        decref(candidate.stored)
+    return EQUAL if equal else DIFFERENT
 
 
 cdef inline bint is_unmoved(Access* at, Candidate* candidate) noexcept:
@@ -78,17 +89,18 @@ cdef Read compare_along(MapCore m, Access* at, PyObject* key, PyObject** value, 
     cdef ProbeSequence sequence
     cdef sm_reader* me = sm_read_lock()
     cdef Candidate* there = &at.candidate
-    cdef PyObject* stored = NULL
     cdef PyObject* found = NULL
     cdef uint64_t version
-    cdef bint beyond = False, compared = different != NULL, equal
-    cdef Read answer
+    cdef bint beyond = False, compared = different != NULL
+    cdef Comparison outcome
+    cdef Read answer = LOOK_AGAIN
     if me == NULL:
         return LOOK_AGAIN
     version = sm_load_u64(&at.shard.size_word) >> 32
-    there.block = <Block*>sm_load_ptr(<void**>at.published)
-    there.layout_version = sm_load_u64(&at.shard.layout_version)
     there.entry = 0
+    if not note_layout_version(at, <Block*>sm_load_ptr(<void**>at.published)):
+        sm_read_unlock(me)
+        return LOOK_AGAIN
     probe_start(&sequence, there.block, at.hash31)
     while True:
         answer = LOOK_AGAIN
@@ -100,21 +112,18 @@ cdef Read compare_along(MapCore m, Access* at, PyObject* key, PyObject** value, 
                 and there.layout_version == different.layout_version):
             probe_next(&sequence)
             continue
-        stored = reference_to_key(there.block, there.entry)
+        reference_key(at, there)
         sm_read_unlock(me)
-        if stored == NULL:
+        outcome = compare_candidate(there, key)
+        if outcome == START_OVER:
             return LOOK_AGAIN
-        try:
-            equal = equal_objects(stored, key)
-        finally:
-            decref(stored)
         me = sm_read_lock()
         if me == NULL:
             return LOOK_AGAIN
         answer = LOOK_AGAIN
         if not is_unmoved(at, there) or sm_load_u64(&m.whole_map_seq) & 1:
             break
-        if equal:
+        if outcome == EQUAL:
             answer = FOUND_PRESENT
             break
         compared = True

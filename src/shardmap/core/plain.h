@@ -1,8 +1,9 @@
 /* Keys of plain types looked at without a thread state: no reference is counted, nothing is allocated, nothing can
  * fail. So it is right under a mutex, in a critical section and without the GIL.
  *
- * Plain are exact str, int, bytes, float, bool and None, and exact tuples of such, which may be nested a little: what
- * never changes, and can be compared without running any code. Of str, int and bytes the hash can be had here, too. */
+ * Plain are exact str, int, bytes, float, bool and None, and exact tuples of such, which may be nested a little and
+ * have few items in all: what never changes, and can be compared in a moment without running any code. Of str, int and
+ * bytes the hash can be had here, too. */
 #ifndef SHARDMAP_PLAIN_H
 #define SHARDMAP_PLAIN_H
 
@@ -96,7 +97,8 @@ static inline int sm_same_bytes(PyObject *a, PyObject *b)
         && memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)PyBytes_GET_SIZE(a)) == 0;
 }
 
-#define SM_PLAIN_DEPTH 4      /* of tuples in tuples */
+#define SM_PLAIN_DEPTH 4   /* of tuples in tuples */
+#define SM_PLAIN_ITEMS 64 /* of all of them together, as often as they are met: tuples may share items */
 
 static inline int sm_is_str_int_or_bytes(PyObject *a)
 {
@@ -104,22 +106,23 @@ static inline int sm_is_str_int_or_bytes(PyObject *a)
     return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyBytes_Type;
 }
 
-static int sm_is_plain_within(PyObject *a, int depth)
+static int sm_is_plain_within(PyObject *a, int depth, Py_ssize_t *items)
 {
     Py_ssize_t i;
     if (sm_is_str_int_or_bytes(a) || PyFloat_CheckExact(a) || PyBool_Check(a) || a == Py_None)
         return 1;
-    if (!PyTuple_CheckExact(a) || depth == 0)
+    if (!PyTuple_CheckExact(a) || depth == 0 || (*items -= PyTuple_GET_SIZE(a)) < 0)
         return 0;
     for (i = 0; i < PyTuple_GET_SIZE(a); i++)
-        if (!sm_is_plain_within(PyTuple_GET_ITEM(a, i), depth - 1))
+        if (!sm_is_plain_within(PyTuple_GET_ITEM(a, i), depth - 1, items))
             return 0;
     return 1;
 }
 
 static inline int sm_is_plain_key(PyObject *a)
 {
-    return sm_is_str_int_or_bytes(a) || sm_is_plain_within(a, SM_PLAIN_DEPTH);
+    Py_ssize_t items = SM_PLAIN_ITEMS;
+    return sm_is_str_int_or_bytes(a) || sm_is_plain_within(a, SM_PLAIN_DEPTH, &items);
 }
 
 /* Whether it can be hashed here: CPython 3.11 has strings that are first made ready by that, which may fail. */

@@ -162,19 +162,33 @@ cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObjec
 
 
 cdef inline void note_candidate(Access* at, Block* block, uint32_t entry) noexcept:
-    """For compare_unlocked(). While reading: the block is looked at before the version, and published before that grows."""
-    at.candidate.block = block
-    at.candidate.layout_version = sm_load_u64(&at.shard.layout_version)
+    """For compare_unlocked(), in the block that the shard published. While reading."""
+    at.candidate.stored = NULL
     at.candidate.entry = entry
-    at.candidate.stored = reference_to_key(block, entry)
+    if note_layout_version(at, block):
+        reference_key(at, &at.candidate)
 
 
-cdef inline PyObject* reference_to_key(Block* block, uint32_t entry) noexcept:
-    """NULL: it cannot be had. While reading."""
-    cdef PyObject* stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
-    if stored == NULL or not sm_try_incref(stored):
-        return NULL
-    return stored       # if it has gone meanwhile, the comparison will be in vain
+cdef inline bint note_layout_version(Access* at, Block* block) noexcept:
+    """Of the block, which was loaded before. A block is published before the version grows, and is not freed while it is
+    being read: so if it still is published, this version is its own, or the one before, which no check will find again."""
+    at.candidate.block = block
+    sm_sched_point()
+    at.candidate.layout_version = sm_load_u64(&at.shard.layout_version)
+    sm_sched_point()
+    return sm_load_ptr(<void**>at.published) == block
+
+
+cdef inline void reference_key(Access* at, Candidate* candidate) noexcept:
+    """To compare with. While reading: what is not to be compared is let go afterwards. A block that was replaced still has
+    all keys, those that have gone since among them; so it must be the shard's after the key was seen in it again."""
+    cdef PyObject** slot = &candidate.block.entries[candidate.entry].key
+    cdef PyObject* stored = <PyObject*>sm_load_ptr(<void**>slot)
+    candidate.stored = NULL
+    if stored != NULL and sm_try_incref(stored):
+        sm_sched_point()
+        candidate.stored = stored
+        candidate.is_key = sm_load_ptr(<void**>slot) == stored and sm_load_ptr(<void**>at.published) == candidate.block
 
 
 cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t* at, PyObject** found) noexcept:
