@@ -238,7 +238,7 @@ def web(arguments: Arguments) -> int:
 
 
 def bench(arguments: Arguments) -> int:
-    """goals, every kind of key, costs beside dict, sweep, micro-benchmarks beside the peers, eight minutes (ARGS: to each)"""
+    """goals, every kind of key, costs beside dict, sweep, micro-benchmarks, eight minutes (ARGS: to each)"""
     return measure([*arguments, "--quick"])
 
 

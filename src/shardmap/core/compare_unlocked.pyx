@@ -188,5 +188,7 @@ cdef inline Read take_value(Block* block, uint32_t entry, bint take, PyObject** 
 
 
 cdef inline bint was_unchanged(Shard* shard, uint64_t version) noexcept:
-    """Whether nothing has been inserted or removed since the version was read."""
-    return (not SM_READERS_MEET_WRITERS or version & 1 == 0) and sm_load_u64(&shard.size_word) >> 32 == version
+    """Whether nothing has been inserted or removed since the version was read, nor is the shard an old layout's."""
+    if not SM_READERS_MEET_WRITERS:
+        return not shard.is_moved and shard.size_word >> 32 == version
+    return version & 1 == 0 and sm_load_u64(&shard.size_word) >> 32 == version
