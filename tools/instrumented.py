@@ -38,6 +38,9 @@ class Instrument:
 CONCURRENT = (
     "linearizable",
     "unlocked_reads",
+    "unlocked_keys",
+    "shared_iterators",
+    "merge_windows",
     "threads",
     "bulk_threads",
     "atomic_ref",
