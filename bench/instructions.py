@@ -23,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from environment import gil_enabled
+
 KEYS = 1000
 WARM_UP = 3
 ROUNDS = 10
@@ -173,7 +175,7 @@ def measure(target: str, wanted: list[str]) -> dict[str, int]:
 
 def toolchain() -> str:
     """What counts depend on, but for the sources."""
-    gil = "GIL on" if getattr(sys, "_is_gil_enabled", lambda: True)() else "GIL off"
+    gil = "GIL on" if gil_enabled() else "GIL off"
     compiler = subprocess.run(["cc", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
     made_by = platform.python_compiler()
     return f"CPython {platform.python_version()} ({gil}, {made_by}), cc {compiler}, {'-'.join(platform.libc_ver())}"

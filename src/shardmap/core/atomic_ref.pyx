@@ -14,7 +14,7 @@ cdef PyObject* ref_load_locked(AtomicRef self) noexcept:
     sm_byte_lock(&self.lock)
     value = self.value
     incref(value)
-    sm_prepare_ref(value)
+    sm_allow_try_incref(value)
     sm_byte_unlock(&self.lock)
     return value
 

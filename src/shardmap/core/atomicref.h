@@ -77,10 +77,8 @@ static inline PyObject *sm_try_get_ref(PyObject **slot)
     }
     return NULL;
 }
-static inline void sm_prepare_ref(PyObject *op) { sm_allow_try_incref(op); }
 #else
 static inline PyObject *sm_try_get_ref(PyObject **slot) { (void)slot; return NULL; }
-static inline void sm_prepare_ref(PyObject *op) { (void)op; }
 #endif
 
 #endif

@@ -252,7 +252,7 @@ cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:
     cdef Read answer = LOOK_AGAIN
     locate_key(self, i, &at)
     if sm_reads_unlocked:
-        answer = compare_from_start(m, &at, self.keys[i], &self.values[i] if values else NULL, NULL)
+        answer = compare_along(m, &at, self.keys[i], &self.values[i] if values else NULL, NULL, NULL)
     if answer != LOOK_AGAIN:
         self.state[i] = THERE if answer == FOUND_PRESENT else NOT_THERE
         return 0

@@ -21,6 +21,7 @@ cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** valu
     LOOK_AGAIN. `value`: NULL, or where to put a reference to the value as it stands. `where`: NULL, or where to note the
     entry. May run any code. Not while reading."""
     cdef Candidate* candidate = &at.candidate
+    cdef Candidate different
     cdef sm_reader* me
     cdef PyObject* found = NULL
     cdef Read answer = LOOK_AGAIN
@@ -28,7 +29,8 @@ cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** valu
     if outcome == START_OVER:
         return LOOK_AGAIN
     if outcome == DIFFERENT:
-        return look_behind(m, at, key, value, where)
+        different = at.candidate
+        return compare_along(m, at, key, value, where, &different)
     me = sm_read_lock()
     if me == NULL:
         return LOOK_AGAIN
@@ -73,19 +75,9 @@ cdef inline Read told(Read answer, PyObject* found, Candidate* there, PyObject**
     return answer
 
 
-cdef Read look_behind(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except NOT_READ:
-    """The same after the candidate was found to be different: from the beginning, but that is not compared again."""
-    cdef Candidate different = at.candidate
-    return compare_along(m, at, key, value, where, &different)
-
-
-cdef Read compare_from_start(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except NOT_READ:
-    """The same without a candidate."""
-    return compare_along(m, at, key, value, where, NULL)
-
-
 cdef Read compare_along(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where,
                         Candidate* different) except NOT_READ:
+    """The whole look-up, from the beginning; `different`: NULL, or a stored key that is not to be compared again."""
     cdef ProbeSequence sequence
     cdef sm_reader* me = sm_read_lock()
     cdef Candidate* there = &at.candidate
@@ -105,14 +97,14 @@ cdef Read compare_along(MapCore m, Access* at, PyObject* key, PyObject** value, 
     while True:
         answer = LOOK_AGAIN
         if not sm_load_u64(&m.whole_map_seq) & 1:
-            answer = look_for_candidate(&sequence, there.block, at.hash31, key, &there.entry, &beyond)
+            answer = look_along(&sequence, there.block, at.hash31, key, &there.entry, &beyond)
         if answer != NEEDS_COMPARISON:
             break
         if (different != NULL and there.entry == different.entry and there.block == different.block
                 and there.layout_version == different.layout_version):
             probe_next(&sequence)
             continue
-        reference_key(at, there)
+        reference_key(at)
         sm_read_unlock(me)
         outcome = compare_candidate(there, key)
         if outcome == START_OVER:
@@ -140,51 +132,13 @@ cdef Read compare_along(MapCore m, Access* at, PyObject* key, PyObject** value, 
     return told(answer, found, there, value, where)
 
 
-cdef Read look_for_candidate(ProbeSequence* sequence, Block* block, uint32_t hash31, PyObject* key, uint32_t* at,
-                             bint* beyond) noexcept:
-    """Goes on from where the sequence stands: FOUND_PRESENT or NEEDS_COMPARISON with an entry; FOUND_ABSENT with the empty
-    slot. While reading."""
-    cdef uint32_t content, entry
-    cdef PyObject* stored
-    cdef int answer
-    while True:
-        content = sm_load_u32(&block.index[sequence.slot])
-        sm_sched_point()
-        if content == EMPTY:
-            at[0] = sequence.slot
-            return FOUND_ABSENT
-        if content == TOMBSTONE:
-            beyond[0] = True
-        elif may_be(content, hash31, block.mask):
-            entry = (content & block.mask) - FIRST_ENTRY
-            stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
-            sm_sched_point()
-            at[0] = entry
-            if stored == key:
-                return FOUND_PRESENT
-            if stored != NULL:
-                answer = sm_compare(stored, key) if is_plain_slot(content) else -1
-                if answer > 0:
-                    return FOUND_PRESENT
-                if answer < 0 and hash31_of_entry(block, entry) == hash31:
-                    return NEEDS_COMPARISON
-        probe_next(sequence)
-
-
 cdef inline Read take_value(Block* block, uint32_t entry, bint take, PyObject** value) noexcept:
     """FOUND_PRESENT if the entry has a value, with a reference to it if that is asked for; or LOOK_AGAIN, perhaps with a
     reference to give back. While reading."""
     cdef PyObject* found = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
     if found == NULL:
         return LOOK_AGAIN
-    if take:
-        if not is_number(found) and not sm_try_incref(found):
-            return LOOK_AGAIN
-        value[0] = found
-        sm_sched_point()
-        if sm_load_ptr(<void**>&block.entries[entry].value) != found:
-            return LOOK_AGAIN
-    return FOUND_PRESENT
+    return LOOK_AGAIN if take and not reference_value(block, entry, found, value) else FOUND_PRESENT
 
 
 cdef inline bint was_unchanged(Shard* shard, uint64_t version) noexcept:

@@ -137,7 +137,6 @@ cdef inline bint is_there(Cursor* cursor) noexcept nogil:
 
 cdef uint64_t settle(Cursor* cursor, bint backward) noexcept nogil:
     """Moves a cursor that may stand on a removed entry to the next one that is there, and returns its stamp."""
-    cdef Block* block = cursor.block
     cdef uint32_t entry = cursor.entry
     while entry < cursor.end:       # going backward, below zero is above
         if (sm_load_ptr(<void**>&cursor.entries[entry].key) != NULL

@@ -3,7 +3,7 @@ cdef enum:
     FEWEST_WINDOWS = 4          # below that many the tree is better than making a window
     TABLE_BITS = 8              # of a key to sort: the number of the table, beside the stamp
     MOST_DIGIT_BITS = 11        # so that the counters of one pass fit the nearest cache
-    MOST_DIGITS = 1 << 11
+    MOST_DIGITS = 1 << MOST_DIGIT_BITS
     ORDER_AHEAD = 8             # entries that are prefetched ahead
 
 # Which tables the entries come from that are next, in their order.
@@ -12,4 +12,3 @@ cdef struct Window:
     uint32_t count
     uint8_t* order              # the numbers of the cursors
     uint64_t* keys              # to sort, and as many to sort them into
-    uint64_t span               # the largest stamp less the smallest

@@ -50,13 +50,12 @@ cdef void make_window(Merge* merge) noexcept nogil:
     if last - first >> (64 - TABLE_BITS) != 0:      # as after a split, where old stamps are small numbers
         last = first + (<uint64_t>1 << (64 - TABLE_BITS))
     window.at = 0
-    gather(merge, first, last)
-    sort_window(merge)
+    sort_window(merge, gather(merge, first, last))
 
 
-cdef void gather(Merge* merge, uint64_t first, uint64_t last) noexcept nogil:
-    """The keys of the entries from the one stamp to before the other. Equal stamps of different tables: as the tree has
-    them."""
+cdef uint64_t gather(Merge* merge, uint64_t first, uint64_t last) noexcept nogil:
+    """The keys of the entries from the one stamp to before the other; returns by how much the last stamp is larger than
+    the first. Equal stamps of different tables: as the tree has them."""
     cdef uint64_t* keys = merge.window.keys
     cdef uint32_t i, table, entry, count = 0
     cdef uint64_t key, span = 0
@@ -75,17 +74,17 @@ cdef void gather(Merge* merge, uint64_t first, uint64_t last) noexcept nogil:
             count += 1
             entry = entry - 1 if merge.backward else entry + 1
     merge.window.count = count
-    merge.window.span = span
+    return span
 
 
-cdef void sort_window(Merge* merge) noexcept nogil:
+cdef void sort_window(Merge* merge, uint64_t span) noexcept nogil:
     """By stamp, the digit of least weight first; all digits have as many bits. The last pass writes the order."""
     cdef Window* window = merge.window
     cdef uint32_t room = merge.size * WINDOW_ENTRIES, passes, bits, shift = TABLE_BITS
     cdef uint64_t* source = window.keys
     cdef uint64_t* target = window.keys + room
     cdef uint32_t span_bits = 1
-    while window.span >> span_bits != 0:
+    while span >> span_bits != 0:
         span_bits += 1
     passes = (span_bits + MOST_DIGIT_BITS - 1) // MOST_DIGIT_BITS
     bits = (span_bits + passes - 1) // passes

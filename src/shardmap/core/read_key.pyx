@@ -146,19 +146,24 @@ cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObjec
         answer = look_up_beyond(shard, block, hash31, key, &entry, &found)
     elif answer == FOUND_ABSENT and not was_absent(shard, block, entry):
         answer = LOOK_AGAIN
-    if answer == FOUND_PRESENT and take:
-        if is_number(found):
-            value[0] = found
-        elif sm_try_incref(found):
-            value[0] = found
-            sm_sched_point()
-            if sm_load_ptr(<void**>&block.entries[entry].value) != found:
-                answer = LOOK_AGAIN
-        else:
-            answer = LOOK_AGAIN
+    if answer == FOUND_PRESENT and take and not reference_value(block, entry, found, value):
+        answer = LOOK_AGAIN
     if answer == NEEDS_COMPARISON:
         where[0] = entry
     return answer
+
+
+cdef inline bint reference_value(Block* block, uint32_t entry, PyObject* found, PyObject** value) noexcept:
+    """Whether the value that was found is still the entry's, with a reference to it; perhaps there is one to give back
+    even if not. While reading."""
+    if is_number(found):
+        value[0] = found
+        return True
+    if not sm_try_incref(found):
+        return False
+    value[0] = found
+    sm_sched_point()
+    return sm_load_ptr(<void**>&block.entries[entry].value) == found
 
 
 cdef inline void note_candidate(Access* at, Block* block, uint32_t entry) noexcept:
@@ -166,7 +171,7 @@ cdef inline void note_candidate(Access* at, Block* block, uint32_t entry) noexce
     at.candidate.stored = NULL
     at.candidate.entry = entry
     if note_layout_version(at, block):
-        reference_key(at, &at.candidate)
+        reference_key(at)
 
 
 cdef inline bint note_layout_version(Access* at, Block* block) noexcept:
@@ -179,9 +184,10 @@ cdef inline bint note_layout_version(Access* at, Block* block) noexcept:
     return sm_load_ptr(<void**>at.published) == block
 
 
-cdef inline void reference_key(Access* at, Candidate* candidate) noexcept:
+cdef inline void reference_key(Access* at) noexcept:
     """To compare with. While reading: what is not to be compared is let go afterwards. A block that was replaced still has
     all keys, those that have gone since among them; so it must be the shard's after the key was seen in it again."""
+    cdef Candidate* candidate = &at.candidate
     cdef PyObject** slot = &candidate.block.entries[candidate.entry].key
     cdef PyObject* stored = <PyObject*>sm_load_ptr(<void**>slot)
     candidate.stored = NULL
@@ -195,38 +201,52 @@ cdef inline Read look_up(Block* block, uint32_t hash31, PyObject* key, uint32_t*
     """The entry that holds the key, and the value in it, which is not the caller's; or the empty slot where
     probing ended, for was_absent(); or that it takes look_up_beyond(), or Python code. While reading."""
     cdef ProbeSequence sequence
-    cdef uint32_t content, entry
-    cdef PyObject* stored
-    cdef int answer
+    cdef Read answer
     cdef bint beyond = False
     probe_start(&sequence, block, hash31)
     sm_sched_point()
+    while True:
+        answer = look_along(&sequence, block, hash31, key, at, &beyond)
+        if answer == FOUND_ABSENT:
+            return ABSENT_BEYOND_TOMBSTONE if beyond else FOUND_ABSENT
+        if answer == NEEDS_COMPARISON:
+            return NEEDS_COMPARISON
+        found[0] = <PyObject*>sm_load_ptr(<void**>&block.entries[at[0]].value)
+        sm_sched_point()
+        if found[0] != NULL:
+            return FOUND_PRESENT
+        probe_next(&sequence)       # it has just gone
+
+
+cdef inline Read look_along(ProbeSequence* sequence, Block* block, uint32_t hash31, PyObject* key, uint32_t* at,
+                            bint* beyond) noexcept:
+    """Goes on from where the sequence stands: FOUND_PRESENT or NEEDS_COMPARISON with an entry that has a key;
+    FOUND_ABSENT with the empty slot. `beyond`: set where a tombstone was passed. While reading."""
+    cdef uint32_t content, entry
+    cdef PyObject* stored
+    cdef int answer
     while True:
         content = sm_load_u32(&block.index[sequence.slot])
         sm_sched_point()
         if content == EMPTY:
             at[0] = sequence.slot
-            return ABSENT_BEYOND_TOMBSTONE if beyond else FOUND_ABSENT
+            return FOUND_ABSENT
         if content == TOMBSTONE:
-            beyond = True
+            beyond[0] = True
         elif may_be(content, hash31, block.mask):
             entry = (content & block.mask) - FIRST_ENTRY
             stored = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
             sm_sched_point()
-            if stored != key and stored != NULL:
-                answer = sm_compare(stored, key) if is_plain_slot(content) else -1
-                if answer < 0 and hash31_of_entry(block, entry) == hash31:
-                    at[0] = entry
-                    return NEEDS_COMPARISON
-                if answer <= 0:
-                    stored = NULL
+            at[0] = entry
+            if stored == key:
+                return FOUND_PRESENT
             if stored != NULL:
-                found[0] = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
-                sm_sched_point()
-                if found[0] != NULL:
-                    at[0] = entry
+                answer = sm_compare(stored, key) if is_plain_slot(content) else -1
+                if answer > 0:
                     return FOUND_PRESENT
-        probe_next(&sequence)
+                if answer < 0 and hash31_of_entry(block, entry) == hash31:
+                    return NEEDS_COMPARISON
+        probe_next(sequence)
 
 
 cdef inline bint was_absent(Shard* shard, Block* block, uint32_t slot) noexcept:

@@ -128,7 +128,6 @@ cdef extern from "core/atomicref.h" nogil:
 cdef extern from "core/atomicref.h":
     void sm_byte_lock(uint8_t*) noexcept
     PyObject* sm_try_get_ref(PyObject**) noexcept
-    void sm_prepare_ref(PyObject*) noexcept
 
 cdef extern from "core/types.h":
     ctypedef struct PyMethodDef:
