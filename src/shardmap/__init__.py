@@ -1,6 +1,17 @@
 """The map that Python threads share: a concurrent drop-in dict, made for free-threaded CPython."""
 
-from shardmap._core import MISSING, AtomicRef, KeyEntry, LockedMany, MissingType, Partition
+from shardmap._cache import CacheStats, ShardCache
+from shardmap._cached import cached
+from shardmap._core import (
+    MISSING,
+    AtomicRef,
+    CacheInfo,
+    KeyEntry,
+    LockedMany,
+    MissingType,
+    Partition,
+    RemovalCause,
+)
 from shardmap._eventual import EventualMap, EventualReader
 from shardmap._map import ShardMap
 from shardmap._partitions import Shards, ShardView
@@ -12,6 +23,8 @@ from shardmap._workers import ShardWorkers
 __all__ = [
     "MISSING",
     "AtomicRef",
+    "CacheInfo",
+    "CacheStats",
     "EventualMap",
     "EventualReader",
     "ItemsView",
@@ -20,6 +33,8 @@ __all__ = [
     "LockedMany",
     "MissingType",
     "Partition",
+    "RemovalCause",
+    "ShardCache",
     "ShardMap",
     "ShardStats",
     "ShardView",
@@ -28,5 +43,6 @@ __all__ = [
     "Snapshot",
     "Stats",
     "ValuesView",
+    "cached",
 ]
 __version__ = "0.1.0"

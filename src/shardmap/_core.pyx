@@ -22,6 +22,7 @@ include "core/memory.pyx"
 include "core/value.pyx"
 include "core/missing.pyx"
 include "core/block.pyx"
+include "core/cache_columns.pyx"
 include "core/probe.pyx"
 include "core/undo_log.pyx"
 include "core/table.pyx"
@@ -80,6 +81,16 @@ include "core/view_sets.pyx"
 include "core/repr.pyx"
 include "core/deepcopy.pyx"
 include "core/partition.pyx"
+include "core/cache_removal.pyx"
+include "core/cache_policy.pyx"
+include "core/cache_expiry.pyx"
+include "core/cache_write.pyx"
+include "core/cache_read.pyx"
+include "core/cache_load.pyx"
+include "core/cache_refresh.pyx"
+include "core/cache.pyx"
+include "core/cache_bulk.pyx"
+include "core/cached_call.pyx"
 include "core/gc.pyx"
 
 sm_hash_init(<uint64_t>hash("shardmap"))
@@ -98,6 +109,7 @@ sm_set_traverse(<PyTypeObject*>KeyEntry, <traverseproc>entry_traverse)
 sm_no_sequence(<PyTypeObject*>MapCore)
 sm_no_sequence(<PyTypeObject*>SnapshotCore)
 sm_no_sequence(<PyTypeObject*>ReaderCore)
+sm_no_sequence(<PyTypeObject*>CacheCore)
 sm_set_name(<PyTypeObject*>AtomicRef, b"shardmap.AtomicRef")
 sm_set_name(<PyTypeObject*>Partition, b"shardmap.Partition")
 sm_set_name(<PyTypeObject*>KeyEntry, b"shardmap.KeyEntry")

@@ -16,8 +16,23 @@ static inline uint8_t sm_load_u8(const uint8_t *p) { return __atomic_load_n(p, _
 static inline uint32_t sm_load_u32_relaxed(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_u32_relaxed(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 static inline int64_t sm_sub_i64_relaxed(int64_t *p, int64_t v) { return __atomic_sub_fetch(p, v, __ATOMIC_RELAXED); }
+static inline uint8_t sm_load_u8_relaxed(const uint8_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void sm_store_u8_relaxed(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+static inline int64_t sm_load_i64(const int64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void sm_store_i64(int64_t *p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline int64_t sm_load_i64_relaxed(const int64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+
+/* Adds, if the sum is not more than `most`. */
+static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
+{
+    int64_t before = __atomic_load_n(p, __ATOMIC_RELAXED);
+    do {
+        if (before > most - v)
+            return 0;
+    } while (!__atomic_compare_exchange_n(p, &before, before + v, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    return 1;
+}
 
 /* Puts `mine` where there is NULL; what is there then. */
 static inline void *sm_put_if_null(void **p, void *mine)

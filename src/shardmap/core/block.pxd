@@ -2,7 +2,18 @@ cdef struct Entry:
     PyObject* key       # owned; NULL once removed
     PyObject* value     # owned, or a number (core/value.pyx); NULL once removed
 
-# One allocation: this head, then index, entries, hash31s, stamps. Essay in core/block.pyx.
+# What a block has of each entry, beside key, value and hash. In memory in this order, whole words first.
+cdef enum Columns:
+    NO_COLUMNS = 0
+    STAMPS = 1
+    # Of caches only (core/cache_columns.pyx):
+    DEADLINES = 2
+    ACCESS_TIMES = 4
+    REFRESH_TIMES = 8
+    WEIGHTS = 16
+    MARKS = 32
+
+# One allocation: this head, then index, entries, hash31s, columns. Essay in core/block.pyx.
 cdef struct Block:
     # Changed by every insertion and removal: in a large block the end of a cache line of its own.
     uint32_t used           # entries appended, the removed ones among them included

@@ -5,6 +5,7 @@
 #     hash31s    uint32 [capacity]       31 bits of hash (core/hashing.h); the top bit likewise
 #     stamps     uint64 [capacity]       orders entries of different shards; grows within a block. Not in the block of
 #                                        the only shard of a map: there the entries' own order is enough
+#     and, in the blocks of caches, what core/cache_columns.pyx says
 #
 # A slot keeps as many bits of the hash as the entry's number leaves free: the low log2(index)
 # bits number the entry, the bits above are the hash's own bits above, so a slot that differs there is
@@ -27,8 +28,15 @@ cdef inline uint64_t limit_of(uint64_t index_slots) noexcept nogil:
     return index_slots // 4 * 3
 
 
-cdef Block* block_new(uint64_t wanted, bint stamped) noexcept nogil:
-    """An empty block for at least `wanted` entries; NULL when there is no memory."""
+cdef inline size_t column_bytes(int columns) noexcept nogil:
+    """Of one entry."""
+    cdef size_t words = ((columns & STAMPS) != 0) + ((columns & DEADLINES) != 0) + ((columns & ACCESS_TIMES) != 0)
+    words += ((columns & REFRESH_TIMES) != 0) + ((columns & WEIGHTS) != 0)
+    return words * sizeof(uint64_t) + ((columns & MARKS) != 0)
+
+
+cdef Block* block_new(uint64_t wanted, int columns) noexcept nogil:
+    """An empty block for at least `wanted` entries; NULL when there is no memory. `columns`: of enum Columns."""
     cdef uint64_t slots = index_slots_for(wanted)
     cdef uint64_t capacity = capacity_for(wanted)
     cdef size_t bytes, before, head
@@ -37,7 +45,7 @@ cdef Block* block_new(uint64_t wanted, bint stamped) noexcept nogil:
     if slots > (<uint64_t>1 << LARGEST_INDEX_BITS):
         return NULL
     bytes = (sizeof(Block) + slots * sizeof(uint32_t) + capacity * (sizeof(Entry) + sizeof(uint32_t))
-             + capacity * sizeof(uint64_t) * stamped)
+             + capacity * column_bytes(columns))
     before = head = 0
     if bytes >= WORTH_ALIGNING:
         before = BEFORE_HEAD
@@ -53,7 +61,7 @@ cdef Block* block_new(uint64_t wanted, bint stamped) noexcept nogil:
     block.entries = <Entry*>(block.index + slots)
     block.hash31s = <uint32_t*>(block.entries + capacity)
     block.stamps = NULL
-    if stamped:
+    if columns & STAMPS:
         # Behind an even number of hash31s: capacities are even.
         block.stamps = <uint64_t*>(block.hash31s + capacity)
     block.bytes = bytes

@@ -20,7 +20,7 @@ cdef int copy_shared_table_locked(Access* at) except -1:
     table_share(shared)
     unlock_and_reclaim(at)
     try:
-        own = table_copy(shared, shard.shard_bits != 0)
+        own = table_copy(shared, shard.columns)
     except:
         table_release(shared)
         raise
@@ -48,7 +48,7 @@ cdef int give_first_table_locked(Access* at) except -1:
     cdef Shard* shard = at.shard
     cdef PyObject* own
     unlock_and_reclaim(at)
-    own = table_new(1, shard.shard_bits != 0)
+    own = table_new(1, shard.columns)
     lock_located(at)
     if at.shard == shard and shard.table == EMPTY_TABLE:
         change_table_locked(shard, own)
@@ -81,11 +81,11 @@ cdef int copy_where_found_locked(Access* at, bint is_present, PyObject** equal) 
     return copy_shared_table_locked(at)
 
 
-cdef PyObject* table_copy(PyObject* original, bint stamped) except NULL:
+cdef PyObject* table_copy(PyObject* original, int columns) except NULL:
     """A copy of a table that cannot change because the caller has a share of it."""
     cdef Table table = Table.__new__(Table)
     cdef Block* old = block_of(original)
-    cdef Block* block = rebuilt(old, grown(old.live), stamped)
+    cdef Block* block = rebuilt(old, grown(old.live), columns)
     if block == NULL:
         raise MemoryError()
     trace_block(block)

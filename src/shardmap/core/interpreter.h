@@ -15,6 +15,7 @@
 #define SM_RICH_COMPARE_BOOL(a, b, how) SM_MAY_RUN_PYTHON(PyObject_RichCompareBool(a, b, how))
 #define SM_SAVE_THREAD() SM_MAY_RUN_PYTHON(PyEval_SaveThread())
 #define SM_RESTORE_THREAD(state) SM_MAY_RUN_PYTHON(PyEval_RestoreThread(state))
+#define SM_VECTORCALL(f, args, count, names) SM_MAY_RUN_PYTHON(PyObject_Vectorcall(f, args, count, names))
 #define SM_CHECK_SIGNALS() SM_MAY_RUN_PYTHON(PyErr_CheckSignals())
 
 /* Declared to Cython as returning an object: hands over a reference that we own, without touching it. */

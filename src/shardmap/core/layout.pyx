@@ -38,6 +38,7 @@ cdef void init_shard(Shard* shard, MapCore m, Layout* layout, Block** published)
     shard.owner = <PyObject*>m
     shard.published = published
     shard.shard_bits = <uint8_t>layout.shard_bits
+    shard.columns = STAMPS if layout.shard_bits != 0 else NO_COLUMNS
     published[0] = &empty_block
 
 

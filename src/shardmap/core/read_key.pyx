@@ -137,8 +137,8 @@ cdef inline Read read_unlocked(MapCore m, Access* at, PyObject* key, PyObject** 
 cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObject* key, bint take,
                             PyObject** value, uint32_t* where) noexcept:
     """The answer is to be believed if the block is still the shard's afterwards. `take`: puts a reference to the value
-    into `value`, which is NULL before; perhaps also where the answer is LOOK_AGAIN. `where`: the entry that needs a
-    comparison. While reading."""
+    into `value`, which is NULL before; perhaps also where the answer is LOOK_AGAIN. `where`: the entry that was found, or
+    that needs a comparison. While reading."""
     cdef PyObject* found = NULL
     cdef uint32_t entry = 0
     cdef Read answer = look_up(block, hash31, key, &entry, &found)
@@ -148,8 +148,7 @@ cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObjec
         answer = LOOK_AGAIN
     if answer == FOUND_PRESENT and take and not reference_value(block, entry, found, value):
         answer = LOOK_AGAIN
-    if answer == NEEDS_COMPARISON:
-        where[0] = entry
+    where[0] = entry
     return answer
 
 

@@ -47,6 +47,8 @@ static int sm_membarrier(int command) { (void)command; return -1; }
 typedef struct sm_reader {
     uint64_t seq;                 /* odd: reading */
     int in_use;                      /* by a thread that lives */
+    uint32_t counted;               /* numbers that there are counts for (counts.h) */
+    uint64_t *counts;
     struct sm_reader *next;         /* all there ever were; they are used again, never freed */
 } __attribute__((aligned(128))) sm_reader;
 

@@ -33,11 +33,11 @@ cdef inline bint is_full(Block* block) noexcept nogil:
     return block.used == block.capacity or block.filled >= limit_of(<uint64_t>block.mask + 1)
 
 
-cdef Block* rebuilt(Block* old, uint64_t wanted, bint stamped) noexcept nogil:
+cdef Block* rebuilt(Block* old, uint64_t wanted, int columns) noexcept nogil:
     """A new block with the entries of `old`, holes closed, room for `wanted`. No reference is counted: the
-    caller makes one of the two forget them, or counts. NULL when there is no memory. `stamped`: as `old` is, if that
-    has entries; the empty block tells nothing."""
-    cdef Block* new = block_new(wanted, stamped)
+    caller makes one of the two forget them, or counts. NULL when there is no memory. `columns`: those of `old`, if
+    that has entries; the empty block tells nothing."""
+    cdef Block* new = block_new(wanted, columns)
     cdef uint32_t entry, at = 0
     if new == NULL:
         return NULL
@@ -55,6 +55,8 @@ cdef Block* rebuilt(Block* old, uint64_t wanted, bint stamped) noexcept nogil:
                     new.stamps[at] = old.stamps[entry]
                 new.hash31s[at] = old.hash31s[entry]
                 at += 1
+    if columns > STAMPS:
+        copy_cache_columns(new, old, columns)
     new.used = at
     if new.mask == old.mask and old.live == old.used == old.filled:
         memcpy(new.index, old.index, (<size_t>old.mask + 1) * sizeof(uint32_t))
@@ -129,7 +131,7 @@ cdef void grow_without_gil(Shard* shard) noexcept:
     version = shard.size_word
     old = (<Table>shard.table).block
     if old.live >= LARGE_GROWTH:
-        new = rebuilt(old, grown(old.live), shard.shard_bits != 0)
+        new = rebuilt(old, grown(old.live), shard.columns)
     sm_mutex_unlock(&shard.mutex)
     PyEval_RestoreThread(thread)
     if new == NULL:
@@ -162,7 +164,7 @@ cdef bint resize_locked(Access* at, uint64_t wanted, Block** old) noexcept:
     """Replaces the block of a table that only this shard holds. Under the mutex, attached. The caller frees
     `old` later. False, and nothing done, when there is no memory."""
     require_locked(at.shard)
-    cdef Block* new = rebuilt(at.found.block, wanted, at.shard.shard_bits != 0)
+    cdef Block* new = rebuilt(at.found.block, wanted, at.shard.columns)
     if new == NULL:
         return False
     old[0] = at.found.block

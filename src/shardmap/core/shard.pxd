@@ -12,6 +12,7 @@ cdef struct Shard:
     uint32_t copies         # of the table, because a snapshot shared it
     uint8_t shard_bits      # of its layout
     uint8_t is_moved        # its entries are in the shards of a newer layout
+    uint8_t columns         # of its blocks
 
 cdef enum:
     SPINS = 100             # turns of the spin loop: about the time of a few critical sections

@@ -127,6 +127,14 @@ static double sm_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+/* Nanoseconds of a clock that never goes back. */
+static inline int64_t sm_monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* Waits until woken, or until the clock says `until`. */
 static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
 {

@@ -94,10 +94,10 @@ cdef void keep_references(Block* block) noexcept:
             value_incref(block.entries[entry].value)
 
 
-cdef PyObject* table_new(uint64_t wanted, bint stamped) except NULL:
+cdef PyObject* table_new(uint64_t wanted, int columns) except NULL:
     """A new table with room for `wanted` entries and one share. The caller owns it."""
     cdef Table table = Table.__new__(Table)
-    cdef Block* block = block_new(wanted, stamped)
+    cdef Block* block = block_new(wanted, columns)
     if block == NULL:
         raise MemoryError()
     trace_block(block)

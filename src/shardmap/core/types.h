@@ -20,6 +20,14 @@ static void sm_set_init(PyTypeObject *t, initproc init)
 static inline int sm_iterates_as(PyObject *o, PyTypeObject *type) { return Py_TYPE(o)->tp_iter == type->tp_iter; }
 static void sm_no_sequence(PyTypeObject *t)
 { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
+/* Objects of the type are called through a pointer that stands in them; as methods they need no bound object. */
+static void sm_set_vectorcall(PyTypeObject *t, size_t offset)
+{
+    t->tp_vectorcall_offset = (Py_ssize_t)offset;
+    t->tp_call = PyVectorcall_Call;
+    t->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+    PyType_Modified(t);
+}
 /* The public name, from which __module__ comes. */
 static void sm_set_name(PyTypeObject *t, const char *name)
 { t->tp_name = name; PyType_Modified(t); }

@@ -23,6 +23,7 @@ cdef extern from "core/system.h" nogil:
     void sm_cond_wait(sm_cond*, sm_mutex*)
     void sm_cond_wait_until(sm_cond*, sm_mutex*, double)
     double sm_now()
+    int64_t sm_monotonic_ns()
     void sm_nap(long microseconds)
     void sm_yield()
     void* sm_allocate(size_t size, size_t alignment) noexcept
@@ -47,6 +48,11 @@ cdef extern from "core/atomics.h" nogil:
     uint32_t sm_load_u32_relaxed(const uint32_t*)
     void sm_store_u32_relaxed(uint32_t*, uint32_t)
     int64_t sm_sub_i64_relaxed(int64_t*, int64_t)
+    bint sm_add_up_to(int64_t*, int64_t, int64_t most)
+    uint8_t sm_load_u8_relaxed(const uint8_t*)
+    void sm_store_u8_relaxed(uint8_t*, uint8_t)
+    int64_t sm_load_i64(const int64_t*)
+    void sm_store_i64(int64_t*, int64_t)
     int64_t sm_load_i64_relaxed(const int64_t*)
     void sm_store_i64_relaxed(int64_t*, int64_t)
     void sm_fence_release()
@@ -96,6 +102,15 @@ cdef extern from "core/readers.h":
     void sm_wait_for_readers() noexcept
     void sm_reset_readers() noexcept
 
+cdef extern from "core/counts.h":
+    sm_reader* sm_own_reader() noexcept
+    bint sm_count(sm_reader*, uint32_t number, int which) noexcept
+    bint sm_make_room_to_count(uint32_t number) noexcept
+    void sm_sum_counts(uint32_t number, uint64_t* hits, uint64_t* misses) noexcept
+    PyObject* sm_get_innermost_load() noexcept
+    void sm_set_innermost_load(PyObject*) noexcept
+    void sm_raise_mark(uint8_t*, uint8_t most) noexcept nogil
+
 cdef extern from "core/stamp.h" nogil:
     void sm_stamp_init()
     uint64_t sm_stamp_now()
@@ -140,6 +155,7 @@ cdef extern from "core/types.h":
     void sm_set_init(PyTypeObject*, initproc)
     bint sm_iterates_as(PyObject*, PyTypeObject*) noexcept
     void sm_no_sequence(PyTypeObject*)
+    void sm_set_vectorcall(PyTypeObject*, size_t offset)
     void sm_set_name(PyTypeObject*, const char*)
     int sm_take_place(PyTypeObject*, PyMethodDef*, const char*, void*) except -1
     int sm_own_method(PyObject*, PyMethodDef*) except -1

@@ -57,6 +57,10 @@ cdef extern from "Python.h":
     void PyErr_Clear() noexcept
     void PyErr_WriteUnraisable(object)
 
+    # Calls
+    Py_ssize_t vectorcall_count "PyVectorcall_NARGS"(size_t) noexcept
+    object generic_getattr "PyObject_GenericGetAttr"(object, object)
+
     # The collector, tracemalloc
     void track "PyObject_GC_Track"(PyObject*) noexcept
     void untrack "PyObject_GC_UnTrack"(PyObject*) noexcept
@@ -72,3 +76,4 @@ cdef extern from "core/interpreter.h":
     void PyEval_RestoreThread "SM_RESTORE_THREAD"(PyThreadState*) noexcept
     int sm_dict_get(PyObject* mapping, PyObject* key, PyObject** value) except -1
     int PyErr_CheckSignals "SM_CHECK_SIGNALS"() except -1
+    PyObject* vectorcall "SM_VECTORCALL"(PyObject*, PyObject** arguments, size_t count, PyObject* names) except NULL

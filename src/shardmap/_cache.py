@@ -1,0 +1,318 @@
+"""ShardCache: the bounded cache that threads share. Hot operations are CacheCore's."""
+
+# Types: _cache.pyi.
+
+import os
+import weakref
+from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
+from typing import NamedTuple
+
+from shardmap import _core
+from shardmap._cache_async import get_or_load_async
+from shardmap._core import MISSING, CacheCore
+from shardmap._cpus import usable_cpus
+from shardmap._snapshot import Snapshot
+from shardmap._views import ITEMS, KEYS, VALUES
+
+_ENTRIES_PER_SHARD = 512  # with fewer, what a shard knows of its entries is too little to choose by
+_SHARDS_PER_CPU = 4
+_MOST_SHARDS = 256
+_MOST_LOADED = 2**62
+
+
+class CacheStats(NamedTuple):
+    """What a cache has done since it was made, or since reset_stats(). Counts are exact once the threads that use the cache
+    are at rest."""
+
+    hits: int
+    misses: int
+    loads: int
+    load_failures: int
+    load_seconds: float
+    evicted: int
+    expired: int
+    replaced: int
+    removed: int
+    size: int
+    weight: int
+
+    @property
+    def hit_ratio(self):
+        """Hits over all look-ups; 0.0 before the first."""
+        return self.hits / (self.hits + self.misses) if self.hits or self.misses else 0.0
+
+
+class ShardCache(CacheCore):
+    """A mapping with a bound that many threads can use at once, which evicts what is least likely to be asked for again.
+
+    ShardCache(maxsize): at most so many entries (None: no bound), or, with `weigh`, entries of at most so much weight in
+    all. The bound holds at every moment. Every operation on one key is atomic (linearizable); a hit takes no lock.
+
+    ttl             seconds after which an entry expires, counted from when it was written; or a function
+                    ttl(key, value) that says so for each, None meaning never. With ttl=math.inf none expires but those
+                    that set(key, value, ttl=...) says so of
+    idle            seconds after which an entry expires that nobody has got; up to 1/128 sooner
+    refresh_after   seconds after which the entry's next get_or_load() has a new value loaded, while others get the old one
+    weigh           weigh(key, value): the entry's weight, an int, not negative. What alone is over the bound is not kept
+    on_remove       on_remove(key, value, cause): called once for each value that has gone, by the thread that made it go,
+                    when it holds no lock; cause is a RemovalCause. What it raises goes to sys.unraisablehook
+    loader          loader(key) makes what `cache[key]` and get_or_load(key) do not find
+    executor        a concurrent.futures.Executor that refreshes; without one, the thread that finds an entry due does
+    timer           a function without arguments that returns the time in seconds, for tests
+
+    Equivalents: functools.lru_cache (see `cached`), cachetools.TTLCache with a lock, Caffeine of Java.
+
+    >>> cache = ShardCache(1_000, ttl=60)
+    >>> cache.get_or_load("answer", lambda key: 42)
+    42
+    >>> "answer" in cache, len(cache)
+    (True, 1)
+    """
+
+    __slots__ = ("_parameters",)
+    __module__ = "shardmap"
+    __hash__ = None
+
+    def __init__(
+        self,
+        maxsize,
+        *,
+        ttl=None,
+        idle=None,
+        refresh_after=None,
+        weigh=None,
+        on_remove=None,
+        loader=None,
+        executor=None,
+        timer=None,
+    ):
+        if maxsize is not None:
+            if not hasattr(maxsize, "__index__"):
+                raise TypeError(f"maxsize must be an integer or None, not {type(maxsize).__name__}")
+            maxsize = maxsize.__index__()
+            if maxsize < 0:
+                raise ValueError("maxsize must not be negative")
+        functions = {"weigh": weigh, "on_remove": on_remove, "loader": loader, "timer": timer}
+        for name, function in functions.items():
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be callable, not {type(function).__name__}")
+        if hasattr(self, "_parameters"):
+            raise RuntimeError("a ShardCache cannot be initialized twice")
+        self._parameters = {
+            "maxsize": maxsize,
+            "ttl": ttl,
+            "idle": idle,
+            "refresh_after": refresh_after,
+            "weigh": weigh,
+            "on_remove": on_remove,
+            "loader": loader,
+            "executor": executor,
+            "timer": timer,
+        }
+        most = None if maxsize is None else min(maxsize, _MOST_LOADED)
+        shards = _shards_for(maxsize if weigh is None else None)
+        self._configure(most, ttl, idle, refresh_after, weigh, on_remove, timer, loader, executor, shards)
+        number = id(self)
+        _live[number] = weakref.ref(self, lambda _: _live.pop(number, None))
+
+    @property
+    def maxsize(self):
+        """The bound: of entries, or with `weigh` of their weight; None: there is none."""
+        return self._parameters["maxsize"]
+
+    get_or_load_async = get_or_load_async
+
+    def get_many(self, keys, default=None, *, load_many=None):
+        """The values of all `keys` in their order, as a list, with `default` for those without one. Each look-up is
+        linearizable, the whole is not. [cache.get(key, default) for key in keys].
+
+        With `load_many`: a function that takes the list of keys that were not found, each once, and returns a mapping from
+        them to values, which are stored. Keys that another thread is loading just now are not in the list: their loads are
+        waited for. What it raises is raised here, and by those who wait for one of the keys."""
+        if load_many is None:
+            return _core._cache_get_many(self, keys, default)
+        return _load_missing(self, list(keys), default, load_many)
+
+    def set_many(self, pairs):
+        """Stores from a mapping or an iterable of pairs. update()."""
+        self.update(pairs)
+
+    def keys(self):
+        """A live view of the keys. dict.keys."""
+        return _Keys(self)
+
+    def values(self):
+        """A live view of the values; looking at it is no use of an entry. dict.values."""
+        return _Values(self)
+
+    def items(self):
+        """A live view of the (key, value) pairs; looking at it is no use of an entry. dict.items."""
+        return _Items(self)
+
+    def snapshot(self):
+        """The entries that have not expired at this point in time, immutable: ShardMap.snapshot."""
+        self.purge()
+        return Snapshot(_core._cache_map(self))
+
+    def stats(self):
+        """What the cache has done so far: a CacheStats."""
+        hits, misses, loads, failures, nanoseconds, removals = _core._cache_counts(self)
+        explicit, replaced, evicted, expired = removals
+        return CacheStats(
+            hits, misses, loads, failures, nanoseconds * 1e-9, evicted, expired, replaced, explicit, len(self), self.weight
+        )
+
+    def reset_stats(self):
+        """Sets hits and misses to zero."""
+        _core._forget_cache_counts(self)
+
+    update = MutableMapping.update
+    __eq__ = Mapping.__eq__
+
+    def __repr__(self):
+        return f"{type(self).__name__}({dict(self.items())!r}, maxsize={self.maxsize})"
+
+    def __sizeof__(self):
+        """Bytes of the cache and its tables, without keys and values. dict.__sizeof__."""
+        return object.__sizeof__(self) + _core._cache_memory(self)
+
+    def __reduce__(self):
+        """The parameters, which have to be picklable (no executor is), and the contents, with the time that they have
+        left by `ttl`."""
+        return _restore, (type(self), self._parameters, _core._cache_entries_with_deadlines(self)), _state_of(self)
+
+    def __copy__(self):
+        return _restore(type(self), self._parameters, _core._cache_entries_with_deadlines(self))
+
+    def _check(self):
+        """Verifies every invariant; AssertionError names the one broken. For tests."""
+        _core._cache_check(self)
+
+
+_core._own_cache_methods(ShardCache)
+MutableMapping.register(ShardCache)
+
+
+class _Keys(KeysView):
+    def __iter__(self):
+        return self._mapping._iterate(KEYS)
+
+    def __reversed__(self):
+        return self._mapping._iterate(KEYS, True)
+
+
+class _Values(ValuesView):
+    def __iter__(self):
+        return self._mapping._iterate(VALUES)
+
+    def __reversed__(self):
+        return self._mapping._iterate(VALUES, True)
+
+    def __contains__(self, value):
+        return any(each is value or each == value for each in self)
+
+
+class _Items(ItemsView):
+    def __iter__(self):
+        return self._mapping._iterate(ITEMS)
+
+    def __reversed__(self):
+        return self._mapping._iterate(ITEMS, True)
+
+    def __contains__(self, item):
+        if not isinstance(item, tuple) or len(item) != 2:
+            return False
+        there = _core._cache_peek(self._mapping, item[0], MISSING)
+        return there is not MISSING and (there is item[1] or there == item[1])
+
+
+def _shards_for(maxsize):
+    """How many, a power of two."""
+    cpus = 1 << (usable_cpus() - 1).bit_length()
+    most = min(_SHARDS_PER_CPU * cpus, _MOST_SHARDS)
+    if maxsize is not None:
+        most = min(most, maxsize // _ENTRIES_PER_SHARD)
+    return 1 << max(most, 1).bit_length() - 1
+
+
+def _state_of(cache):
+    """What a subclass has besides: its __dict__, or None."""
+    return getattr(cache, "__dict__", None) or None
+
+
+def _restore(cls, parameters, entries):
+    cache = cls.__new__(cls)
+    ShardCache.__init__(cache, **parameters)
+    expires = parameters["ttl"] is not None
+    for key, value, left in entries:
+        if expires:
+            cache.set(key, value, ttl=left)
+        else:
+            cache[key] = value
+    return cache
+
+
+def _load_missing(cache, keys, default, load_many):
+    """get_many() with a loader."""
+    found = _core._cache_get_many(cache, keys, MISSING)
+    missing = dict.fromkeys(key for key, value in zip(keys, found, strict=True) if value is MISSING)
+    while missing:
+        mine, others, loaded = {}, {}, {}
+        for key in missing:
+            load, is_mine = _core._start_load(cache, key)
+            if is_mine is None:
+                loaded[key] = load
+            else:
+                (mine if is_mine else others)[key] = load
+        loaded.update(_load_mine(cache, mine, load_many))
+        alone = []
+        for key, load in others.items():
+            if not load.wait():
+                alone.append(key)
+            elif not load.is_abandoned:
+                loaded[key] = load.result()
+        if alone:  # to wait for them would be for ever
+            loaded.update({key: value for key, value in load_many(alone).items() if key in missing})
+            loaded.update((key, MISSING) for key in alone if key not in loaded)
+        found = [loaded.get(key, value) if value is MISSING else value for key, value in zip(keys, found, strict=True)]
+        missing = dict.fromkeys(key for key in missing if key not in loaded)
+    return [default if value is MISSING else value for value in found]
+
+
+def _load_mine(cache, mine, load_many):
+    """Has them loaded, stores them, and ends their loads, whatever happens."""
+    if not mine:
+        return {}
+    loaded = {}
+    open_loads = dict(mine)
+    try:
+        with _core._LoadingMany(list(mine.values())):
+            made = load_many(list(mine))
+            if not isinstance(made, Mapping):
+                raise TypeError(f"load_many must return a mapping, not {type(made).__name__}")
+        for key, load in mine.items():
+            value = made.get(key, MISSING)
+            del open_loads[key]
+            _core._end_load(cache, key, load, value)
+            loaded[key] = value
+        return loaded
+    except BaseException as error:
+        for key, load in open_loads.items():
+            _core._fail_load(cache, key, load, error if isinstance(error, Exception) else None)
+        raise
+
+
+# --- fork ---
+
+_live = {}
+
+
+def _after_fork_in_child():
+    for reference in list(_live.values()):
+        cache = reference()
+        if cache is not None:
+            _core._abandon_loads_of_others(cache)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,91 @@
+"""ShardCache.get_or_load_async: loads that are coroutines, once across tasks, event loops and threads."""
+
+# Types: _cache.pyi.
+
+import time
+from contextvars import copy_context
+
+from shardmap import _core
+from shardmap._core import MISSING
+
+
+async def get_or_load_async(self, key, loader, /):
+    """The value of `key`; without one, `await loader(key)`, which is stored. get_or_load() for coroutine functions.
+
+    However many tasks, of any event loop, and threads ask at once, the loader runs once, in a task of its own in the loop
+    of the first that asks; the others wait for it and get its value, or its exception. Whoever is cancelled while it
+    waits cancels nobody else, nor the load. If the loader asks, perhaps over other loaders, for its own key, the call
+    that closes the circle runs its loader by itself. If the loop that the load runs in ends first, the others ask again."""
+    value = _core._cache_get_many(self, (key,), MISSING)[0]
+    while value is MISSING:
+        load, is_mine = _core._start_load(self, key)
+        if is_mine is None:
+            return load
+        if is_mine:
+            _begin_task(self, key, load, loader)
+        if not load.begin_wait():
+            return await loader(key)
+        try:
+            await _end_of(load)
+        finally:
+            load.end_wait()
+        if not load.is_abandoned:
+            return load.result()
+    return value
+
+
+_running = set()  # tasks: an event loop keeps weak references only
+
+
+def _begin_task(cache, key, load, loader):
+    import asyncio
+
+    coroutine = _run(cache, key, load, loader)
+    try:
+        task = asyncio.get_running_loop().create_task(coroutine, context=copy_context())
+    except BaseException:
+        coroutine.close()
+        _core._fail_load(cache, key, load, None)
+        raise
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    task.add_done_callback(lambda task: _fail_if_pending(cache, key, load))
+
+
+def _fail_if_pending(cache, key, load):
+    """The task was cancelled before it began."""
+    if load.is_pending:
+        _core._fail_load(cache, key, load, None)
+
+
+async def _run(cache, key, load, loader):
+    load.enter_task()  # in a context of its own
+    begun = time.monotonic()
+    done = False
+    try:
+        value = await loader(key)
+        done = True
+        _core._end_load(cache, key, load, value)
+    except Exception as error:
+        _core._fail_load(cache, key, load, error)
+    except BaseException:
+        _core._fail_load(cache, key, load, None)
+        raise
+    finally:
+        _core._count_load(cache, done, time.monotonic() - begun)
+
+
+def _end_of(load):
+    """A future of the running loop, for the end of a load that may run in another."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def wake():
+        if not future.done():
+            future.set_result(None)
+
+    if not load.call_at_end(lambda: loop.call_soon_threadsafe(wake)):
+        wake()
+    return future

@@ -1,0 +1,92 @@
+"""@cached: functools.lru_cache over a ShardCache."""
+
+# Types: _cached.pyi.
+
+import asyncio.coroutines
+import inspect
+from functools import partial, update_wrapper
+
+from shardmap._cache import ShardCache
+from shardmap._cache_async import get_or_load_async
+from shardmap._core import BoundCachedCall, CachedCall
+
+
+def cached(maxsize=128, typed=False, *, ttl=None, idle=None, key=None, once=True, on_remove=None, timer=None):
+    """Caches what a function returns, for many threads at once: a drop-in for functools.lru_cache, and with maxsize=None
+    for functools.cache.
+
+    @cached, or @cached(maxsize, ...). The function gets what lru_cache gives it: cache_info(), cache_clear(),
+    cache_parameters(), `__wrapped__`; and invalidate(*args, **kwargs), which forgets one result and returns whether there
+    was one. A hit takes no lock. Arguments must be hashable; `typed` tells 3 and 3.0 apart.
+
+    ttl, idle, on_remove, timer     as of ShardCache
+    key     key(*args, **kwargs) makes the key of a call, of a method without `self`, in place of the arguments
+    once    concurrent calls with equal arguments run the function once: the others wait for it and get its result, or the
+            exception that it raises. What would be a deadlock runs by itself. False: as with lru_cache, each runs it
+
+    Methods: results are kept for each instance, `maxsize` of them, for as long as it lives, and do not keep it alive. For
+    an instance without `__dict__` it is part of the key, as with lru_cache. Static and class methods: put @staticmethod or
+    @classmethod above. Coroutine functions: their results are cached, and the tasks that ask at once wait for one; once=False
+    has no meaning then.
+
+    >>> @cached(maxsize=1_000, ttl=60)
+    ... def square(n):
+    ...     return n * n
+    >>> square(3), square(3), square.cache_info()
+    (9, 9, CacheInfo(hits=1, misses=1, maxsize=1000, currsize=1))
+    """
+    if callable(maxsize) and not isinstance(maxsize, int):
+        return cached()(maxsize)
+    if maxsize is not None:
+        if not isinstance(maxsize, int):
+            raise TypeError("Expected first argument to be an integer, a callable, or None")
+        maxsize = max(maxsize, 0)
+    make_cache = partial(ShardCache, maxsize, ttl=ttl, idle=idle, on_remove=on_remove, timer=timer)
+    parameters = {"maxsize": maxsize, "typed": typed}
+
+    def decorate(function):
+        if not callable(function):
+            raise TypeError("the first argument must be callable")
+        wrapper = CachedCall(function, make_cache(), make_cache, key, parameters, bool(typed), bool(once), maxsize == 0)
+        if inspect.iscoroutinefunction(function):
+            wrapper = CachedCoroutineFunction(wrapper, function)
+        return update_wrapper(wrapper, function)
+
+    make_cache()  # what is wrong with the parameters is wrong at once
+    return decorate
+
+
+class CachedCoroutineFunction:
+    """A coroutine function with a cache of its results: see cached."""
+
+    def __init__(self, keyed, function):
+        self._keyed = keyed  # makes keys, and knows the caches
+        self._function = function
+        for name in "cache_info", "cache_clear", "cache_parameters", "invalidate", "_cache_for", "_cache_of":
+            setattr(self, name, getattr(keyed, name))
+        if hasattr(inspect, "markcoroutinefunction"):
+            inspect.markcoroutinefunction(self)
+        else:
+            self._is_coroutine = asyncio.coroutines._is_coroutine
+
+    async def __call__(self, *args, **kwargs):
+        cache, key = self._cache_for(args, kwargs)
+        return await get_or_load_async(cache, key, lambda key: self._function(*args, **kwargs))
+
+    def __set_name__(self, owner, name):
+        self._keyed.__set_name__(owner, name)
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else BoundCachedCall(self, instance)
+
+    def __reduce__(self):
+        return self.__qualname__
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __repr__(self):
+        return f"<cached {self._function!r}>"

@@ -1,0 +1,407 @@
+# ShardCache's extension type. A cache is a map with a fixed number of shards, whose blocks have columns of their own
+# (core/cache_columns.pyx), and for each shard what the eviction policy knows (core/cache_policy.pyx). The map is not
+# given to anybody: all writes go through core/cache_write.pyx.
+
+cdef int64_t UNBOUNDED = 0x3FFFFFFFFFFFFFFF     # small enough to add to
+cdef list free_numbers = []                     # of caches that are gone
+cdef uint64_t numbers = 0
+
+cdef class CacheCore:
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __cinit__(self, *args, **kwargs):
+        self.entries = MapCore.__new__(MapCore)
+        self.loads = MapCore.__new__(MapCore)
+        self.ttl = self.idle = self.refresh_after = FOREVER
+        self.most = UNBOUNDED
+        self.columns = MARKS
+        give_shards(self, 0)
+        try:
+            self.number = <uint32_t>free_numbers.pop()
+        except IndexError:
+            self.number = <uint32_t>sm_add_u64(&numbers, 1) - 1
+        self.load_counts = <LoadCounts*>allocate(sizeof(LoadCounts), 64)
+        if self.load_counts == NULL:
+            raise MemoryError()
+        memset(self.load_counts, 0, sizeof(LoadCounts))
+        forget_counts(self)
+
+    def __dealloc__(self):
+        if self.load_counts != NULL:
+            free(self.load_counts)
+            if free_numbers is not None:
+                free_numbers.append(self.number)
+        if self.total != NULL:
+            free(self.total)        # and the shards behind it
+
+    def _configure(self, maxsize, ttl, idle, refresh_after, weigh, on_remove, timer, loader, executor, shards, /):
+        """Once, before anybody else knows the cache."""
+        cdef uint32_t bits
+        self.most = UNBOUNDED if maxsize is None else <int64_t>maxsize
+        if ttl is not None:
+            self.columns |= DEADLINES
+            if callable(ttl):
+                self.ttl_function = ttl
+            else:
+                self.ttl = nanoseconds_of(ttl, "ttl")
+        if idle is not None:
+            self.columns |= ACCESS_TIMES
+            self.idle = nanoseconds_of(idle, "idle")
+            self.idle_grain = self.idle // GRAINS
+        if refresh_after is not None:
+            self.columns |= REFRESH_TIMES
+            self.refresh_after = nanoseconds_of(refresh_after, "refresh_after")
+        if weigh is not None:
+            self.columns |= WEIGHTS
+            self.weigh = weigh
+        self.expires = (self.columns & (DEADLINES | ACCESS_TIMES | REFRESH_TIMES)) != 0
+        self.on_remove = on_remove
+        self.timer = timer
+        self.loader = loader
+        self.executor = executor
+        bits = (<uint32_t>shards).bit_length() - 1
+        give_shards(self, bits)
+
+    # --- dict's operations ---
+
+    def __len__(self):
+        """Entries that have not expired, at one point in time. dict.__len__."""
+        mark_cache_shared(self)
+        purge_if_due(self)
+        return map_len(self.entries)
+
+    def __contains__(self, key):
+        """Whether there is an entry that has not expired. Neither counted nor taken for a use of it. Linearizable, takes
+        no lock. dict.__contains__."""
+        cdef Py_hash_t hashed = 0
+        mark_cache_shared(self)
+        hash_of(<PyObject*>key, &hashed)
+        return cache_get(self, <PyObject*>key, hashed, time_if_needed(self), False, NULL, NULL) == PRESENT
+
+    def __getitem__(self, key):
+        """The value of `key`. Without one: what the cache's loader makes of it, as get_or_load; without a loader what a
+        subclass's __missing__ returns, else KeyError. dict.__getitem__."""
+        cdef PyObject* value = NULL
+        cdef Py_hash_t hashed = 0
+        cdef PyObject* method
+        mark_cache_shared(self)
+        if self.loader is not None:
+            return get_or_load(self, key, self.loader)
+        hash_of(<PyObject*>key, &hashed)
+        if cache_get(self, <PyObject*>key, hashed, time_if_needed(self), True, &value, NULL) == PRESENT:
+            return steal(value)
+        method = sm_lookup_special(<PyObject*>self, <PyObject*>MISSING_NAME)
+        if method == NULL:
+            raise KeyError(key)
+        return steal(method)(key)
+
+    def __setitem__(self, key, value):
+        """Stores, and evicts if need be. Linearizable. dict.__setitem__."""
+        store_in_cache(self, key, value, NO_DEFAULT, CACHE_ALWAYS, NULL)
+
+    def __delitem__(self, key):
+        """Removes the entry; KeyError without one. A load of the key that is under way is not stored. Linearizable.
+        dict.__delitem__."""
+        if remove_from_cache(self, <PyObject*>key, NULL) == ABSENT:
+            raise KeyError(key)
+
+    def __iter__(self):
+        """Iterates over the keys of one point in time, in the order in which they were inserted. dict.__iter__."""
+        mark_cache_shared(self)
+        purge_if_due(self)
+        return iterate_map(self.entries, KEYS, False)
+
+    def __reversed__(self):
+        """The same, last inserted first. dict.__reversed__."""
+        mark_cache_shared(self)
+        purge_if_due(self)
+        return iterate_map(self.entries, KEYS, True)
+
+    def _iterate(self, int what, bint backward=False, /):
+        mark_cache_shared(self)
+        purge_if_due(self)
+        return iterate_map(self.entries, checked(what), backward)
+
+    def get(self, key, default=None, /):
+        """The value of `key`, or `default`: a hit or a miss. Linearizable; takes no lock. dict.get."""
+        # call_cache_get()
+
+    def set(self, key, value, *, ttl=NO_DEFAULT):
+        """Stores, as `cache[key] = value`; `ttl`: seconds after which this entry expires (None: never by this), in place of
+        the cache's own. ValueError if the cache was made without `ttl`: to give some entries one, make it with
+        ttl=math.inf. Linearizable."""
+        store_in_cache(self, key, value, ttl, CACHE_ALWAYS, NULL)
+
+    def setdefault(self, key, default=None, /):
+        """The value of `key`; without one, stores `default` and returns it. Of many threads that ask at once, one
+        stores, and all get the same value. Linearizable. dict.setdefault."""
+        cdef PyObject* there = NULL
+        if store_in_cache(self, key, default, NO_DEFAULT, CACHE_IF_ABSENT, &there) == PRESENT:
+            return steal(there)
+        return default
+
+    def pop(self, key, default=NO_DEFAULT, /):
+        """Removes the entry and returns its value; without one, `default` or KeyError. Linearizable. dict.pop."""
+        cdef PyObject* value = NULL
+        if remove_from_cache(self, <PyObject*>key, &value) == PRESENT:
+            return steal(value)
+        if default is NO_DEFAULT:
+            raise KeyError(key)
+        return default
+
+    def popitem(self):
+        """Removes the entry that would be evicted next in the fullest shard, and returns it as (key, value); KeyError
+        from an empty cache."""
+        purge_if_due(self)
+        return pop_victim(self)
+
+    def clear(self):
+        """Removes all entries at one point in time. Loads that are under way are not stored. Linearizable over the whole
+        cache. O(entries) if there is an `on_remove`. dict.clear."""
+        cache_clear(self)
+
+    def invalidate(self, key, /):
+        """Removes the entry, if there is one, and returns whether there was. A value that is being loaded for the key is
+        given to those who wait for it, and not stored; who asks from now on has it loaded anew. Linearizable.
+        Cache.invalidate of Caffeine."""
+        return remove_from_cache(self, <PyObject*>key, NULL) == PRESENT
+
+    def invalidate_all(self):
+        """clear(). Cache.invalidateAll of Caffeine."""
+        cache_clear(self)
+
+    def get_or_load(self, key, loader=None, /):
+        """The value of `key`; without one, loader(key) (of the cache's own loader if none is given), which is stored.
+
+        However many threads ask at once, the loader runs once; the others wait for it and get its value, or the exception
+        that it raises: then nothing is stored. Keys do not wait for each other. No lock is held while the loader runs: it
+        may use the cache. If it asks, perhaps over loaders in other threads, for its own key, the call that closes the
+        circle runs its loader by itself. If the loader returns MISSING nothing is stored. Cache.get(key, function) of
+        Caffeine; setdefault of a dict, with a function."""
+        if loader is None:
+            loader = self.loader
+            if loader is None:
+                raise TypeError("get_or_load() needs a loader: the cache has none")
+        mark_cache_shared(self)
+        return get_or_load(self, key, loader)
+
+    def purge(self):
+        """Removes the entries that have expired, some thousand under one lock, and returns how many are left. There is no
+        need to: expired entries are never returned, and every write removes some."""
+        mark_cache_shared(self)
+        purge_if_due(self)
+        return map_len(self.entries)
+
+    @property
+    def weight(self):
+        """The weight of all entries: their number, without `weigh`. What is being stored just now may be counted."""
+        return sm_load_i64(self.total)
+
+
+cdef int give_shards(CacheCore c, uint32_t bits) except -1:
+    """To a cache that nobody else knows."""
+    cdef uint32_t i, count = <uint32_t>1 << bits
+    cdef Layout* layout
+    cdef size_t bytes = count * sizeof(CacheShard) + 128
+    cdef char* memory = <char*>allocate(bytes, 128)
+    if memory == NULL:
+        raise MemoryError()
+    memset(memory, 0, bytes)
+    if c.total != NULL:
+        free(c.total)
+    c.total = <int64_t*>memory
+    c.shards = <CacheShard*>(memory + 128)
+    for i in range(count):
+        c.shards[i].earliest = c.shards[i].earliest_swept = FOREVER
+    if bits != 0:
+        c.columns |= STAMPS
+    begin_with_shards(c.entries, bits)
+    c.entries.shards_fixed = FIXED_BY_CHOICE
+    layout = layout_of(c.entries)
+    for i in range(count):
+        shard_in(layout, i).columns = <uint8_t>c.columns
+    return 0
+
+
+# --- Storing and removing ---
+
+cdef int prepare_write(CacheCore c, PyObject* key, CacheWrite* write) except -1:
+    """Times and weight, by the user's functions if there are any. Without a mutex."""
+    if c.expires:
+        write.now = time_now(c)
+        if c.columns & DEADLINES:
+            write.deadline = deadline_for(c, key, write.value, write.now)
+    if c.columns & WEIGHTS:
+        write.weight = weight_of(c, key, write.value)
+    return 0
+
+
+cdef int64_t weight_of(CacheCore c, PyObject* key, PyObject* value) except -1:
+    weight = c.weigh(<object>key, <object>value)
+    if not hasattr(weight, "__index__"):
+        raise TypeError(f"weigh must return an integer, not {type(weight).__name__}")
+    weight = weight.__index__()
+    if weight < 0:
+        raise ValueError("weigh must not return a negative number")
+    return <int64_t>min(weight, UNBOUNDED)
+
+
+cdef Found store_in_cache(CacheCore c, key, value, ttl, CacheWriteWhen when, PyObject** old) except FAILED:
+    cdef Access at
+    cdef Py_hash_t hashed = 0
+    cdef CacheWrite write
+    if value is no_value:
+        refuse_missing()
+    mark_cache_shared(c)
+    hash_of(<PyObject*>key, &hashed)
+    write = write_to_cache(<PyObject*>value, when)
+    write.old = old
+    prepare_write(c, <PyObject*>key, &write)
+    if ttl is not NO_DEFAULT:
+        if not c.columns & DEADLINES:
+            raise ValueError("the cache was made without ttl: make it with ttl=math.inf to give entries one of their own")
+        write.deadline = later(write.now, nanoseconds_of(ttl, "ttl"))
+    overtake_load(c, <PyObject*>key, hashed)
+    locate_hashed(c.entries, hashed, &at)
+    return cache_write(c, &at, <PyObject*>key, &write)
+
+
+cdef Found remove_from_cache(CacheCore c, PyObject* key, PyObject** old) except FAILED:
+    cdef Access at
+    cdef Py_hash_t hashed = 0
+    cdef CacheWrite write = write_to_cache(NULL, CACHE_ALWAYS)
+    mark_cache_shared(c)
+    hash_of(key, &hashed)
+    write.old = old
+    write.now = time_if_needed(c)
+    sm_add_u64(&c.deletions, 1)
+    overtake_load(c, key, hashed)
+    locate_hashed(c.entries, hashed, &at)
+    return cache_write(c, &at, key, &write)
+
+
+cdef object pop_victim(CacheCore c):
+    cdef Access at
+    cdef RemovedEntries removals
+    cdef Layout* layout = layout_of(c.entries)
+    cdef CacheShard* known
+    cdef Block* block
+    cdef uint32_t i, victim, live, most
+    mark_cache_shared(c)
+    sm_add_u64(&c.deletions, 1)
+    overtake_all(c)
+    start_removals(&removals)
+    while True:
+        start_access(&at)
+        at.shard = NULL
+        most = 0
+        for i in range(layout.shard_count):
+            live = <uint32_t>sm_load_u64(&shard_in(layout, i).size_word)
+            if live > most:
+                most = live
+                at.shard = shard_in(layout, i)
+        if at.shard == NULL:
+            raise KeyError("popitem(): cache is empty")
+        at.hash31 = 0
+        at.published = at.shard.published
+        known = cache_shard(c, at.shard)
+        lock(at.shard)
+        follow_block_locked(known, at.shard)
+        block = block_of(at.shard.table)
+        if policy_victim(&known.policy, block, marks_of(block, c.columns), 0, &victim):
+            remove_entry_locked(c, &at, victim, REMOVED_EXPLICITLY, &removals)
+        unlock_and_reclaim(&at)
+        if removals.count != 0:
+            try:
+                return (<object>removals.items[0].key, <object>removals.items[0].value)
+            finally:
+                tell_removals(c, &removals)
+
+
+cdef int cache_clear(CacheCore c) except -1:
+    """map_clear(), and what the cache knows of the entries."""
+    cdef Layout* layout = layout_of(c.entries)
+    cdef uint32_t i, entry, count = layout.shard_count
+    cdef PyObject** tables = <PyObject**>allocate(count * 2 * sizeof(PyObject*), sizeof(void*))
+    cdef Limbo** limbos
+    cdef Shard* shard
+    cdef Block* block
+    cdef int64_t freed = 0
+    if tables == NULL:
+        raise MemoryError()
+    limbos = <Limbo**>(tables + count)
+    mark_cache_shared(c)
+    sm_add_u64(&c.deletions, 1)
+    try:
+        overtake_all(c)
+    except:
+        free(tables)
+        raise
+    lock_all(c.entries)
+    sm_store_u64(&c.entries.whole_map_seq, c.entries.whole_map_seq + 1)
+    sm_fence_release()
+    for i in range(count):
+        shard = shard_in(layout, i)
+        tables[i] = shard.table
+        limbos[i] = shard.limbo
+        shard.limbo = NULL
+        change_table_locked(shard, EMPTY_TABLE)
+        note_size_locked(shard, &empty_block)
+        block = block_of(tables[i])
+        for entry in range(block.used if c.columns & WEIGHTS else 0):
+            if block.entries[entry].key != NULL:
+                freed += weight_of_entry(c, block, entry)
+        freed += 0 if c.columns & WEIGHTS else block.live
+        c.shards[i].removals[<int>REMOVED_EXPLICITLY] += block.live
+        policy_cleared(&c.shards[i].policy)
+        c.shards[i].swept.position = c.shards[i].swept.before = 0
+        c.shards[i].layout_version = shard.layout_version
+        c.shards[i].earliest = c.shards[i].earliest_swept = FOREVER
+    sm_store_u64(&c.entries.whole_map_seq, c.entries.whole_map_seq + 1)
+    unlock_layout(layout)
+    sm_sub_i64_relaxed(c.total, freed)
+    wait_for_readers_of(c.entries)
+    for i in range(count):
+        if limbos[i] != NULL:
+            free_limbo(limbos[i])
+    for i in range(count):
+        if c.on_remove is not None:
+            tell_cleared(c, block_of(tables[i]))
+        table_release(tables[i])
+    free(tables)
+    return 0
+
+
+cdef void tell_cleared(CacheCore c, Block* block) noexcept:
+    """Of a table that nobody changes any more."""
+    cdef uint32_t entry
+    for entry in range(block.used):
+        if block.entries[entry].key != NULL:
+            tell_removal(c, block.entries[entry].key, block.entries[entry].value, REMOVED_EXPLICITLY)
+
+
+# --- get, with CPython's own calling convention (core/fast_methods.pyx) ---
+
+cdef PyMethodDef fast_cache_get
+
+
+cdef PyObject* call_cache_get(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:
+    cdef PyObject* value = NULL
+    cdef Py_hash_t hashed = 0
+    if count != 1 and count != 2:
+        check_count(b"get", count, 2)
+    mark_cache_shared(<CacheCore>self)
+    hash_of(arguments[0], &hashed)
+    if cache_get(<CacheCore>self, arguments[0], hashed, time_if_needed(<CacheCore>self), True, &value,
+                 NULL) == PRESENT:
+        return value
+    return new_reference(arguments[1] if count == 2 else <PyObject*>None)
+
+
+def _own_cache_methods(type cls not None, /):
+    """Gives a subclass of CacheCore the hottest methods as its own."""
+    sm_own_method(<PyObject*>cls, &fast_cache_get)
+
+
+sm_take_place(<PyTypeObject*>CacheCore, &fast_cache_get, b"get", <void*>call_cache_get)

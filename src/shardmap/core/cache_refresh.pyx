@@ -1,0 +1,103 @@
+# Refreshing: an entry older than `refresh_after` is still given to everybody, while one thread makes a new value for it.
+#
+# A refresh is a Load like any other (core/cache_load.pyx): so there is one at a time for each key, who finds the entry
+# expired meanwhile waits for it, and a write, deletion or invalidation overtakes it. It stores its value only in place of the one
+# that it is to replace, or where there is none by now.
+
+cdef object get_or_load(CacheCore c, key, loader):
+    cdef PyObject* value = NULL
+    cdef PyObject* argument = <PyObject*>key
+    cdef Py_hash_t hashed = 0
+    cdef bint wants_refresh = False
+    cdef Call call
+    hash_of(argument, &hashed)
+    if cache_get(c, argument, hashed, time_if_needed(c), True, &value, &wants_refresh) == PRESENT:
+        found = steal(value)
+        return refresh(c, key, hashed, found, loader) if wants_refresh else found
+    call.function = <PyObject*>loader
+    call.arguments = &argument
+    call.count = 1
+    call.names = NULL
+    return steal(load_value(c, argument, hashed, &call))
+
+
+cdef object refresh(CacheCore c, key, Py_hash_t hashed, old, loader):
+    """The new value if this thread makes it, else the old one."""
+    cdef PyObject* around = sm_get_innermost_load()
+    cdef Load load = new_load(innermost_load())
+    cdef PyObject* there
+    sm_set_innermost_load(<PyObject*>load)
+    try:
+        there = register_load(c, <PyObject*>key, hashed, <PyObject*>load)
+        decref(there)
+        if there != <PyObject*>load:        # another thread is at it
+            return old
+        if c.executor is None:
+            return run_refresh(c, key, hashed, load, old, loader)
+    finally:
+        sm_set_innermost_load(around)
+    try:
+        c.executor.submit(_refresh_in_executor, c, key, load, old, loader)
+    except BaseException:
+        finish_load(c, <PyObject*>key, hashed, load, LOAD_ABANDONED, None)
+        raise
+    return old
+
+
+def _refresh_in_executor(CacheCore c not None, key, Load load not None, old, loader, /):
+    cdef PyObject* around = sm_get_innermost_load()
+    load.thread = sm_thread_token()
+    sm_set_innermost_load(<PyObject*>load)
+    try:
+        run_refresh(c, key, hash(key), load, old, loader)
+    finally:
+        sm_set_innermost_load(around)
+
+
+cdef object run_refresh(CacheCore c, key, Py_hash_t hashed, Load load, old, loader):
+    """Of a load that is registered, and this thread's innermost. What the loader raises is told to sys.unraisablehook:
+    there is a value to return."""
+    cdef PyObject* value = NULL
+    cdef bint wants_refresh = False, done = False
+    cdef LoadState state = LOAD_ABANDONED
+    cdef int64_t begun
+    outcome = None
+    try:
+        # The refresh before may have ended after we had looked.
+        if cache_get(c, <PyObject*>key, hashed, time_now(c), False, &value, &wants_refresh) == PRESENT:
+            found = steal(value)
+            if not wants_refresh:
+                outcome = found
+                state = LOAD_DONE
+                return found
+        begun = sm_monotonic_ns()
+        try:
+            outcome = loader(key)
+            done = True
+        finally:
+            count_load(c, done, sm_monotonic_ns() - begun)
+        state = LOAD_DONE
+        if outcome is no_value:
+            postpone_refresh(c, <PyObject*>key, hashed, <PyObject*>old)
+            return old
+        store_loaded(c, <PyObject*>key, hashed, <PyObject*>load, <PyObject*>old, <PyObject*>outcome)
+        return outcome
+    except Exception as error:
+        outcome = error
+        state = LOAD_FAILED
+        PyErr_WriteUnraisable(loader)
+        postpone_refresh(c, <PyObject*>key, hashed, <PyObject*>old)
+        return old
+    finally:
+        finish_load(c, <PyObject*>key, hashed, load, state, outcome)
+
+
+cdef int postpone_refresh(CacheCore c, PyObject* key, Py_hash_t hashed, PyObject* old) except -1:
+    """After one that failed: not with every hit."""
+    cdef Access at
+    cdef int64_t now = time_now(c)
+    locate_hashed(c.entries, hashed, &at)
+    if lock_and_find(key, &at) == PRESENT and entry_of(&at).value == old:
+        sm_store_i64(&column_of(at.found.block, c.columns, REFRESH_TIMES)[at.found.entry], later(now, c.refresh_after))
+    unlock_and_reclaim(&at)
+    return 0

@@ -1,0 +1,348 @@
+# Calling a function whose results are cached: what @cached makes (src/shardmap/_cached.py).
+#
+# The object is called by CPython's vectorcall convention, so a hit makes no frame, no dict, and for one argument of type int
+# or str no tuple: that argument is the key, as in functools.lru_cache. Any other key is a tuple of the arguments, compared
+# in C if they are of plain types. The object itself is used by all threads, so its references are counted in the deferred
+# way once a second one calls it (core/interpreter.h).
+#
+# A method's results are cached for each instance, in the instance's __dict__. So they live as long as the instance, which
+# they do not keep alive; a cycle through them is the collector's. Whose instances have no __dict__ are part of the key.
+
+from collections import namedtuple
+from types import MethodType
+
+cdef object KEYWORDS = object()         # in a key, before names and values
+
+
+@cython.final
+cdef class InstanceCache:
+    """The results of one method for one instance (internal). A copy or a pickle of the instance gets an empty one."""
+
+    def __reduce__(self):
+        return _new_instance_cache, ()
+
+    def __copy__(self):
+        return _new_instance_cache()
+
+    def __deepcopy__(self, memo):
+        return _new_instance_cache()
+
+    def __eq__(self, other):
+        return isinstance(other, InstanceCache)
+
+    __hash__ = None
+
+
+def _new_instance_cache():
+    return InstanceCache.__new__(InstanceCache)
+
+
+@cython.final
+cdef class CachedCall:
+    """A function with a cache of its results: see shardmap.cached."""
+
+    def __cinit__(self, function, CacheCore cache, make_cache, key, parameters, bint typed, bint once, bint bypasses):
+        self.vectorcall = <void*>call_cached
+        self.function = function
+        self.cache = cache
+        self.make_cache = make_cache
+        self.key = key
+        self.parameters = parameters
+        self.typed = typed
+        self.once = once
+        self.bypasses = bypasses
+
+    def __set_name__(self, owner, name):
+        self.is_method = True
+        self.name_in_instance = f"cached:{owner.__module__}.{owner.__qualname__}.{name}"
+
+    def __get__(self, instance, owner):
+        if instance is None:
+            return self
+        if self.is_method:
+            return BoundCachedCall(self, instance)
+        return MethodType(self, instance)
+
+    def __reduce__(self):
+        return self.__qualname__
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __repr__(self):
+        return f"<cached {self.function!r}>"
+
+    def _cache_for(self, args, kwargs, /):
+        """The cache that a call with these arguments looks into, and the key."""
+        cdef CacheCore cache = self.cache
+        cdef InstanceCache own
+        if self.is_method and args:
+            own = cache_of_instance(self, args[0])
+            if own is not None:
+                cache = own.cache
+                args = args[1:]
+        return cache, self.key(*args, **kwargs) if self.key is not None else _call_key(args, kwargs, self.typed)
+
+    def _cache_of(self, instance, /):
+        return cache_or_shared(self, instance)
+
+    def cache_info(self):
+        """CacheInfo(hits, misses, maxsize, currsize); of a method, what was not of an instance's own cache."""
+        return cache_info(self.cache, self.parameters)
+
+    def cache_clear(self):
+        """Forgets all results, and sets the counts to zero."""
+        clear_all(self.cache)
+
+    def cache_parameters(self):
+        """A dict of `maxsize` and `typed`."""
+        return self.parameters.copy()
+
+    def invalidate(self, *args, **kwargs):
+        """Forgets the result of one call, also if it is being made just now; whether there was one."""
+        cache, key = self._cache_for(args, kwargs)
+        return cache.invalidate(key)
+
+
+@cython.final
+cdef class BoundCachedCall:
+    """A method with a cache of its results, of one instance."""
+
+    def __cinit__(self, function, instance):
+        self.function = function
+        self.instance = instance
+
+    def __call__(self, *args, **kwargs):
+        return self.function(self.instance, *args, **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.function, name)
+
+    @property
+    def __func__(self):
+        return self.function
+
+    @property
+    def __self__(self):
+        return self.instance
+
+    @property
+    def __doc__(self):
+        return self.function.__doc__
+
+    @property
+    def __wrapped__(self):
+        return MethodType(self.function.__wrapped__, self.instance)
+
+    def __eq__(self, other):
+        if not isinstance(other, BoundCachedCall):
+            return NotImplemented
+        return (self.function is (<BoundCachedCall>other).function
+                and self.instance is (<BoundCachedCall>other).instance)
+
+    def __hash__(self):
+        return hash((id(self.function), id(self.instance)))
+
+    def __reduce__(self):
+        return getattr, (self.instance, self.function.__name__)
+
+    def __repr__(self):
+        return f"<cached method {self.function.__qualname__} of {self.instance!r}>"
+
+    def cache_info(self):
+        """Of this instance's results: CacheInfo(hits, misses, maxsize, currsize)."""
+        return cache_info(self.function._cache_of(self.instance), self.function.cache_parameters())
+
+    def cache_clear(self):
+        """Forgets this instance's results."""
+        clear_all(self.function._cache_of(self.instance))
+
+    def invalidate(self, *args, **kwargs):
+        """Forgets the result of one call for this instance; whether there was one."""
+        return self.function.invalidate(self.instance, *args, **kwargs)
+
+
+CacheInfo = namedtuple("CacheInfo", ["hits", "misses", "maxsize", "currsize"], module="shardmap")
+
+
+cdef object cache_info(CacheCore c, parameters):
+    cdef uint64_t hits = 0, misses = 0
+    sum_counts(c, &hits, &misses)
+    return CacheInfo(hits, misses, parameters["maxsize"], len(c))
+
+
+cdef int clear_all(CacheCore c) except -1:
+    cache_clear(c)
+    return forget_counts(c)
+
+
+cdef CacheCore cache_or_shared(CachedCall self, instance):
+    cdef InstanceCache own = cache_of_instance(self, instance)
+    return own.cache if own is not None else self.cache
+
+
+cdef InstanceCache cache_of_instance(CachedCall self, instance):
+    """None: the instance has no __dict__."""
+    cdef InstanceCache own
+    found = None
+    try:
+        found = generic_getattr(instance, self.name_in_instance)
+    except AttributeError:
+        pass
+    if isinstance(found, InstanceCache) and (<InstanceCache>found).owner is self:
+        return found
+    try:
+        attributes = instance.__dict__
+    except AttributeError:
+        return None
+    if not isinstance(attributes, dict):        # a class is the instance of its metaclass
+        return None
+    own = InstanceCache.__new__(InstanceCache)
+    own.owner = self
+    own.cache = self.make_cache()
+    if found is not None:       # of another function of this name, or it came with a copy
+        attributes.pop(self.name_in_instance, None)
+    found = attributes.setdefault(self.name_in_instance, own)
+    return found if isinstance(found, InstanceCache) and (<InstanceCache>found).owner is self else None
+
+
+# --- Keys ---
+
+cdef inline bint is_its_own_key(PyObject* argument) noexcept:
+    return is_exact_str(argument) or is_exact_int(argument)
+
+
+cdef PyObject* key_of_call(PyObject** arguments, Py_ssize_t count, PyObject* names, bint typed) except NULL:
+    """A new reference: the one argument, or a tuple (functools._make_key)."""
+    cdef Py_ssize_t named = tuple_size(names) if names != NULL else 0, i, at
+    cdef Py_ssize_t size = count
+    cdef PyObject* key
+    if size == 1 and named == 0 and not typed and is_its_own_key(arguments[0]):
+        return new_reference(arguments[0])
+    if named != 0:
+        size += 1 + 2 * named
+    if typed:
+        size += count + named
+    key = new_tuple(size)
+    for at in range(count):
+        set_item(key, at, new_reference(arguments[at]))
+    at = count
+    if named != 0:
+        set_item(key, at, new_reference(<PyObject*>KEYWORDS))
+        at += 1
+        for i in range(named):
+            set_item(key, at, new_reference(tuple_item(names, i)))
+            set_item(key, at + 1, new_reference(arguments[count + i]))
+            at += 2
+    if typed:
+        for i in range(count + named):
+            set_item(key, at + i, new_reference(<PyObject*>type_of(arguments[i])))
+    return key
+
+
+def _call_key(tuple args, dict kwargs, bint typed, /):
+    """What a call with these arguments is found by."""
+    cdef PyObject** arguments = <PyObject**>allocate((len(args) + len(kwargs) + 1) * sizeof(PyObject*), sizeof(void*))
+    cdef Py_ssize_t i = 0
+    cdef tuple names = tuple(kwargs)
+    cdef tuple values = tuple(kwargs.values())
+    if arguments == NULL:
+        raise MemoryError()
+    try:
+        for i in range(len(args)):
+            arguments[i] = <PyObject*>args[i]
+        for i in range(len(values)):
+            arguments[len(args) + i] = <PyObject*>values[i]
+        return steal(key_of_call(arguments, len(args), <PyObject*>names if names else NULL, typed))
+    finally:
+        free(arguments)
+
+
+# --- The call ---
+
+cdef PyObject* call_cached(PyObject* self, PyObject** arguments, size_t count_and_flag, PyObject* names) except NULL:
+    if sm_is_foreign(self, &(<CachedCall>self).is_shared_between_threads):
+        sm_mark_shared(self, &(<CachedCall>self).is_shared_between_threads)
+    return call_through(<CachedCall>self, arguments, vectorcall_count(count_and_flag), names)
+
+
+cdef inline PyObject* call_through(CachedCall self, PyObject** arguments, Py_ssize_t count,
+                                   PyObject* names) except NULL:
+    cdef Call call
+    call.function = <PyObject*>self.function
+    call.arguments = arguments
+    call.count = count
+    call.names = names
+    if self.is_method and count != 0:
+        return call_method(self, &call)
+    if self.key is None and count == 1 and names == NULL and not self.typed and is_its_own_key(arguments[0]):
+        return look_up_or_call(self, self.cache, arguments[0], &call)
+    return call_with_made_key(self, self.cache, arguments, count, &call)
+
+
+cdef PyObject* call_method(CachedCall self, Call* call) except NULL:
+    """Through the cache of the instance, which is the first argument."""
+    cdef InstanceCache own = cache_of_instance(self, <object>call.arguments[0])
+    if own is None:
+        return call_with_made_key(self, self.cache, call.arguments, <Py_ssize_t>call.count, call)
+    return call_with_made_key(self, own.cache, call.arguments + 1, <Py_ssize_t>call.count - 1, call)
+
+
+cdef PyObject* call_with_made_key(CachedCall self, CacheCore cache, PyObject** arguments, Py_ssize_t count,
+                                  Call* call) except NULL:
+    """`arguments`: what the key is made of; after the `count` positional ones come those that have names."""
+    cdef PyObject* key
+    if self.key is not None:
+        key = vectorcall(<PyObject*>self.key, arguments, count, call.names)
+    else:
+        key = key_of_call(arguments, count, call.names, self.typed)
+    try:
+        return look_up_or_call(self, cache, key, call)
+    finally:
+        decref(key)
+
+
+cdef inline PyObject* look_up_or_call(CachedCall self, CacheCore cache, PyObject* key, Call* call) except NULL:
+    cdef PyObject* value = NULL
+    cdef Py_hash_t hashed = 0
+    mark_cache_shared(cache)
+    hash_of(key, &hashed)
+    if cache_get(cache, key, hashed, time_if_needed(cache), True, &value, NULL) == PRESENT:
+        return value
+    if self.bypasses:
+        return make_call(call)
+    if self.once:
+        return load_value(cache, key, hashed, call)
+    return load_alone(cache, key, hashed, call)
+
+
+cdef PyObject* load_alone(CacheCore c, PyObject* key, Py_hash_t hashed, Call* call) except NULL:
+    """load_value() for whom nobody waits."""
+    cdef Load load = new_load(None)
+    cdef PyObject* value
+    cdef int64_t begun = sm_monotonic_ns()
+    load.is_alone = True
+    load.deletions = sm_load_u64(&c.deletions)
+    try:
+        value = make_call(call)
+    except:
+        count_load(c, False, sm_monotonic_ns() - begun)
+        raise
+    count_load(c, True, sm_monotonic_ns() - begun)
+    try:
+        store_loaded(c, key, hashed, <PyObject*>load, NULL, value)
+    except:
+        decref(value)
+        raise
+    return value
+
+
+cdef size_t vectorcall_offset():
+    cdef CachedCall some = CachedCall(None, None, None, None, None, False, False, False)
+    return <size_t>(<char*>&some.vectorcall - <char*><PyObject*>some)
+
+
+sm_set_vectorcall(<PyTypeObject*>CachedCall, vectorcall_offset())

@@ -1,0 +1,90 @@
+/* Hits and misses of caches, counted by each thread for itself: a hit writes no line that other cores use.
+ *
+ * A cache has a number while it lives. Each thread's reader record (readers.h) has an array of counts, one pair for each
+ * number that the thread came across. Records are used again by later threads and never freed, so their counts simply
+ * go on, and the sum over all records is exact. Sums, and making an array larger, take a lock of one byte: counting
+ * itself takes none, since only its own thread writes an array. With a GIL a cache has its two counts itself. */
+#ifndef SHARDMAP_COUNTS_H
+#define SHARDMAP_COUNTS_H
+
+#include "atomicref.h"
+#include "readers.h"
+
+#if SM_READERS_MEET_WRITERS
+
+static uint8_t sm_counts_lock = 0;
+
+/* This thread's record, if it has read anything so far. */
+static inline sm_reader *sm_own_reader(void) { return sm_this_reader; }
+
+/* Whether this thread could count; not if it has no room yet, or no record. */
+static inline int sm_count(sm_reader *me, uint32_t number, int which)
+{
+    uint64_t *count;
+    if (__builtin_expect(me == NULL || me->counted <= number, 0))
+        return 0;
+    count = &me->counts[2 * (size_t)number + which];
+    __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* Room for a number in this thread's record. Attached, and neither reading nor under a mutex. False: no memory, or no
+ * record. */
+static int sm_make_room_to_count(uint32_t number)
+{
+    sm_reader *me = sm_this_reader;
+    uint64_t *larger, *smaller;
+    uint32_t room = number + 8;
+    if (me == NULL || (larger = malloc(2 * (size_t)room * sizeof *larger)) == NULL)
+        return 0;
+    memset(larger, 0, 2 * (size_t)room * sizeof *larger);
+    sm_byte_lock(&sm_counts_lock);
+    smaller = me->counts;
+    if (smaller != NULL)
+        memcpy(larger, smaller, 2 * (size_t)me->counted * sizeof *larger);
+    me->counts = larger;
+    me->counted = room;
+    sm_byte_unlock(&sm_counts_lock);
+    free(smaller);
+    return 1;
+}
+
+/* Of all threads there ever were. Attached, not under a mutex. */
+static void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *misses)
+{
+    sm_reader *r;
+    *hits = *misses = 0;
+    sm_byte_lock(&sm_counts_lock);
+    for (r = __atomic_load_n(&sm_readers, __ATOMIC_ACQUIRE); r != NULL; r = r->next) {
+        if (number < r->counted) {
+            *hits += __atomic_load_n(&r->counts[2 * (size_t)number], __ATOMIC_RELAXED);
+            *misses += __atomic_load_n(&r->counts[2 * (size_t)number + 1], __ATOMIC_RELAXED);
+        }
+    }
+    sm_byte_unlock(&sm_counts_lock);
+}
+
+#else
+
+static inline sm_reader *sm_own_reader(void) { return NULL; }
+static inline int sm_count(sm_reader *me, uint32_t number, int which) { (void)me; (void)number; (void)which; return 0; }
+static inline int sm_make_room_to_count(uint32_t number) { (void)number; return 0; }
+static inline void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *misses)
+{ (void)number; *hits = *misses = 0; }
+
+#endif
+
+/* The load that this thread is in the middle of, the innermost one; borrowed from the frame that runs it. */
+static __thread PyObject *sm_innermost_load SM_TLS_MODEL = NULL;
+static inline PyObject *sm_get_innermost_load(void) { return sm_innermost_load; }
+static inline void sm_set_innermost_load(PyObject *load) { sm_innermost_load = load; }
+
+/* A mark is raised by readers and lowered by writers; what is lost now and then is not missed. */
+static inline void sm_raise_mark(uint8_t *mark, uint8_t most)
+{
+    uint8_t before = __atomic_load_n(mark, __ATOMIC_RELAXED);
+    if (__builtin_expect((before & most) != most, 0))
+        __atomic_compare_exchange_n(mark, &before, before + 1, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+#endif
