@@ -227,11 +227,9 @@ class _Items(ItemsView):
 
 
 def _shards_for(maxsize):
-    """How many, a power of two."""
+    """How many, a power of two. None: nobody knows how many entries there will be."""
     cpus = 1 << (usable_cpus() - 1).bit_length()
-    most = min(_SHARDS_PER_CPU * cpus, _MOST_SHARDS)
-    if maxsize is not None:
-        most = min(most, maxsize // _ENTRIES_PER_SHARD)
+    most = min(_SHARDS_PER_CPU * cpus, _MOST_SHARDS, maxsize // _ENTRIES_PER_SHARD) if maxsize is not None else min(cpus, 8)
     return 1 << max(most, 1).bit_length() - 1
 
 

@@ -104,6 +104,7 @@ sm_set_gc(<PyTypeObject*>SnapshotCore, <traverseproc>snapshot_traverse, <inquiry
 sm_set_gc(<PyTypeObject*>SnapshotIterator, <traverseproc>iterator_traverse, <inquiry>iterator_clear)
 sm_set_gc(<PyTypeObject*>AtomicRef, <traverseproc>ref_traverse, <inquiry>ref_clear)
 sm_set_gc(<PyTypeObject*>Version, <traverseproc>version_traverse, <inquiry>version_clear)
+sm_set_clear(<PyTypeObject*>CacheCore, <inquiry>cache_clear_slot)
 sm_set_init(<PyTypeObject*>MapCore, <initproc>init_map)
 sm_set_traverse(<PyTypeObject*>KeyEntry, <traverseproc>entry_traverse)
 sm_no_sequence(<PyTypeObject*>MapCore)

@@ -20,6 +20,7 @@ cdef class CacheCore:
     cdef object __weakref__
     cdef MapCore entries
     cdef int columns            # of its blocks
+    cdef uint32_t shard_count
     cdef bint expires           # entries may expire: every read asks for the time
     cdef uint8_t is_shared_between_threads
     cdef uint32_t number        # among the counts that threads keep (core/counts.h)
@@ -28,6 +29,7 @@ cdef class CacheCore:
     cdef int64_t idle_grain     # accesses are noted when the one noted before is that long ago
     cdef int64_t refresh_after
     cdef int64_t most           # total weight at the most; UNBOUNDED
+    cdef uint64_t most_in_shard # entries, if they are spread evenly; 0: not known
     cdef object timer           # None: the system's monotonic clock
     cdef object ttl_function
     cdef object weigh

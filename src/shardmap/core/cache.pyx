@@ -28,11 +28,14 @@ cdef class CacheCore:
         forget_counts(self)
 
     def __dealloc__(self):
+        cdef uint32_t i
         if self.load_counts != NULL:
             free(self.load_counts)
             if free_numbers is not None:
                 free_numbers.append(self.number)
         if self.total != NULL:
+            for i in range(self.shard_count):       # `entries` may have been taken apart
+                policy_free(&self.shards[i].policy)
             free(self.total)        # and the shards behind it
 
     def _configure(self, maxsize, ttl, idle, refresh_after, weigh, on_remove, timer, loader, executor, shards, /):
@@ -62,6 +65,8 @@ cdef class CacheCore:
         self.executor = executor
         bits = (<uint32_t>shards).bit_length() - 1
         give_shards(self, bits)
+        if weigh is None and self.most < UNBOUNDED:
+            self.most_in_shard = <uint64_t>self.most >> bits
 
     # --- dict's operations ---
 
@@ -212,6 +217,7 @@ cdef int give_shards(CacheCore c, uint32_t bits) except -1:
         free(c.total)
     c.total = <int64_t*>memory
     c.shards = <CacheShard*>(memory + 128)
+    c.shard_count = count
     for i in range(count):
         c.shards[i].earliest = c.shards[i].earliest_swept = FOREVER
     if bits != 0:
@@ -221,6 +227,18 @@ cdef int give_shards(CacheCore c, uint32_t bits) except -1:
     layout = layout_of(c.entries)
     for i in range(count):
         shard_in(layout, i).columns = <uint8_t>c.columns
+    return 0
+
+
+cdef int cache_clear_slot(PyObject* self) noexcept:
+    """The collector's: breaks cycles through what the user gave. Those through entries are broken in the tables; the map
+    itself stays, since finalizers in the same garbage may still use the cache."""
+    (<CacheCore>self).on_remove = None
+    (<CacheCore>self).loader = None
+    (<CacheCore>self).weigh = None
+    (<CacheCore>self).ttl_function = None
+    (<CacheCore>self).timer = None
+    (<CacheCore>self).executor = None
     return 0
 
 
@@ -309,7 +327,7 @@ cdef object pop_victim(CacheCore c):
         lock(at.shard)
         follow_block_locked(known, at.shard)
         block = block_of(at.shard.table)
-        if policy_victim(&known.policy, block, marks_of(block, c.columns), 0, &victim):
+        if policy_victim(&known.policy, block, marks_of(block, c.columns), &victim):
             remove_entry_locked(c, &at, victim, REMOVED_EXPLICITLY, &removals)
         unlock_and_reclaim(&at)
         if removals.count != 0:

@@ -223,8 +223,7 @@ def _cache_check(CacheCore c not None, /):
         if violation == NULL:
             violation = cursor_violation(&known.swept, block_of(shard.table))
         if violation == NULL:
-            violation = policy_violation(&known.policy, block_of(shard.table),
-                                         marks_of(block_of(shard.table), c.columns))
+            violation = policy_violation(&known.policy, block_of(shard.table))
     if violation == NULL and total != sm_load_i64(c.total):
         violation = b"the total is not the weight of the entries"
     if violation == NULL and total > c.most:
@@ -232,3 +231,13 @@ def _cache_check(CacheCore c not None, /):
     unlock_layout(layout)
     if violation != NULL:
         raise AssertionError(violation.decode())
+
+
+def _cache_policy(CacheCore c not None, /):
+    """For tests and benchmarks, of each shard: entries, entries of the window, how many it is to have, lines of the sketch."""
+    cdef uint32_t i
+    cdef list found = []
+    for i in range(c.shard_count):
+        live = block_of(shard_at(c.entries, i).table).live
+        found.append((live, live - c.shards[i].policy.window.before, c.shards[i].policy.target, c.shards[i].policy.lines, c.shards[i].policy.counted))
+    return found

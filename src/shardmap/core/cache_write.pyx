@@ -29,7 +29,7 @@ cdef inline int64_t weight_of_entry(CacheCore c, Block* block, uint32_t entry) n
 cdef inline void forget_entry_locked(CacheCore c, CacheShard* known, Block* block, uint32_t entry,
                                      RemovalKind kind) noexcept:
     """Before an entry goes."""
-    policy_removed(&known.policy, block, marks_of(block, c.columns), entry, kind == REMOVED_AS_EVICTED)
+    policy_removed(&known.policy, block, entry, kind == REMOVED_AS_EVICTED)
     cursor_removed(&known.swept, entry)
     known.removals[<int>kind] += 1
 
@@ -81,7 +81,7 @@ cdef bint make_room_locked(CacheCore c, Access* at, int64_t needed, RemovedEntri
             return False
         follow_block_locked(known, at.shard)
         block = block_of(at.shard.table)
-        if not policy_victim(&known.policy, block, marks_of(block, c.columns), at.hash31, &victim):
+        if not policy_victim(&known.policy, block, marks_of(block, c.columns), &victim):
             unlock_and_reclaim(at)
             make_room_elsewhere(c, at.shard, needed, removals)
             lock(at.shard)
@@ -110,12 +110,23 @@ cdef int make_room_elsewhere(CacheCore c, Shard* own, int64_t needed, RemovedEnt
         lock(at.shard)
         follow_block_locked(known, at.shard)
         block = block_of(at.shard.table)
-        if policy_victim(&known.policy, block, marks_of(block, c.columns), 0, &victim):
+        if policy_victim(&known.policy, block, marks_of(block, c.columns), &victim):
             remove_entry_locked(c, &at, victim, REMOVED_AS_EVICTED, removals)
             unlock_and_reclaim(&at)
             return 0
         unlock_and_reclaim(&at)
+    if was_cleared_as_garbage(layout):
+        count_weight(c)
     return 0
+
+
+cdef bint was_cleared_as_garbage(Layout* layout) noexcept:
+    """By the collector, which tells nobody; a finalizer may still use the cache."""
+    cdef uint32_t i
+    for i in range(layout.shard_count):
+        if (<Table>shard_in(layout, i).table).emptied != NULL:
+            return True
+    return False
 
 
 cdef int tell_removals_and_lock_again(CacheCore c, Access* at, RemovedEntries* removals) except -1:
@@ -269,7 +280,6 @@ cdef void overwrite_entry_locked(CacheCore c, Access* at, CacheWrite* write, Rem
     cdef uint32_t entry = at.found.entry
     cdef PyObject* old = block.entries[entry].value
     follow_block_locked(known, at.shard)
-    policy_reweighed(&known.policy, entry, weight_of_entry(c, block, entry), write.weight)
     if old != write.value:
         incref(write.value)
         put_value(block, entry, write.value)
@@ -296,6 +306,6 @@ cdef bint insert_entry_locked(CacheCore c, Access* at, PyObject* key, CacheWrite
     fill_columns_locked(c, at.found.block, entry, write)
     marks_of(at.found.block, c.columns)[entry] = 0
     insert_locked(at, key, write.value, replaced)
-    policy_inserted(&known.policy, at.found.block, marks_of(at.found.block, c.columns), entry, write.weight)
+    policy_inserted(&known.policy, at.found.block, entry, c.most_in_shard)
     note_expiry_locked(c, known, at.found.block, entry)
     return True

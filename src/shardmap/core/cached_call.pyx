@@ -14,7 +14,11 @@ from types import MethodType
 cdef object KEYWORDS = object()         # in a key, before names and values
 
 
+# No tp_clear in these two, which would take the cache away from finalizers that still use it: each cycle through them goes
+# through a table, a function or a dict as well.
+
 @cython.final
+@cython.no_gc_clear
 cdef class InstanceCache:
     """The results of one method for one instance (internal). A copy or a pickle of the instance gets an empty one."""
 
@@ -38,6 +42,7 @@ def _new_instance_cache():
 
 
 @cython.final
+@cython.no_gc_clear
 cdef class CachedCall:
     """A function with a cache of its results: see shardmap.cached."""
 

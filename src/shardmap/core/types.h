@@ -7,6 +7,7 @@
 static void sm_set_gc(PyTypeObject *t, traverseproc traverse, inquiry clear)
 { t->tp_traverse = traverse; t->tp_clear = clear; }
 static void sm_set_traverse(PyTypeObject *t, traverseproc traverse) { t->tp_traverse = traverse; }
+static void sm_set_clear(PyTypeObject *t, inquiry clear) { t->tp_clear = clear; }
 /* Subclasses take the slot from the descriptor that wraps it. */
 static void sm_set_init(PyTypeObject *t, initproc init)
 {

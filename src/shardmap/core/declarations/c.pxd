@@ -151,6 +151,7 @@ cdef extern from "core/types.h":
     ctypedef int (*inquiry)(PyObject*)
     void sm_set_gc(PyTypeObject*, traverseproc, inquiry)
     ctypedef int (*initproc)(PyObject*, PyObject*, PyObject*) except -1
+    void sm_set_clear(PyTypeObject*, inquiry)
     void sm_set_traverse(PyTypeObject*, traverseproc)
     void sm_set_init(PyTypeObject*, initproc)
     bint sm_iterates_as(PyObject*, PyTypeObject*) noexcept
