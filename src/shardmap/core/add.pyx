@@ -27,6 +27,7 @@ cdef bint map_add(MapCore m, PyObject* key, PyObject* delta, PyObject* default, 
 
 cdef bint add_located(Access* at, PyObject* key, PyObject* delta, PyObject* default, PyObject** total) except -1:
     """The same with the key located at."""
+    cdef PyObject* owner = at.shard.owner       # by a name: of any other expression Cython counts a reference
     cdef KeyLockCheck check
     cdef FoundEntry where
     cdef Found found
@@ -41,7 +42,7 @@ cdef bint add_located(Access* at, PyObject* key, PyObject* delta, PyObject* defa
         return False
     start_check(&check, 0)
     where.is_valid = False
-    split_if_wanted(<MapCore>at.shard.owner)
+    split_if_wanted(<MapCore>owner)
     lock_located(at)
     try:
         while True:

@@ -281,7 +281,7 @@ cdef Found store_in_cache(CacheCore c, key, value, ttl, CacheWriteWhen when, PyO
             raise ValueError("the cache was made without ttl: make it with ttl=math.inf to give entries one of their own")
         write.deadline = later(write.now, nanoseconds_of(ttl, "ttl"))
     overtake_load(c, <PyObject*>key, hashed)
-    locate_hashed(c.entries, hashed, &at)
+    locate_in_cache(c, hashed, &at)
     return cache_write(c, &at, <PyObject*>key, &write)
 
 
@@ -295,7 +295,7 @@ cdef Found remove_from_cache(CacheCore c, PyObject* key, PyObject** old) except 
     write.now = time_if_needed(c)
     sm_add_u64(&c.deletions, 1)
     overtake_load(c, key, hashed)
-    locate_hashed(c.entries, hashed, &at)
+    locate_in_cache(c, hashed, &at)
     return cache_write(c, &at, key, &write)
 
 

@@ -212,7 +212,8 @@ cdef inline bint is_overtaken(CacheCore c, PyObject* load) noexcept:
 
 cdef inline int overtake_load(CacheCore c, PyObject* key, Py_hash_t hashed) except -1:
     """Before a key is written or deleted."""
-    if map_len(c.loads) != 0:
+    cdef PyObject* loads = <PyObject*>c.loads
+    if map_len(<MapCore>loads) != 0:
         return overtake(c, key, hashed)
     return 0
 
@@ -242,7 +243,7 @@ cdef int overtake_all(CacheCore c) except -1:
 cdef Found find_load(CacheCore c, PyObject* key, Py_hash_t hashed, PyObject** load) except FAILED:
     cdef Access at
     cdef FoundEntry where
-    locate_hashed(c.loads, hashed, &at)
+    locate_load(c, hashed, &at)
     return map_get_found(c.loads, &at, key, load, &where)
 
 
@@ -252,7 +253,7 @@ cdef int remove_load(CacheCore c, PyObject* key, Py_hash_t hashed, PyObject* loa
     cdef WriteRequest request = request_to_write(NULL)
     request.when = IF_SAME
     request.expected = load
-    locate_hashed(c.loads, hashed, &at)
+    locate_load(c, hashed, &at)
     write_located(&at, key, &request)
     return 0
 
@@ -264,7 +265,7 @@ cdef PyObject* register_load(CacheCore c, PyObject* key, Py_hash_t hashed, PyObj
     cdef WriteRequest request = request_to_write(load)
     request.when = IF_ABSENT
     request.old = &there
-    locate_hashed(c.loads, hashed, &at)
+    locate_load(c, hashed, &at)
     if write_located(&at, key, &request) == PRESENT:
         return there
     return new_reference(load)
@@ -281,7 +282,7 @@ cdef bint store_loaded(CacheCore c, PyObject* key, Py_hash_t hashed, PyObject* l
     write.expected = expected
     write.load = load
     prepare_write(c, key, &write)
-    locate_hashed(c.entries, hashed, &at)
+    locate_in_cache(c, hashed, &at)
     cache_write(c, &at, key, &write)
     return write.stored
 

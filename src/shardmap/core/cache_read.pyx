@@ -18,13 +18,24 @@ cdef void share_cache_between_threads(CacheCore c) noexcept:
     sm_mark_shared(<PyObject*>c, &c.is_shared_between_threads)
 
 
+cdef inline void locate_in_cache(CacheCore c, Py_hash_t hashed, Access* at) noexcept:
+    # By pointer: Cython counts a reference to an attribute that it passes on, in a line that all threads share.
+    cdef PyObject* entries = <PyObject*>c.entries
+    locate_hashed(<MapCore>entries, hashed, at)
+
+
+cdef inline void locate_load(CacheCore c, Py_hash_t hashed, Access* at) noexcept:
+    cdef PyObject* loads = <PyObject*>c.loads
+    locate_hashed(<MapCore>loads, hashed, at)
+
+
 cdef inline Found cache_get(CacheCore c, PyObject* key, Py_hash_t hashed, int64_t now, bint uses, PyObject** value,
                             bint* wants_refresh) except FAILED:
     """PRESENT: `value` is a new reference. `uses`: the entry is marked as used, and a hit or a miss is counted. `value`: NULL
     if only presence is asked for. `wants_refresh`: NULL, or where to say that a new value is wanted."""
     cdef Access at
     cdef Read answer
-    locate_hashed(c.entries, hashed, &at)
+    locate_in_cache(c, hashed, &at)
     answer = read_cache_unlocked(c, &at, key, now, uses, value, wants_refresh)
     if answer == NEEDS_COMPARISON:
         answer = compare_in_cache(c, &at, key, now, uses, value, wants_refresh)

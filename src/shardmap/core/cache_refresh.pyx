@@ -96,7 +96,7 @@ cdef int postpone_refresh(CacheCore c, PyObject* key, Py_hash_t hashed, PyObject
     """After one that failed: not with every hit."""
     cdef Access at
     cdef int64_t now = time_now(c)
-    locate_hashed(c.entries, hashed, &at)
+    locate_in_cache(c, hashed, &at)
     if lock_and_find(key, &at) == PRESENT and entry_of(&at).value == old:
         sm_store_i64(&column_of(at.found.block, c.columns, REFRESH_TIMES)[at.found.entry], later(now, c.refresh_after))
     unlock_and_reclaim(&at)

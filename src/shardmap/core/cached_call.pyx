@@ -276,6 +276,7 @@ cdef PyObject* call_cached(PyObject* self, PyObject** arguments, size_t count_an
 
 cdef inline PyObject* call_through(CachedCall self, PyObject** arguments, Py_ssize_t count,
                                    PyObject* names) except NULL:
+    cdef PyObject* cache = <PyObject*>self.cache        # a name, of which Cython counts no reference
     cdef Call call
     call.function = <PyObject*>self.function
     call.arguments = arguments
@@ -284,8 +285,8 @@ cdef inline PyObject* call_through(CachedCall self, PyObject** arguments, Py_ssi
     if self.is_method and count != 0:
         return call_method(self, &call)
     if self.key is None and count == 1 and names == NULL and not self.typed and is_its_own_key(arguments[0]):
-        return look_up_or_call(self, self.cache, arguments[0], &call)
-    return call_with_made_key(self, self.cache, arguments, count, &call)
+        return look_up_or_call(self, <CacheCore>cache, arguments[0], &call)
+    return call_with_made_key(self, <CacheCore>cache, arguments, count, &call)
 
 
 cdef PyObject* call_method(CachedCall self, Call* call) except NULL:

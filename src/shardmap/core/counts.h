@@ -35,7 +35,9 @@ static int sm_make_room_to_count(uint32_t number)
     sm_reader *me = sm_this_reader;
     uint64_t *larger, *smaller;
     uint32_t room = number + 8;
-    if (me == NULL || (larger = malloc(2 * (size_t)room * sizeof *larger)) == NULL)
+    /* Whole cache lines, and pairs of them: no other thread's counts, nor anything else, is in them. */
+    room = (room + 7) / 8 * 8;
+    if (me == NULL || (larger = sm_allocate(2 * (size_t)room * sizeof *larger, 128)) == NULL)
         return 0;
     memset(larger, 0, 2 * (size_t)room * sizeof *larger);
     sm_byte_lock(&sm_counts_lock);
@@ -45,7 +47,7 @@ static int sm_make_room_to_count(uint32_t number)
     me->counts = larger;
     me->counted = room;
     sm_byte_unlock(&sm_counts_lock);
-    free(smaller);
+    sm_release(smaller);
     return 1;
 }
 

@@ -27,9 +27,10 @@ cdef Found map_get_found(MapCore m, Access* at, PyObject* key, PyObject** value,
 
 
 cdef Found lock_and_get(Access* at, PyObject* key, PyObject** value) except FAILED:
+    cdef PyObject* owner = at.shard.owner
     cdef FoundEntry where
     where.is_valid = False
-    split_if_wanted(<MapCore>at.shard.owner)
+    split_if_wanted(<MapCore>owner)
     lock_located(at)
     return get_and_unlock(at, key, value, &where)
 

@@ -38,8 +38,10 @@ cdef Found map_remove(MapCore m, PyObject* key, PyObject** old) except FAILED:
 
 cdef inline Found write_located(Access* at, PyObject* key, WriteRequest* request) except FAILED:
     """The same with the key located at."""
+    cdef PyObject* owner
     if not request.found.is_valid:      # else the key would have to be found, and compared, once more
-        split_if_wanted(<MapCore>at.shard.owner)
+        owner = at.shard.owner      # by a name: of any other expression Cython counts a reference
+        split_if_wanted(<MapCore>owner)
     lock_located(at)
     return write_and_unlock(at, key, request)
 
