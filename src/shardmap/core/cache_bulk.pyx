@@ -202,7 +202,11 @@ def _cache_map(CacheCore c not None, /):
 
 def _cache_memory(CacheCore c not None, /):
     """Bytes of the tables and of what is known of the entries; keys and values left out."""
-    return _memory(c.entries) + layout_of(c.entries).shard_count * sizeof(CacheShard) + 128
+    cdef uint32_t i
+    cdef uint64_t total = _memory(c.entries) + _memory(c.loads) + c.shard_count * sizeof(CacheShard) + 128
+    for i in range(c.shard_count):
+        total += policy_memory(&c.shards[i].policy)
+    return total
 
 
 def _cache_check(CacheCore c not None, /):
@@ -239,5 +243,6 @@ def _cache_policy(CacheCore c not None, /):
     cdef list found = []
     for i in range(c.shard_count):
         live = block_of(shard_at(c.entries, i).table).live
-        found.append((live, live - c.shards[i].policy.window.before, c.shards[i].policy.target, c.shards[i].policy.lines, c.shards[i].policy.counted))
+        found.append((live, live - c.shards[i].policy.window.before, c.shards[i].policy.target,
+                      c.shards[i].policy.lines))
     return found

@@ -19,7 +19,7 @@ cdef struct Policy:
 cdef enum:
     MOST_MARK = 1           # a mark is one bit: used since the hand came by
     SMALLEST_SKETCH = 32    # entries: a smaller cache is only swept
-    ENTRIES_PER_LINE = 6    # of the sketch: 11 bytes for each entry
+    ENTRIES_PER_LINE = 7    # of the sketch: 9 bytes for each entry
     HALVE_EVERY = 20        # additions for each entry
     # Of the entries, in percent:
     FIRST_TARGET = 2        # the window begins with so many,

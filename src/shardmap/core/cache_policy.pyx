@@ -174,6 +174,12 @@ cdef void policy_cleared(Policy* self) noexcept nogil:
     self.evicts = False
 
 
+cdef uint64_t policy_memory(Policy* self) noexcept nogil:
+    if self.lines == 0:
+        return 0
+    return <uint64_t>self.lines * 64 + (<uint64_t>self.ghost_mask + 1) * sizeof(uint32_t)
+
+
 cdef void policy_free(Policy* self) noexcept nogil:
     free(self.sketch)
 

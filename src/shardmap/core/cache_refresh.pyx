@@ -85,7 +85,7 @@ cdef object run_refresh(CacheCore c, key, Py_hash_t hashed, Load load, old, load
     except Exception as error:
         outcome = error
         state = LOAD_FAILED
-        PyErr_WriteUnraisable(loader)
+        write_unraisable(loader, error)
         postpone_refresh(c, <PyObject*>key, hashed, <PyObject*>old)
         return old
     finally:

@@ -62,5 +62,11 @@ cdef void tell_removal(CacheCore c, PyObject* key, PyObject* value, RemovalKind 
     on_remove = c.on_remove
     try:
         on_remove(<object>key, <object>value, causes[kind])
-    except BaseException:
-        PyErr_WriteUnraisable(on_remove)
+    except BaseException as error:
+        write_unraisable(on_remove, error)
+
+
+cdef void write_unraisable(function, error) noexcept:
+    """Tells sys.unraisablehook what a function of the user's has raised."""
+    set_raised(type(error), error)
+    PyErr_WriteUnraisable(function)

@@ -175,6 +175,7 @@ cdef Found cache_write_and_unlock(CacheCore c, Access* at, PyObject* key, CacheW
     cdef Found found
     cdef int64_t needed
     cdef uint32_t before
+    cdef bint swept = False
     try:
         while True:
             found = find_again_locked(key, at, &write.found)
@@ -212,8 +213,10 @@ cdef Found cache_write_and_unlock(CacheCore c, Access* at, PyObject* key, CacheW
             needed = write.weight
             if found == PRESENT:
                 needed -= weight_of_entry(c, at.found.block, at.found.entry)
-            if c.expires and not sweep_locked(c, at, write.now, SWEPT_BY_WRITE, removals):
-                continue
+            if c.expires and not swept:
+                swept = True            # a few entries, once
+                if not sweep_locked(c, at, write.now, SWEPT_BY_WRITE, removals):
+                    continue
             if removals.freed < needed and not make_room_locked(c, at, needed, removals):
                 continue
             if not has_room_for_removal(removals):

@@ -19,6 +19,8 @@ cdef class CachedCall:
 cdef class InstanceCache:
     cdef CacheCore cache
     cdef CachedCall owner
+    cdef object instance        # a weak reference; None: it can have none
+    cdef PyObject* address      # of the instance
 
 cdef class BoundCachedCall:
     cdef object __weakref__

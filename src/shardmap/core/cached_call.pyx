@@ -10,6 +10,7 @@
 
 from collections import namedtuple
 from types import MethodType
+from weakref import ref as weak_reference
 
 cdef object KEYWORDS = object()         # in a key, before names and values
 
@@ -197,7 +198,7 @@ cdef InstanceCache cache_of_instance(CachedCall self, instance):
         found = generic_getattr(instance, self.name_in_instance)
     except AttributeError:
         pass
-    if isinstance(found, InstanceCache) and (<InstanceCache>found).owner is self:
+    if isinstance(found, InstanceCache) and belongs_to(found, self, instance):
         return found
     try:
         attributes = instance.__dict__
@@ -208,10 +209,21 @@ cdef InstanceCache cache_of_instance(CachedCall self, instance):
     own = InstanceCache.__new__(InstanceCache)
     own.owner = self
     own.cache = self.make_cache()
+    own.address = <PyObject*>instance
+    try:
+        own.instance = weak_reference(instance)
+    except TypeError:
+        pass
     if found is not None:       # of another function of this name, or it came with a copy
         attributes.pop(self.name_in_instance, None)
     found = attributes.setdefault(self.name_in_instance, own)
-    return found if isinstance(found, InstanceCache) and (<InstanceCache>found).owner is self else None
+    return found if isinstance(found, InstanceCache) and belongs_to(found, self, instance) else None
+
+
+cdef inline bint belongs_to(InstanceCache own, CachedCall function, instance) noexcept:
+    """A shallow copy of an instance has the very object of the one that it was made of."""
+    return (own.owner is function and own.address == <PyObject*>instance
+            and (own.instance is None or sm_refers_to(<PyObject*>own.instance, own.address)))
 
 
 # --- Keys ---

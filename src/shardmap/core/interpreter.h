@@ -118,6 +118,19 @@ static inline int sm_try_incref(PyObject *op) { Py_INCREF(op); return 1; }
 static inline void sm_allow_try_incref(PyObject *op) { (void)op; }
 #endif
 
+/* Whether a weak reference is to this object, which is alive. */
+static inline int sm_refers_to(PyObject *reference, PyObject *op)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *there = NULL;
+    int same = PyWeakref_GetRef(reference, &there) == 1 && there == op;
+    Py_XDECREF(there); /* not the last one, if it is `op`'s */
+    return same;
+#else
+    return PyWeakref_GET_OBJECT(reference) == op;
+#endif
+}
+
 /* Whether nobody else has a reference to the object; free-threaded 3.13 has no public way to tell. */
 #if !defined(Py_GIL_DISABLED)
 #define SM_TELLS_ONLY_REFERENCE 1

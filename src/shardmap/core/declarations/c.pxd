@@ -127,6 +127,7 @@ cdef extern from "core/interpreter.h":
     void sm_allow_try_incref(PyObject*) noexcept
     const bint SM_TELLS_ONLY_REFERENCE
     bint sm_only_reference(PyObject*) noexcept
+    bint sm_refers_to(PyObject* reference, PyObject*) noexcept
     void sm_recycle_tuple(PyObject*) noexcept
     Py_hash_t sm_str_hash(PyObject*) noexcept
     bint sm_small_int_hash(PyObject*, Py_hash_t*) noexcept

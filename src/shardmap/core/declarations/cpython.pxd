@@ -56,6 +56,7 @@ cdef extern from "Python.h":
     unsigned long PYTHREAD_INVALID_THREAD_ID
     void PyErr_Clear() noexcept
     void PyErr_WriteUnraisable(object)
+    void set_raised "PyErr_SetObject"(object, object) noexcept
 
     # Calls
     Py_ssize_t vectorcall_count "PyVectorcall_NARGS"(size_t) noexcept
