@@ -21,8 +21,8 @@ _MOST_LOADED = 2**62
 
 
 class CacheStats(NamedTuple):
-    """What a cache has done since it was made, or since reset_stats(). Counts are exact once the threads that use the cache
-    are at rest."""
+    """What a cache has done since it was made, or since reset_stats(). Counts are exact once the threads that use the
+    cache are at rest."""
 
     hits: int
     misses: int
@@ -43,19 +43,22 @@ class CacheStats(NamedTuple):
 
 
 class ShardCache(CacheCore):
-    """A mapping with a bound that many threads can use at once, which evicts what is least likely to be asked for again.
+    """A mapping with a bound that many threads can use at once, which evicts what is least likely to be asked for
+    again.
 
-    ShardCache(maxsize): at most so many entries (None: no bound), or, with `weigh`, entries of at most so much weight in
-    all. The bound holds at every moment. Every operation on one key is atomic (linearizable); a hit takes no lock.
+    ShardCache(maxsize): at most so many entries (None: no bound), or, with `weigh`, entries of at most so much weight
+    in all. The bound holds at every moment. Every operation on one key is atomic (linearizable); a hit takes no lock.
 
     ttl             seconds after which an entry expires, counted from when it was written; or a function
                     ttl(key, value) that says so for each, None meaning never. With ttl=math.inf none expires but those
                     that set(key, value, ttl=...) says so of
     idle            seconds after which an entry expires that nobody has got; up to 1/128 sooner
-    refresh_after   seconds after which the entry's next get_or_load() has a new value loaded, while others get the old one
-    weigh           weigh(key, value): the entry's weight, an int, not negative. What alone is over the bound is not kept
-    on_remove       on_remove(key, value, cause): called once for each value that has gone, by the thread that made it go,
-                    when it holds no lock; cause is a RemovalCause. What it raises goes to sys.unraisablehook
+    refresh_after   seconds after which the entry's next get_or_load() has a new value loaded, while others get the old
+                    one
+    weigh           weigh(key, value): the entry's weight, an int, not negative. What alone is over the bound is not
+                    kept
+    on_remove       on_remove(key, value, cause): called once for each value that has gone, by the thread that made it
+                    go, when it holds no lock; cause is a RemovalCause. What it raises goes to sys.unraisablehook
     loader          loader(key) makes what `cache[key]` and get_or_load(key) do not find
     executor        a concurrent.futures.Executor that refreshes; without one, the thread that finds an entry due does
     timer           a function without arguments that returns the time in seconds, for tests
@@ -126,9 +129,9 @@ class ShardCache(CacheCore):
         """The values of all `keys` in their order, as a list, with `default` for those without one. Each look-up is
         linearizable, the whole is not. [cache.get(key, default) for key in keys].
 
-        With `load_many`: a function that takes the list of keys that were not found, each once, and returns a mapping from
-        them to values, which are stored. Keys that another thread is loading just now are not in the list: their loads are
-        waited for. What it raises is raised here, and by those who wait for one of the keys."""
+        With `load_many`: a function that takes the list of keys that were not found, each once, and returns a mapping
+        from them to values, which are stored. Keys that another thread is loading just now are not in the list: their
+        loads are waited for. What it raises is raised here, and by those who wait for one of the keys."""
         if load_many is None:
             return _core._cache_get_many(self, keys, default)
         return _load_missing(self, list(keys), default, load_many)
@@ -159,7 +162,8 @@ class ShardCache(CacheCore):
         hits, misses, loads, failures, nanoseconds, removals = _core._cache_counts(self)
         explicit, replaced, evicted, expired = removals
         return CacheStats(
-            hits, misses, loads, failures, nanoseconds * 1e-9, evicted, expired, replaced, explicit, len(self), self.weight
+            hits, misses, loads, failures, nanoseconds * 1e-9, evicted, expired, replaced, explicit, len(self),
+            self.weight
         )
 
     def reset_stats(self):
@@ -229,7 +233,9 @@ class _Items(ItemsView):
 def _shards_for(maxsize):
     """How many, a power of two. None: nobody knows how many entries there will be."""
     cpus = 1 << (usable_cpus() - 1).bit_length()
-    most = min(_SHARDS_PER_CPU * cpus, _MOST_SHARDS, maxsize // _ENTRIES_PER_SHARD) if maxsize is not None else min(cpus, 8)
+    most = min(cpus, 8)
+    if maxsize is not None:
+        most = min(_SHARDS_PER_CPU * cpus, _MOST_SHARDS, maxsize // _ENTRIES_PER_SHARD)
     return 1 << max(most, 1).bit_length() - 1
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable, Hashable, Iterable, ItemsView, KeysView, Mapping, ValuesView
+from collections.abc import Awaitable, Callable, ItemsView, Iterable, KeysView, Mapping, ValuesView
 from concurrent.futures import Executor
 from datetime import timedelta
 from typing import Any, NamedTuple, Self, TypeVar, overload

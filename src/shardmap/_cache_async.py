@@ -12,10 +12,11 @@ from shardmap._core import MISSING
 async def get_or_load_async(self, key, loader, /):
     """The value of `key`; without one, `await loader(key)`, which is stored. get_or_load() for coroutine functions.
 
-    However many tasks, of any event loop, and threads ask at once, the loader runs once, in a task of its own in the loop
-    of the first that asks; the others wait for it and get its value, or its exception. Whoever is cancelled while it
-    waits cancels nobody else, nor the load. If the loader asks, perhaps over other loaders, for its own key, the call
-    that closes the circle runs its loader by itself. If the loop that the load runs in ends first, the others ask again."""
+    However many tasks, of any event loop, and threads ask at once, the loader runs once, in a task of its own in the
+    loop of the first that asks; the others wait for it and get its value, or its exception. Whoever is cancelled while
+    it waits cancels nobody else, nor the load. If the loader asks, perhaps over other loaders, for its own key, the
+    call that closes the circle runs its loader by itself. If the loop that the load runs in ends first, the others ask
+    again."""
     value = _core._cache_get_many(self, (key,), MISSING)[0]
     while value is MISSING:
         load, is_mine = _core._start_load(self, key)

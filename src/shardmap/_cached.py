@@ -12,22 +12,23 @@ from shardmap._core import BoundCachedCall, CachedCall
 
 
 def cached(maxsize=128, typed=False, *, ttl=None, idle=None, key=None, once=True, on_remove=None, timer=None):
-    """Caches what a function returns, for many threads at once: a drop-in for functools.lru_cache, and with maxsize=None
-    for functools.cache.
+    """Caches what a function returns, for many threads at once: a drop-in for functools.lru_cache, and with
+    maxsize=None for functools.cache.
 
     @cached, or @cached(maxsize, ...). The function gets what lru_cache gives it: cache_info(), cache_clear(),
-    cache_parameters(), `__wrapped__`; and invalidate(*args, **kwargs), which forgets one result and returns whether there
-    was one. A hit takes no lock. Arguments must be hashable; `typed` tells 3 and 3.0 apart.
+    cache_parameters(), `__wrapped__`; and invalidate(*args, **kwargs), which forgets one result and returns whether
+    there was one. A hit takes no lock. Arguments must be hashable; `typed` tells 3 and 3.0 apart.
 
     ttl, idle, on_remove, timer     as of ShardCache
     key     key(*args, **kwargs) makes the key of a call, of a method without `self`, in place of the arguments
-    once    concurrent calls with equal arguments run the function once: the others wait for it and get its result, or the
-            exception that it raises. What would be a deadlock runs by itself. False: as with lru_cache, each runs it
+    once    concurrent calls with equal arguments run the function once: the others wait for it and get its result, or
+            the exception that it raises. What would be a deadlock runs by itself. False: as with lru_cache, each runs
+            it
 
-    Methods: results are kept for each instance, `maxsize` of them, for as long as it lives, and do not keep it alive. For
-    an instance without `__dict__` it is part of the key, as with lru_cache. Static and class methods: put @staticmethod or
-    @classmethod above. Coroutine functions: their results are cached, and the tasks that ask at once wait for one; once=False
-    has no meaning then.
+    Methods: results are kept for each instance, `maxsize` of them, for as long as it lives, and do not keep it alive.
+    For an instance without `__dict__` it is part of the key, as with lru_cache. Static and class methods: put
+    @staticmethod or @classmethod above. Coroutine functions: their results are cached, and the tasks that ask at once
+    wait for one; once=False has no meaning then.
 
     >>> @cached(maxsize=1_000, ttl=60)
     ... def square(n):

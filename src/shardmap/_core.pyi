@@ -208,7 +208,7 @@ class ReaderCore(Mapping[_KT, tuple[_VT, ...]]):
     def _iterate(self, what: int, backward: bool = False, /) -> Iterator[Any]: ...
     def __class_getitem__(cls, item: Any, /) -> Any: ...
 
-class RemovalCause(str, enum.Enum):
+class RemovalCause(enum.StrEnum):
     EXPLICIT = "explicit"
     REPLACED = "replaced"
     EVICTED = "evicted"

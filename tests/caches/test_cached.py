@@ -305,7 +305,8 @@ def test_recursion_and_mutual_recursion_of_threads_run_on() -> None:
     def fibonacci(n: int) -> int:
         return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
-    assert run_alike(4, lambda number: fibonacci(60 - number)) == [1548008755920, 956722026041, 591286729879, 365435296162]
+    results = run_alike(4, lambda number: fibonacci(60 - number))
+    assert results == [1548008755920, 956722026041, 591286729879, 365435296162]
     both = threading.Barrier(2)
 
     @cached

@@ -77,8 +77,8 @@ cdef class CacheCore:
         return map_len(self.entries)
 
     def __contains__(self, key):
-        """Whether there is an entry that has not expired. Neither counted nor taken for a use of it. Linearizable, takes
-        no lock. dict.__contains__."""
+        """Whether there is an entry that has not expired. Neither counted nor taken for a use of it. Linearizable,
+        takes no lock. dict.__contains__."""
         cdef Py_hash_t hashed = 0
         mark_cache_shared(self)
         hash_of(<PyObject*>key, &hashed)
@@ -133,8 +133,8 @@ cdef class CacheCore:
         # call_cache_get()
 
     def set(self, key, value, *, ttl=NO_DEFAULT):
-        """Stores, as `cache[key] = value`; `ttl`: seconds after which this entry expires (None: never by this), in place of
-        the cache's own. ValueError if the cache was made without `ttl`: to give some entries one, make it with
+        """Stores, as `cache[key] = value`; `ttl`: seconds after which this entry expires (None: never by this), in
+        place of the cache's own. ValueError if the cache was made without `ttl`: to give some entries one, make it with
         ttl=math.inf. Linearizable."""
         store_in_cache(self, key, value, ttl, CACHE_ALWAYS, NULL)
 
@@ -162,13 +162,13 @@ cdef class CacheCore:
         return pop_victim(self)
 
     def clear(self):
-        """Removes all entries at one point in time. Loads that are under way are not stored. Linearizable over the whole
-        cache. O(entries) if there is an `on_remove`. dict.clear."""
+        """Removes all entries at one point in time. Loads that are under way are not stored. Linearizable over the
+        whole cache. O(entries) if there is an `on_remove`. dict.clear."""
         cache_clear(self)
 
     def invalidate(self, key, /):
-        """Removes the entry, if there is one, and returns whether there was. A value that is being loaded for the key is
-        given to those who wait for it, and not stored; who asks from now on has it loaded anew. Linearizable.
+        """Removes the entry, if there is one, and returns whether there was. A value that is being loaded for the key
+        is given to those who wait for it, and not stored; who asks from now on has it loaded anew. Linearizable.
         Cache.invalidate of Caffeine."""
         return remove_from_cache(self, <PyObject*>key, NULL) == PRESENT
 
@@ -179,11 +179,11 @@ cdef class CacheCore:
     def get_or_load(self, key, loader=None, /):
         """The value of `key`; without one, loader(key) (of the cache's own loader if none is given), which is stored.
 
-        However many threads ask at once, the loader runs once; the others wait for it and get its value, or the exception
-        that it raises: then nothing is stored. Keys do not wait for each other. No lock is held while the loader runs: it
-        may use the cache. If it asks, perhaps over loaders in other threads, for its own key, the call that closes the
-        circle runs its loader by itself. If the loader returns MISSING nothing is stored. Cache.get(key, function) of
-        Caffeine; setdefault of a dict, with a function."""
+        However many threads ask at once, the loader runs once; the others wait for it and get its value, or the
+        exception that it raises: then nothing is stored. Keys do not wait for each other. No lock is held while the
+        loader runs: it may use the cache. If it asks, perhaps over loaders in other threads, for its own key, the call
+        that closes the circle runs its loader by itself. If the loader returns MISSING nothing is stored.
+        Cache.get(key, function) of Caffeine; setdefault of a dict, with a function."""
         if loader is None:
             loader = self.loader
             if loader is None:
@@ -192,8 +192,8 @@ cdef class CacheCore:
         return get_or_load(self, key, loader)
 
     def purge(self):
-        """Removes the entries that have expired, some thousand under one lock, and returns how many are left. There is no
-        need to: expired entries are never returned, and every write removes some."""
+        """Removes the entries that have expired, some thousand under one lock, and returns how many are left. There is
+        no need to: expired entries are never returned, and every write removes some."""
         mark_cache_shared(self)
         purge_if_due(self)
         return map_len(self.entries)
@@ -231,8 +231,8 @@ cdef int give_shards(CacheCore c, uint32_t bits) except -1:
 
 
 cdef int cache_clear_slot(PyObject* self) noexcept:
-    """The collector's: breaks cycles through what the user gave. Those through entries are broken in the tables; the map
-    itself stays, since finalizers in the same garbage may still use the cache."""
+    """The collector's: breaks cycles through what the user gave. Those through entries are broken in the tables; the
+    map itself stays, since finalizers in the same garbage may still use the cache."""
     (<CacheCore>self).on_remove = None
     (<CacheCore>self).loader = None
     (<CacheCore>self).weigh = None
@@ -278,7 +278,7 @@ cdef Found store_in_cache(CacheCore c, key, value, ttl, CacheWriteWhen when, PyO
     prepare_write(c, <PyObject*>key, &write)
     if ttl is not NO_DEFAULT:
         if not c.columns & DEADLINES:
-            raise ValueError("the cache was made without ttl: make it with ttl=math.inf to give entries one of their own")
+            raise ValueError("the cache was made without ttl: with ttl=math.inf entries may have one of their own")
         write.deadline = later(write.now, nanoseconds_of(ttl, "ttl"))
     overtake_load(c, <PyObject*>key, hashed)
     locate_in_cache(c, hashed, &at)
@@ -297,106 +297,6 @@ cdef Found remove_from_cache(CacheCore c, PyObject* key, PyObject** old) except 
     overtake_load(c, key, hashed)
     locate_in_cache(c, hashed, &at)
     return cache_write(c, &at, key, &write)
-
-
-cdef object pop_victim(CacheCore c):
-    cdef Access at
-    cdef RemovedEntries removals
-    cdef Layout* layout = layout_of(c.entries)
-    cdef CacheShard* known
-    cdef Block* block
-    cdef uint32_t i, victim, live, most
-    mark_cache_shared(c)
-    sm_add_u64(&c.deletions, 1)
-    overtake_all(c)
-    start_removals(&removals)
-    while True:
-        start_access(&at)
-        at.shard = NULL
-        most = 0
-        for i in range(layout.shard_count):
-            live = <uint32_t>sm_load_u64(&shard_in(layout, i).size_word)
-            if live > most:
-                most = live
-                at.shard = shard_in(layout, i)
-        if at.shard == NULL:
-            raise KeyError("popitem(): cache is empty")
-        at.hash31 = 0
-        at.published = at.shard.published
-        known = cache_shard(c, at.shard)
-        lock(at.shard)
-        follow_block_locked(known, at.shard)
-        block = block_of(at.shard.table)
-        if policy_victim(&known.policy, block, marks_of(block, c.columns), &victim):
-            remove_entry_locked(c, &at, victim, REMOVED_EXPLICITLY, &removals)
-        unlock_and_reclaim(&at)
-        if removals.count != 0:
-            try:
-                return (<object>removals.items[0].key, <object>removals.items[0].value)
-            finally:
-                tell_removals(c, &removals)
-
-
-cdef int cache_clear(CacheCore c) except -1:
-    """map_clear(), and what the cache knows of the entries."""
-    cdef Layout* layout = layout_of(c.entries)
-    cdef uint32_t i, entry, count = layout.shard_count
-    cdef PyObject** tables = <PyObject**>allocate(count * 2 * sizeof(PyObject*), sizeof(void*))
-    cdef Limbo** limbos
-    cdef Shard* shard
-    cdef Block* block
-    cdef int64_t freed = 0
-    if tables == NULL:
-        raise MemoryError()
-    limbos = <Limbo**>(tables + count)
-    mark_cache_shared(c)
-    sm_add_u64(&c.deletions, 1)
-    try:
-        overtake_all(c)
-    except:
-        free(tables)
-        raise
-    lock_all(c.entries)
-    sm_store_u64(&c.entries.whole_map_seq, c.entries.whole_map_seq + 1)
-    sm_fence_release()
-    for i in range(count):
-        shard = shard_in(layout, i)
-        tables[i] = shard.table
-        limbos[i] = shard.limbo
-        shard.limbo = NULL
-        change_table_locked(shard, EMPTY_TABLE)
-        note_size_locked(shard, &empty_block)
-        block = block_of(tables[i])
-        for entry in range(block.used if c.columns & WEIGHTS else 0):
-            if block.entries[entry].key != NULL:
-                freed += weight_of_entry(c, block, entry)
-        freed += 0 if c.columns & WEIGHTS else block.live
-        c.shards[i].removals[<int>REMOVED_EXPLICITLY] += block.live
-        policy_cleared(&c.shards[i].policy)
-        c.shards[i].swept.position = c.shards[i].swept.before = 0
-        c.shards[i].layout_version = shard.layout_version
-        c.shards[i].earliest = c.shards[i].earliest_swept = FOREVER
-    sm_store_u64(&c.entries.whole_map_seq, c.entries.whole_map_seq + 1)
-    unlock_layout(layout)
-    sm_sub_i64_relaxed(c.total, freed)
-    wait_for_readers_of(c.entries)
-    for i in range(count):
-        if limbos[i] != NULL:
-            free_limbo(limbos[i])
-    for i in range(count):
-        if c.on_remove is not None:
-            tell_cleared(c, block_of(tables[i]))
-        table_release(tables[i])
-    free(tables)
-    return 0
-
-
-cdef void tell_cleared(CacheCore c, Block* block) noexcept:
-    """Of a table that nobody changes any more."""
-    cdef uint32_t entry
-    for entry in range(block.used):
-        if block.entries[entry].key != NULL:
-            tell_removal(c, block.entries[entry].key, block.entries[entry].value, REMOVED_EXPLICITLY)
 
 
 # --- get, with CPython's own calling convention (core/fast_methods.pyx) ---

@@ -238,7 +238,8 @@ def _cache_check(CacheCore c not None, /):
 
 
 def _cache_policy(CacheCore c not None, /):
-    """For tests and benchmarks, of each shard: entries, entries of the window, how many it is to have, lines of the sketch."""
+    """For tests and benchmarks, of each shard: entries, entries of the window, how many it is to have, lines of the
+    sketch."""
     cdef uint32_t i
     cdef list found = []
     for i in range(c.shard_count):

@@ -6,8 +6,8 @@
 #     weights         int64 [capacity]
 #     marks           uint8 [capacity]    what readers and the eviction policy know of it (core/cache_policy.pyx)
 #
-# They are written under the shard's mutex, but marks, which readers raise. Readers look at deadlines and access times: an
-# entry's are stored before the slot that shows it.
+# They are written under the shard's mutex, but marks, which readers raise. Readers look at deadlines and access times:
+# an entry's are stored before the slot that shows it.
 
 cdef inline int64_t* column_of(Block* block, int columns, int which) noexcept nogil:
     """One of the columns of words."""

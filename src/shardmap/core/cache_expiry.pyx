@@ -1,9 +1,9 @@
 # When entries of a cache expire, and how those that have are removed.
 #
-# Nobody gets an entry that has expired: every read looks at its deadline, and removes it. Those that are not asked for are
-# found by sweeps. Each write looks at a few entries, going round and round; so there is no thread for it, and no pause. A
-# shard knows a time before which none of its entries expires (`earliest`), and until then nothing is looked at. What is
-# asked of the whole cache (len, iterating) first removes all that have expired, if there can be any.
+# Nobody gets an entry that has expired: every read looks at its deadline, and removes it. Those that are not asked for
+# are found by sweeps. Each write looks at a few entries, going round and round; so there is no thread for it, and no
+# pause. A shard knows a time before which none of its entries expires (`earliest`), and until then nothing is looked
+# at. What is asked of the whole cache (len, iterating) first removes all that have expired, if there can be any.
 
 from libc.math cimport isnan
 

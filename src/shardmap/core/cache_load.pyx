@@ -1,24 +1,25 @@
 # Loading: a value that is not in a cache is made once, however many threads ask for it.
 #
-# Who finds nothing puts a Load into the cache's map `loads`, by setdefault: one of many wins and runs the loader; the others
-# wait for that Load. Nothing is locked meanwhile. The winner looks into the cache once more, since the load before
-# may have ended in between; so for each insertion the loader runs once. At the end it stores the value, takes the Load
-# out, and wakes those who wait, in this order: who finds no Load finds the value.
+# Who finds nothing puts a Load into the cache's map `loads`, by setdefault: one of many wins and runs the loader; the
+# others wait for that Load. Nothing is locked meanwhile. The winner looks into the cache once more, since the load
+# before may have ended in between; so for each insertion the loader runs once. At the end it stores the value, takes
+# the Load out, and wakes those who wait, in this order: who finds no Load finds the value.
 #
 # What is stale is not stored. Who writes, deletes or invalidates a key first marks its Load as overtaken and takes it
-# out, then takes the shard's mutex for its own change. The loader's store looks at the mark under that mutex. So either the
-# store comes first, and the change comes after it; or it sees the mark. Besides, it stores only where there is no entry, or
-# for a refresh the very value that it is to replace.
+# out, then takes the shard's mutex for its own change. The loader's store looks at the mark under that mutex. So either
+# the store comes first, and the change comes after it; or it sees the mark. Besides, it stores only where there is no
+# entry, or for a refresh the very value that it is to replace.
 #
-# No wait for a load is for ever. A thread that loads, and in the middle of that waits for another load, keeps its own from
-# ending. So a Load knows what is waited for in the middle of it; who begins to wait first puts that down, in its own loads,
-# the innermost and those around it, then follows these notes from the load that it wants. If it comes to one of
-# its own, that would be a circle: it runs the loader by itself, and stores nothing. Of several threads that close a circle
-# together the last to put its note down finds it, at least. A load knows the one in whose middle it began: in the same thread
-# (core/counts.h), or, for tasks, by a contextvars.Context variable, which the tasks that a loader makes inherit.
+# No wait for a load is for ever. A thread that loads, and in the middle of that waits for another load, keeps its own
+# from ending. So a Load knows what is waited for in the middle of it; who begins to wait first puts that down, in its
+# own loads, the innermost and those around it, then follows these notes from the load that it wants. If it comes to one
+# of its own, that would be a circle: it runs the loader by itself, and stores nothing. Of several threads that close a
+# circle together the last to put its note down finds it, at least. A load knows the one in whose middle it began: in
+# the same thread (core/counts.h), or, for tasks, by a contextvars.Context variable, which the tasks that a loader makes
+# inherit.
 #
-# A wait is one for a lock of the waiter's own, which the loader releases. Signal handlers and finalizers that run in the
-# waiting thread may load, too: the waiter holds nothing, and its loads are around theirs.
+# A wait is one for a lock of the waiter's own, which the loader releases. Signal handlers and finalizers that run in
+# the waiting thread may load, too: the waiter holds nothing, and its loads are around theirs.
 
 from _thread import allocate_lock
 from contextvars import ContextVar

@@ -1,25 +1,26 @@
 # Which entry goes when a cache is full.
 #
-# What a policy may know decides what a hit costs. Here a hit sets a bit of the entry, if it is not set, and that is all: many
-# threads that read the same keys write nothing. Everything else is done when an entry goes in, under the shard's mutex.
+# What a policy may know decides what a hit costs. Here a hit sets a bit of the entry, if it is not set, and that is
+# all: many threads that read the same keys write nothing. Everything else is done when an entry goes in, under the
+# shard's mutex.
 #
-# The entries of a block stand in the order in which they were inserted, which is a queue. The last ones, from the cursor
-# `window` on, are the window: what is new, good or not. All before it are the main part. The window has a size, `target`. If it
-# is larger when room is needed, its oldest entry, the candidate, stands against one of the main part, the victim: who
-# has been asked for more often stays. If that is the candidate, the window's cursor passes it, and it is in the main part,
-# where it stood. So nothing moves, and there are no lists.
+# The entries of a block stand in the order in which they were inserted, which is a queue. The last ones, from the
+# cursor `window` on, are the window: what is new, good or not. All before it are the main part. The window has a size,
+# `target`. If it is larger when room is needed, its oldest entry, the candidate, stands against one of the main part,
+# the victim: who has been asked for more often stays. If that is the candidate, the window's cursor passes it, and it
+# is in the main part, where it stood. So nothing moves, and there are no lists.
 #
-# - The victim is found by sweeping the main part with a hand: an entry whose bit is set was used since the hand came by; it is
-#   let off, and the bit is cleared (SIEVE: Zhang and others, SIEVE is simpler than LRU, NSDI 2024).
+# - The victim is found by sweeping the main part with a hand: an entry whose bit is set was used since the hand came by;
+#   it is let off, and the bit is cleared (SIEVE: Zhang and others, SIEVE is simpler than LRU, NSDI 2024).
 # - How often a key was asked for is estimated by a sketch: 4 counters of 4 bits for each key, in one cache line, of which
-#   the least counts, and only the least ones are increased (count-min with conservative update: Estan and Varghese, New directions
-#   in traffic measurement, 2002). A key counts when it is inserted, also if it was evicted long before, and when the
-#   hand finds its bit set. Now and then all counters are halved. Comparing candidate and victim by it is TinyLFU (Einziger,
-#   Friedman, Manes, TinyLFU, ACM Transactions on Storage, 2017), whose hits are counted one by one.
-# - The window's size follows what the shard regrets. For each eviction a ghost is left: which part lost what key, and when.
-#   If the key comes back soon, that part was too small by a little, and gets a few entries more (as ARC: Megiddo and Modha, ARC: a
-#   self-tuning, low overhead replacement cache, FAST 2003). Only soon: in a loop over more keys than fit, all keys come
-#   back, but late.
+#   the least counts, and only the least ones are increased (count-min with conservative update: Estan and Varghese, New
+#   directions in traffic measurement, 2002). A key counts when it is inserted, also if it was evicted long before, and
+#   when the hand finds its bit set. Now and then all counters are halved. Comparing candidate and victim by it is TinyLFU
+#   (Einziger, Friedman, Manes, TinyLFU, ACM Transactions on Storage, 2017), whose hits are counted one by one.
+# - The window's size follows what the shard regrets. For each eviction a ghost is left: which part lost what key, and
+#   when. If the key comes back soon, that part was too small by a little, and gets a few entries more (as ARC: Megiddo
+#   and Modha, ARC: a self-tuning, low overhead replacement cache, FAST 2003). Only soon: in a loop over more keys than
+#   fit, all keys come back, but late.
 #
 # The constants are those that did best on access traces, on a broad plateau: bench/hit_ratio.py.
 
@@ -51,7 +52,8 @@ cdef inline uint64_t* line_of(Policy* self, uint32_t hash31, uint64_t* picks) no
     return &self.sketch[8 * ((mixed >> 32) * self.lines >> 32)]
 
 
-cdef inline uint32_t counter_of(uint64_t* line, uint64_t picks, int row, uint64_t** word, uint32_t* shift) noexcept nogil:
+cdef inline uint32_t counter_of(uint64_t* line, uint64_t picks, int row, uint64_t** word,
+                                uint32_t* shift) noexcept nogil:
     """One of 32 in a quarter of the line."""
     cdef uint32_t number = picks >> (5 * row) & 31
     word[0] = &line[2 * row + (number >> 4)]
@@ -194,7 +196,8 @@ cdef void policy_inserted(Policy* self, Block* block, uint32_t entry, uint64_t m
     count_use_of(self, hash31)
     if not self.evicts:
         self.target = max(percent_of(live, FIRST_TARGET), 1)
-    # Until there is a sketch to choose by, all is the main part. Until something has to go, nothing stands against anything.
+    # Until there is a sketch to choose by, all is the main part. Until something has to go, nothing stands against
+    # anything.
     while self.window.position < block.used and (self.lines == 0 or not self.evicts and (
             live - self.window.before > self.target)):
         cursor_passed(&self.window, block)
@@ -249,8 +252,8 @@ cdef uint32_t oldest_of_window(Policy* self, Block* block, uint8_t* marks) noexc
 
 
 cdef uint32_t sweep_main(Policy* self, Block* block, uint8_t* marks) noexcept nogil:
-    """The first entry of the main part, which has one, from the hand on whose bit is not set. Each round clears them, so
-    it ends; should readers set them faster, at the second round's end."""
+    """The first entry of the main part, which has one, from the hand on whose bit is not set. Each round clears them,
+    so it ends; should readers set them faster, at the second round's end."""
     cdef uint64_t passed = 0
     cdef uint32_t at
     while True:

@@ -1,10 +1,10 @@
-# Reading a cache: a map's read without the mutex (core/read_key.pyx), which also looks whether the entry has expired, and
-# marks it as used. A mark that is set already is not written, so many threads that read the same keys write nothing that
-# they share.
+# Reading a cache: a map's read without the mutex (core/read_key.pyx), which also looks whether the entry has expired,
+# and marks it as used. A mark that is set already is not written, so many threads that read the same keys write nothing
+# that they share.
 #
-# The mark and the times belong to the block that the reader looks at. If another block takes its place meanwhile a mark may be lost,
-# which the policy does not miss. An access time must not be lost: it is noted under the mutex, at most once in 1/128 of
-# `idle` for each entry.
+# The mark and the times belong to the block that the reader looks at. If another block takes its place meanwhile a mark
+# may be lost, which the policy does not miss. An access time must not be lost: it is noted under the mutex, at most
+# once in 1/128 of `idle` for each entry.
 
 cdef inline void mark_cache_shared(CacheCore c) noexcept:
     """What every operation begins with (core/fork.pyx)."""
@@ -31,8 +31,8 @@ cdef inline void locate_load(CacheCore c, Py_hash_t hashed, Access* at) noexcept
 
 cdef inline Found cache_get(CacheCore c, PyObject* key, Py_hash_t hashed, int64_t now, bint uses, PyObject** value,
                             bint* wants_refresh) except FAILED:
-    """PRESENT: `value` is a new reference. `uses`: the entry is marked as used, and a hit or a miss is counted. `value`: NULL
-    if only presence is asked for. `wants_refresh`: NULL, or where to say that a new value is wanted."""
+    """PRESENT: `value` is a new reference. `uses`: the entry is marked as used, and a hit or a miss is counted.
+    `value`: NULL if only presence is asked for. `wants_refresh`: NULL, or where to say that a new value is wanted."""
     cdef Access at
     cdef Read answer
     locate_in_cache(c, hashed, &at)

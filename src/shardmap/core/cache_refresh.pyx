@@ -1,8 +1,9 @@
-# Refreshing: an entry older than `refresh_after` is still given to everybody, while one thread makes a new value for it.
+# Refreshing: an entry older than `refresh_after` is still given to everybody, while one thread makes a new value for
+# it.
 #
 # A refresh is a Load like any other (core/cache_load.pyx): so there is one at a time for each key, who finds the entry
-# expired meanwhile waits for it, and a write, deletion or invalidation overtakes it. It stores its value only in place of the one
-# that it is to replace, or where there is none by now.
+# expired meanwhile waits for it, and a write, deletion or invalidation overtakes it. It stores its value only in place
+# of the one that it is to replace, or where there is none by now.
 
 cdef object get_or_load(CacheCore c, key, loader):
     cdef PyObject* value = NULL

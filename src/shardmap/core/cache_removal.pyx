@@ -1,9 +1,9 @@
 # What has left a cache: told to `on_remove`, and let go, when no mutex is held.
 
-from enum import Enum
+from enum import StrEnum
 
 
-class RemovalCause(str, Enum):
+class RemovalCause(StrEnum):
     """Why an entry left a cache: what `on_remove` is told."""
 
     EXPLICIT = "explicit"
@@ -12,7 +12,6 @@ class RemovalCause(str, Enum):
     EXPIRED = "expired"
 
     __module__ = "shardmap"
-    __str__ = str.__str__
 
 
 cdef tuple causes = (RemovalCause.EXPLICIT, RemovalCause.REPLACED, RemovalCause.EVICTED, RemovalCause.EXPIRED)
@@ -58,7 +57,8 @@ cdef void tell_all(CacheCore c, RemovedEntries* self) noexcept:
 
 
 cdef void tell_removal(CacheCore c, PyObject* key, PyObject* value, RemovalKind kind) noexcept:
-    """What the function raises is told to sys.unraisablehook: the entry has gone already, and what made it go is done."""
+    """What the function raises is told to sys.unraisablehook: the entry has gone already, and what made it go is
+    done."""
     on_remove = c.on_remove
     try:
         on_remove(<object>key, <object>value, causes[kind])

@@ -1,12 +1,14 @@
 # Writing to a cache: one loop, as core/write_key.pyx, that also makes room.
 #
-# The bound. `total` is the weight of everything that is in the cache or about to be. Weight is added before an entry goes
-# in, and only as far as the bound allows; it is subtracted after an entry has gone. So the bound holds at every moment. In a full
-# cache a writer takes an entry of its own shard out and puts its own in: `total` does not change, and is not written.
-# What a writer has freed and not used it gives back before any code of the user's runs (RemovedEntries.freed).
+# The bound. `total` is the weight of everything that is in the cache or about to be. Weight is added before an entry
+# goes in, and only as far as the bound allows; it is subtracted after an entry has gone. So the bound holds at every
+# moment. In a full cache a writer takes an entry of its own shard out and puts its own in: `total` does not change, and
+# is not written. What a writer has freed and not used it gives back before any code of the user's runs
+# (RemovedEntries.freed).
 #
-# Which entry goes is the policy's choice, in the writer's own shard. Only if that has none, because other shards have all
-# of the weight, is another shard's taken: with the own mutex released, since a mutex is never waited for under another.
+# Which entry goes is the policy's choice, in the writer's own shard. Only if that has none, because other shards have
+# all of the weight, is another shard's taken: with the own mutex released, since a mutex is never waited for under
+# another.
 
 cdef inline CacheShard* cache_shard(CacheCore c, Shard* shard) noexcept nogil:
     cdef Layout* layout = c.entries.layout
@@ -34,7 +36,8 @@ cdef inline void forget_entry_locked(CacheCore c, CacheShard* known, Block* bloc
     known.removals[<int>kind] += 1
 
 
-cdef bint remove_entry_locked(CacheCore c, Access* at, uint32_t entry, RemovalKind kind, RemovedEntries* removals) except -1:
+cdef bint remove_entry_locked(CacheCore c, Access* at, uint32_t entry, RemovalKind kind,
+                              RemovedEntries* removals) except -1:
     """Removes an entry of the shard, whatever `at` is aimed at. There is room among `removals`. False: the mutex was
     released meanwhile, and perhaps nothing done, or positions have changed. Raises without the mutex."""
     require_locked(at.shard)
@@ -66,8 +69,9 @@ cdef bint remove_entry_locked(CacheCore c, Access* at, uint32_t entry, RemovalKi
 
 
 cdef bint make_room_locked(CacheCore c, Access* at, int64_t needed, RemovedEntries* removals) except -1:
-    """Has so much weight free for the caller: in `removals.freed`, to be subtracted there. False: not yet, and the caller
-    starts over, since the mutex was released meanwhile, or positions have changed, or there is no room for removals."""
+    """Has so much weight free for the caller: in `removals.freed`, to be subtracted there. False: not yet, and the
+    caller starts over, since the mutex was released meanwhile, or positions have changed, or there is no room for
+    removals."""
     require_locked(at.shard)
     cdef CacheShard* known = cache_shard(c, at.shard)
     cdef Block* block
@@ -155,8 +159,8 @@ cdef inline CacheWrite write_to_cache(PyObject* value, CacheWriteWhen when) noex
 
 
 cdef Found cache_write(CacheCore c, Access* at, PyObject* key, CacheWrite* write) except FAILED:
-    """Writes as asked for, with the key located at. The answer tells whether there was an entry. May run any code at its
-    end, or where keys are compared."""
+    """Writes as asked for, with the key located at. The answer tells whether there was an entry. May run any code at
+    its end, or where keys are compared."""
     cdef RemovedEntries removals
     start_removals(&removals)
     lock_located(at)
@@ -240,7 +244,8 @@ cdef Found cache_write_and_unlock(CacheCore c, Access* at, PyObject* key, CacheW
 
 
 cdef bint is_wanted_locked(CacheCore c, Access* at, CacheWrite* write, Found found) noexcept:
-    """Whether there is anything to write, or to remove. If the entry that is there is the answer, hands its value over."""
+    """Whether there is anything to write, or to remove. If the entry that is there is the answer, hands its value
+    over."""
     require_locked(at.shard)
     if write.load != NULL and is_overtaken(c, write.load):
         return False

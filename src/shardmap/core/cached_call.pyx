@@ -1,12 +1,13 @@
 # Calling a function whose results are cached: what @cached makes (src/shardmap/_cached.py).
 #
-# The object is called by CPython's vectorcall convention, so a hit makes no frame, no dict, and for one argument of type int
-# or str no tuple: that argument is the key, as in functools.lru_cache. Any other key is a tuple of the arguments, compared
-# in C if they are of plain types. The object itself is used by all threads, so its references are counted in the deferred
-# way once a second one calls it (core/interpreter.h).
+# The object is called by CPython's vectorcall convention, so a hit makes no frame, no dict, and for one argument of
+# type int or str no tuple: that argument is the key, as in functools.lru_cache. Any other key is a tuple of the
+# arguments, compared in C if they are of plain types. The object itself is used by all threads, so its references are
+# counted in the deferred way once a second one calls it (core/interpreter.h).
 #
-# A method's results are cached for each instance, in the instance's __dict__. So they live as long as the instance, which
-# they do not keep alive; a cycle through them is the collector's. Whose instances have no __dict__ are part of the key.
+# A method's results are cached for each instance, in the instance's __dict__. So they live as long as the instance,
+# which they do not keep alive; a cycle through them is the collector's. Whose instances have no __dict__ are part of
+# the key.
 
 from collections import namedtuple
 from types import MethodType
@@ -15,8 +16,8 @@ from weakref import ref as weak_reference
 cdef object KEYWORDS = object()         # in a key, before names and values
 
 
-# No tp_clear in these two, which would take the cache away from finalizers that still use it: each cycle through them goes
-# through a table, a function or a dict as well.
+# No tp_clear in these two, which would take the cache away from finalizers that still use it: each cycle through them
+# goes through a table, a function or a dict as well.
 
 @cython.final
 @cython.no_gc_clear

@@ -1,7 +1,7 @@
 /* Hits and misses of caches, counted by each thread for itself: a hit writes no line that other cores use.
  *
- * A cache has a number while it lives. Each thread's reader record (readers.h) has an array of counts, one pair for each
- * number that the thread came across. Records are used again by later threads and never freed, so their counts simply
+ * A cache has a number while it lives. Each thread's reader record (readers.h) has an array of counts, one pair for
+ * each number that the thread came across. Records are used again by later threads and never freed, so their counts simply
  * go on, and the sum over all records is exact. Sums, and making an array larger, take a lock of one byte: counting
  * itself takes none, since only its own thread writes an array. With a GIL a cache has its two counts itself. */
 #ifndef SHARDMAP_COUNTS_H

@@ -1,0 +1,218 @@
+"""Caches beside each other, with one thread and with two: hits, functions that are cached, and hits with misses.
+
+    python bench/caches.py [--rounds 7] [--output build/bench]
+
+1,000 str keys that are all there; and a Zipf-like draw of which a fifth are misses, that are stored and evict. Peers
+that are not installed are left out. Rounds are paired (rounds.py); "loop" is an empty loop, in the same rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import random
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from environment import RESULTS, environment, headline
+from rounds import Calibrated, Region, paired_rounds, region, spread
+from shardmap import ShardCache, ShardMap, cached
+
+KEYS = [f"key {i}" for i in range(1000)]
+VALUES = {key: 1000 + len(key) for key in KEYS}
+SIZE = 1000
+POPULATION = 20_000
+
+Loop = Callable[[list[Any]], None]  # goes once over the keys
+
+
+def getting(get: Callable[[Any], Any]) -> Loop:
+    def loop(keys: list[Any]) -> None:
+        for key in keys:
+            get(key)
+
+    return loop
+
+
+def storing(get: Callable[[Any], Any], store: Callable[[Any, Any], Any]) -> Loop:
+    def loop(keys: list[Any]) -> None:
+        for key in keys:
+            if get(key) is None:
+                store(key, key)
+
+    return loop
+
+
+def nothing(keys: list[Any]) -> None:
+    for _ in keys:
+        pass
+
+
+def locked(cache: Any) -> Loop:
+    """A cachetools cache, as its documentation says to share it."""
+    lock = threading.Lock()
+
+    def loop(keys: list[Any]) -> None:
+        for key in keys:
+            with lock:
+                if cache.get(key) is None:
+                    cache[key] = key
+
+    return loop
+
+
+def compute(key: str) -> int:
+    return 1000 + len(key)
+
+
+def full(cache: Any, store: Callable[[Any, Any], Any] | None = None) -> Any:
+    for key, value in VALUES.items():
+        (store or cache.__setitem__)(key, value)
+    return cache
+
+
+def hits() -> dict[str, Loop]:
+    rows: dict[str, Loop] = {
+        "loop": nothing,
+        "ShardMap.get": getting(ShardMap(VALUES).get),
+        "ShardCache.get": getting(full(ShardCache(2000)).get),
+        "ShardCache.get, ttl": getting(full(ShardCache(2000, ttl=3600)).get),
+        "dict.get": getting(dict(VALUES).get),
+    }
+    with contextlib.suppress(ImportError):
+        import cachebox
+
+        rows["cachebox.get"] = getting(full(cachebox.LRUCache(2000)).get)
+    with contextlib.suppress(ImportError):
+        from moka_py import Moka
+
+        moka = Moka(2000)
+        full(moka, moka.set)
+        rows["moka-py.get"] = getting(moka.get)
+    with contextlib.suppress(ImportError):
+        import cachetools
+
+        rows["cachetools, lock"] = locked(full(cachetools.LRUCache(2000)))
+    return rows
+
+
+def functions() -> dict[str, Loop]:
+    rows: dict[str, Loop] = {
+        "loop": nothing,
+        "lru_cache": getting(functools.lru_cache(2000)(compute)),
+        "@cached": getting(cached(2000)(compute)),
+    }
+    with contextlib.suppress(ImportError):
+        import cachebox
+
+        rows["cachebox @cached"] = getting(cachebox.cached(cachebox.LRUCache(2000))(compute))
+    with contextlib.suppress(ImportError):
+        import cachetools
+
+        rows["cachetools @cached, lock"] = getting(
+            cachetools.cached(cachetools.LRUCache(2000), lock=threading.RLock())(compute)
+        )
+    return rows
+
+
+def zipf(count: int, seed: int) -> list[str]:
+    """Draws of which about a fifth miss in a cache of 1,000."""
+    choices = random.Random(seed)
+    weights = [1 / (rank + 1) ** 0.95 for rank in range(POPULATION)]
+    return [f"key {number}" for number in choices.choices(range(POPULATION), weights, k=count)]
+
+
+def misses() -> dict[str, Loop]:
+    size = 3500
+    shard = ShardCache[str, str](size)
+    rows: dict[str, Loop] = {
+        "loop": nothing,
+        "ShardCache": storing(shard.get, shard.__setitem__),
+        "@cached": getting(cached(size)(compute)),
+        "lru_cache": getting(functools.lru_cache(size)(compute)),
+    }
+    with contextlib.suppress(ImportError):
+        import cachebox
+
+        box = cachebox.LRUCache(size)
+        rows["cachebox"] = storing(box.get, box.__setitem__)
+    with contextlib.suppress(ImportError):
+        from moka_py import Moka
+
+        moka = Moka(size)
+        rows["moka-py"] = storing(moka.get, moka.set)
+    with contextlib.suppress(ImportError):
+        from theine import Cache
+
+        theine = Cache(size)
+        rows["theine"] = storing(lambda key: theine.get(key)[0], theine.set)
+    with contextlib.suppress(ImportError):
+        import cachetools
+
+        rows["cachetools, lock"] = locked(cachetools.LRUCache(size))
+    return rows
+
+
+def timed(loop: Loop, threads: int, draw: Callable[[int], list[Any]]) -> Calibrated:
+    draws = [draw(number) for number in range(threads)]
+
+    def measure(repetitions: int) -> Region:
+        def prepare(number: int) -> Callable[[], int]:
+            keys = draws[number]
+
+            def part() -> int:
+                for _ in range(repetitions):
+                    loop(keys)
+                return repetitions * len(keys)
+
+            return part
+
+        return region(prepare, threads)
+
+    for keys in draws:
+        loop(keys)
+    return Calibrated(measure)
+
+
+PARTS: dict[str, tuple[Callable[[], dict[str, Loop]], Callable[[int], list[Any]]]] = {
+    "hits": (hits, lambda number: KEYS),
+    "functions, hits": (functions, lambda number: KEYS),
+    "a fifth misses": (misses, lambda number: zipf(20_000, number)),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", default=RESULTS)
+    options = parser.parse_args()
+    print(headline(environment()))
+    results: dict[str, Any] = {"environment": environment()}
+    for title, (make, draw) in PARTS.items():
+        measures = {
+            f"{name} | {threads}": timed(loop, threads, draw) for name, loop in make().items() for threads in (1, 2)
+        }
+        series = paired_rounds(measures, options.rounds)
+        print(f"\n{title}: million a second, median (lowest to highest)\n")
+        print("| | 1 thread | 2 threads | gain |\n|---|---|---|---|")
+        for name in dict.fromkeys(name.rsplit(" | ", 1)[0] for name in measures):
+            cells = []
+            for threads in (1, 2):
+                median, least, most = spread([one.rate for one in series.regions[f"{name} | {threads}"]])
+                cells.append(f"{median:.2f} ({least:.2f} to {most:.2f})")
+                results.setdefault(title, {}).setdefault(name, {})[threads] = [median, least, most]
+            gain, _, _ = spread(series.ratios(f"{name} | 2", f"{name} | 1"))
+            print(f"| {name} | {' | '.join(cells)} | {gain:.2f} |")
+        if series.noisy:
+            print("\nNo round was quiet: something else ran on this machine.")
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "caches.json").write_text(json.dumps(results, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What runs in the middle of loads and waits for them: handlers of signals, forks."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from harness.loads import Interrupted, Loader
+from shardmap import ShardCache, _core
+
+
+@pytest.fixture
+def alarms() -> Iterator[list[Callable[[], None]]]:
+    """Functions that a signal's handler calls, twenty times a second."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("this system has no timers that signal")
+    todo: list[Callable[[], None]] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: [function() for function in todo] and None)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    yield todo
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_handlers_may_load_what_is_waited_for_and_what_is_loaded(alarms: list[Callable[[], None]]) -> None:
+    cache: ShardCache[str, str] = ShardCache(10)
+    seen: list[str] = []
+    inside = threading.Event()
+
+    def slow(key: str) -> str:
+        inside.set()
+        time.sleep(0.3)
+        return key.upper()
+
+    other = threading.Thread(target=lambda: cache.get_or_load("b", slow))
+
+    def load(key: str) -> str:
+        other.start()
+        assert inside.wait(60)
+        alarms.append(lambda: seen.append(cache.get_or_load("a", lambda key: "handler's")))
+        return cache.get_or_load("b", str.lower) + key
+
+    assert cache.get_or_load("a", load) == "Ba"
+    alarms.clear()
+    other.join(60)
+    assert seen
+    assert set(seen) == {"handler's"}
+    assert cache["a"] == "Ba"
+
+
+def test_a_handler_may_end_a_wait(alarms: list[Callable[[], None]]) -> None:
+    loader = Loader(waits=True)
+    cache: ShardCache[str, str] = ShardCache(10)
+    other = threading.Thread(target=lambda: cache.get_or_load("a", loader))
+    other.start()
+    assert loader.inside.wait(60)
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    alarms.append(interrupt)
+    with pytest.raises(Interrupted):
+        cache.get_or_load("a", str.upper)
+    alarms.clear()
+    loader.go_on.set()
+    other.join(60)
+    assert cache["a"] == "value of a"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_in_a_forked_child_every_key_can_be_loaded() -> None:
+    loader = Loader(waits=True)
+    cache: ShardCache[str, str] = ShardCache(10)
+    other = threading.Thread(target=lambda: cache.get_or_load("a", loader))
+    other.start()
+    assert loader.inside.wait(60)
+
+    def load(key: str) -> str:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                assert cache.get_or_load("a", str.upper) == "A"
+                cache["c"] = "C"
+                assert len(cache) == 2
+                cache._check()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        return key
+
+    assert cache.get_or_load("b", load) == "b"
+    loader.go_on.set()
+    other.join(60)
+    assert cache["a"] == "value of a"
+
+
+def test_nothing_is_left_of_a_load() -> None:
+    cache: ShardCache[str, object] = ShardCache(10)
+    cache.get_or_load("a", lambda key: object())
+    with pytest.raises(ZeroDivisionError):
+        cache.get_or_load("b", lambda key: 1 // 0)
+    cache.invalidate("a")
+    gc.collect()
+    loads = [each for each in gc.get_objects() if isinstance(each, _core.Load)]
+    assert loads == []
