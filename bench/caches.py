@@ -84,17 +84,17 @@ def hits() -> dict[str, Loop]:
         "dict.get": getting(dict(VALUES).get),
     }
     with contextlib.suppress(ImportError):
-        import cachebox
+        import cachebox  # type: ignore[import-not-found,unused-ignore]
 
         rows["cachebox.get"] = getting(full(cachebox.LRUCache(2000)).get)
     with contextlib.suppress(ImportError):
-        from moka_py import Moka
+        from moka_py import Moka  # type: ignore[import-not-found,unused-ignore]
 
         moka = Moka(2000)
         full(moka, moka.set)
         rows["moka-py.get"] = getting(moka.get)
     with contextlib.suppress(ImportError):
-        import cachetools
+        import cachetools  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
         rows["cachetools, lock"] = locked(full(cachetools.LRUCache(2000)))
     return rows
@@ -107,11 +107,11 @@ def functions() -> dict[str, Loop]:
         "@cached": getting(cached(2000)(compute)),
     }
     with contextlib.suppress(ImportError):
-        import cachebox
+        import cachebox  # type: ignore[import-not-found,unused-ignore]
 
         rows["cachebox @cached"] = getting(cachebox.cached(cachebox.LRUCache(2000))(compute))
     with contextlib.suppress(ImportError):
-        import cachetools
+        import cachetools  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
         rows["cachetools @cached, lock"] = getting(
             cachetools.cached(cachetools.LRUCache(2000), lock=threading.RLock())(compute)
@@ -136,22 +136,22 @@ def misses() -> dict[str, Loop]:
         "lru_cache": getting(functools.lru_cache(size)(compute)),
     }
     with contextlib.suppress(ImportError):
-        import cachebox
+        import cachebox  # type: ignore[import-not-found,unused-ignore]
 
         box = cachebox.LRUCache(size)
         rows["cachebox"] = storing(box.get, box.__setitem__)
     with contextlib.suppress(ImportError):
-        from moka_py import Moka
+        from moka_py import Moka  # type: ignore[import-not-found,unused-ignore]
 
         moka = Moka(size)
         rows["moka-py"] = storing(moka.get, moka.set)
     with contextlib.suppress(ImportError):
-        from theine import Cache
+        from theine import Cache  # type: ignore[import-not-found,unused-ignore]
 
         theine = Cache(size)
         rows["theine"] = storing(lambda key: theine.get(key)[0], theine.set)
     with contextlib.suppress(ImportError):
-        import cachetools
+        import cachetools  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
         rows["cachetools, lock"] = locked(cachetools.LRUCache(size))
     return rows

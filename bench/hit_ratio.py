@@ -64,7 +64,7 @@ def peers() -> dict[str, Policy]:
     """Those that are installed."""
     found: dict[str, Policy] = {}
     with contextlib.suppress(ImportError):
-        from moka_py import Moka
+        from moka_py import Moka  # type: ignore[import-not-found,unused-ignore]
 
         def of_moka(keys: Sequence[int], size: int) -> int:
             cache = Moka(size)
@@ -72,7 +72,7 @@ def peers() -> dict[str, Policy]:
 
         found["moka-py"] = of_moka
     with contextlib.suppress(ImportError):
-        from theine import Cache
+        from theine import Cache  # type: ignore[import-not-found,unused-ignore]
 
         def of_theine(keys: Sequence[int], size: int) -> int:
             cache = Cache(size)

@@ -37,6 +37,11 @@ class Instrument:
 
 CONCURRENT = (
     "linearizable",
+    "cache_threads",
+    "loading",
+    "loading_many",
+    "refresh",
+    "cached",
     "unlocked_reads",
     "unlocked_keys",
     "shared_iterators",

@@ -59,6 +59,10 @@ cdef class CachedCall:
         self.once = once
         self.bypasses = bypasses
 
+    def __call__(self, *args, **kwargs):
+        """Calls the function, unless there is a result."""
+        return (<object>self)(*args, **kwargs)      # the type's slot, which is set below: call_cached()
+
     def __set_name__(self, owner, name):
         self.is_method = True
         self.name_in_instance = f"cached:{owner.__module__}.{owner.__qualname__}.{name}"
