@@ -3,6 +3,8 @@
 # Types: _cache.pyi.
 
 import os
+import sys
+import time
 import weakref
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from typing import NamedTuple
@@ -18,11 +20,12 @@ _ENTRIES_PER_SHARD = 512  # with fewer, what a shard knows of its entries is too
 _SHARDS_PER_CPU = 4
 _MOST_SHARDS = 256
 _MOST_LOADED = 2**62
+_PARAMETERS = ("ttl", "idle", "refresh_after", "weigh", "on_remove", "loader", "executor", "timer")
 
 
 class CacheStats(NamedTuple):
-    """What a cache has done since it was made, or since reset_stats(). Counts are exact once the threads that use the
-    cache are at rest."""
+    """What a cache has done since it was made; hits and misses since reset_stats(). Counts are exact once the threads that
+    use the cache are at rest."""
 
     hits: int
     misses: int
@@ -101,27 +104,16 @@ class ShardCache(CacheCore):
                 raise TypeError(f"{name} must be callable, not {type(function).__name__}")
         if hasattr(self, "_parameters"):
             raise RuntimeError("a ShardCache cannot be initialized twice")
-        self._parameters = {
-            "maxsize": maxsize,
-            "ttl": ttl,
-            "idle": idle,
-            "refresh_after": refresh_after,
-            "weigh": weigh,
-            "on_remove": on_remove,
-            "loader": loader,
-            "executor": executor,
-            "timer": timer,
-        }
+        self._parameters = (maxsize, ttl, idle, refresh_after, weigh, on_remove, loader, executor, timer)
         most = None if maxsize is None else min(maxsize, _MOST_LOADED)
         shards = _shards_for(maxsize if weigh is None else None)
         self._configure(most, ttl, idle, refresh_after, weigh, on_remove, timer, loader, executor, shards)
-        number = id(self)
-        _live[number] = weakref.ref(self, lambda _: _live.pop(number, None))
+        _live[id(self)] = _Reference(self, _forget)
 
     @property
     def maxsize(self):
         """The bound: of entries, or with `weigh` of their weight; None: there is none."""
-        return self._parameters["maxsize"]
+        return self._parameters[0]
 
     get_or_load_async = get_or_load_async
 
@@ -183,10 +175,19 @@ class ShardCache(CacheCore):
     def __reduce__(self):
         """The parameters, which have to be picklable (no executor is), and the contents, with the time that they have
         left by `ttl`."""
-        return _restore, (type(self), self._parameters, _core._cache_entries_with_deadlines(self)), _state_of(self)
+        contents = _core._cache_entries_with_deadlines(self)
+        return _restore, (type(self), *self._parameters), (contents, getattr(self, "__dict__", None) or None)
 
-    def __copy__(self):
-        return _restore(type(self), self._parameters, _core._cache_entries_with_deadlines(self))
+    def __setstate__(self, state):
+        contents, attributes = state
+        if attributes is not None:
+            self.__dict__.update(attributes)
+        expires = self._parameters[1] is not None
+        for key, value, left in contents:
+            if expires:
+                self.set(key, value, ttl=left)
+            else:
+                self[key] = value
 
     def _check(self):
         """Verifies every invariant; AssertionError names the one broken. For tests."""
@@ -239,20 +240,9 @@ def _shards_for(maxsize):
     return 1 << max(most, 1).bit_length() - 1
 
 
-def _state_of(cache):
-    """What a subclass has besides: its __dict__, or None."""
-    return getattr(cache, "__dict__", None) or None
-
-
-def _restore(cls, parameters, entries):
+def _restore(cls, *parameters):
     cache = cls.__new__(cls)
-    ShardCache.__init__(cache, **parameters)
-    expires = parameters["ttl"] is not None
-    for key, value, left in entries:
-        if expires:
-            cache.set(key, value, ttl=left)
-        else:
-            cache[key] = value
+    ShardCache.__init__(cache, parameters[0], **dict(zip(_PARAMETERS, parameters[1:], strict=True)))
     return cache
 
 
@@ -261,14 +251,7 @@ def _load_missing(cache, keys, default, load_many):
     found = _core._cache_get_many(cache, keys, MISSING)
     missing = dict.fromkeys(key for key, value in zip(keys, found, strict=True) if value is MISSING)
     while missing:
-        mine, others, loaded = {}, {}, {}
-        for key in missing:
-            load, is_mine = _core._start_load(cache, key)
-            if is_mine is None:
-                loaded[key] = load
-            else:
-                (mine if is_mine else others)[key] = load
-        loaded.update(_load_mine(cache, mine, load_many))
+        loaded, others = _load_mine(cache, missing, load_many)
         alone = []
         for key, load in others.items():
             if not load.wait():
@@ -276,46 +259,69 @@ def _load_missing(cache, keys, default, load_many):
             elif not load.is_abandoned:
                 loaded[key] = load.result()
         if alone:  # to wait for them would be for ever
-            loaded.update({key: value for key, value in load_many(alone).items() if key in missing})
-            loaded.update((key, MISSING) for key in alone if key not in loaded)
+            made = _checked(load_many(alone))
+            loaded.update((key, made.get(key, MISSING)) for key in alone)
         found = [loaded.get(key, value) if value is MISSING else value for key, value in zip(keys, found, strict=True)]
         missing = dict.fromkeys(key for key in missing if key not in loaded)
     return [default if value is MISSING else value for value in found]
 
 
-def _load_mine(cache, mine, load_many):
-    """Has them loaded, stores them, and ends their loads, whatever happens."""
-    if not mine:
-        return {}
-    loaded = {}
-    open_loads = dict(mine)
-    try:
-        with _core._LoadingMany(list(mine.values())):
-            made = load_many(list(mine))
-            if not isinstance(made, Mapping):
-                raise TypeError(f"load_many must return a mapping, not {type(made).__name__}")
-        for key, load in mine.items():
-            value = made.get(key, MISSING)
-            del open_loads[key]
-            _core._end_load(cache, key, load, value)
-            loaded[key] = value
-        return loaded
-    except BaseException as error:
-        for key, load in open_loads.items():
-            _core._fail_load(cache, key, load, error if isinstance(error, Exception) else None)
-        raise
+def _load_mine(cache, missing, load_many):
+    """Loads those keys that nobody else is loading. (what there is by then, the loads of others)."""
+    loaded, others = {}, {}
+    with _core._LoadBatch(cache) as batch:
+        for key in missing:
+            load, is_mine = batch.start(key)
+            if is_mine is None:
+                loaded[key] = load
+            elif not is_mine:
+                others[key] = load
+        mine = batch.keys()
+        if mine:
+            begun, done = time.monotonic(), False
+            try:
+                made = _checked(load_many(mine))
+                done = True
+            finally:
+                _core._count_load(cache, done, time.monotonic() - begun)
+            for key in mine:
+                loaded[key] = value = made.get(key, MISSING)
+                batch.end(key, value)
+    return loaded, others
+
+
+def _checked(made):
+    if not isinstance(made, Mapping):
+        raise TypeError(f"load_many must return a mapping, not {type(made).__name__}")
+    return made
 
 
 # --- fork ---
 
-_live = {}
+class _Reference(weakref.ref):
+    __slots__ = ("number",)
+
+    def __init__(self, cache, callback):
+        super().__init__(cache, callback)
+        self.number = id(cache)
+
+
+_live = {}  # by id: caches are not hashable
+
+
+def _forget(reference):
+    if _live.get(reference.number) is reference:
+        del _live[reference.number]
 
 
 def _after_fork_in_child():
     for reference in list(_live.values()):
         cache = reference()
         if cache is not None:
-            _core._abandon_loads_of_others(cache)
+            try:
+                _core._abandon_loads_of_others(cache)
+            except Exception as error:  # of a key's __hash__ or __eq__; the other caches must not suffer for it
+                sys.excepthook(type(error), error, error.__traceback__)
 
 
 if hasattr(os, "register_at_fork"):

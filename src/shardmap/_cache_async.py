@@ -36,14 +36,17 @@ async def get_or_load_async(self, key, loader, /):
 
 
 _running = set()  # tasks: an event loop keeps weak references only
+_LOOK_EVERY = 0.1  # seconds: how often who waits looks whether the load's event loop was closed
 
 
 def _begin_task(cache, key, load, loader):
     import asyncio
 
+    loop = asyncio.get_running_loop()
+    load.run_in(loop)
     coroutine = _run(cache, key, load, loader)
     try:
-        task = asyncio.get_running_loop().create_task(coroutine, context=copy_context())
+        task = loop.create_task(coroutine, context=copy_context())
     except BaseException:
         coroutine.close()
         _core._fail_load(cache, key, load, None)
@@ -60,6 +63,8 @@ def _fail_if_pending(cache, key, load):
 
 
 async def _run(cache, key, load, loader):
+    import asyncio
+
     load.enter_task()  # in a context of its own
     begun = time.monotonic()
     done = False
@@ -69,6 +74,11 @@ async def _run(cache, key, load, loader):
         _core._end_load(cache, key, load, value)
     except Exception as error:
         _core._fail_load(cache, key, load, error)
+    except asyncio.CancelledError as error:
+        if asyncio.current_task().cancelling():  # this task was, by its event loop's end; others may load
+            _core._fail_load(cache, key, load, None)
+            raise
+        _core._fail_load(cache, key, load, error)  # the loader was, by what it waits for
     except BaseException:
         _core._fail_load(cache, key, load, None)
         raise
@@ -76,8 +86,8 @@ async def _run(cache, key, load, loader):
         _core._count_load(cache, done, time.monotonic() - begun)
 
 
-def _end_of(load):
-    """A future of the running loop, for the end of a load that may run in another."""
+async def _end_of(load):
+    """Waits for the end of a load that may run in another event loop, which may be closed before."""
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -87,6 +97,7 @@ def _end_of(load):
         if not future.done():
             future.set_result(None)
 
-    if not load.call_at_end(lambda: loop.call_soon_threadsafe(wake)):
-        wake()
-    return future
+    if load.call_at_end(lambda: loop.call_soon_threadsafe(wake)):
+        while not future.done():
+            load.give_up_if_closed()
+            await asyncio.wait([future], timeout=_LOOK_EVERY)

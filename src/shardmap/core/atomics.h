@@ -34,6 +34,12 @@ static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
     return 1;
 }
 
+/* From one value to another: whether this thread did it. */
+static inline int sm_change_u8(uint8_t *p, uint8_t from, uint8_t to)
+{
+    return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 /* Puts `mine` where there is NULL; what is there then. */
 static inline void *sm_put_if_null(void **p, void *mine)
 {

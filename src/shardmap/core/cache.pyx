@@ -92,7 +92,10 @@ cdef class CacheCore:
         cdef PyObject* method
         mark_cache_shared(self)
         if self.loader is not None:
-            return get_or_load(self, key, self.loader)
+            found = get_or_load(self, key, self.loader)
+            if found is no_value:
+                raise KeyError(key)
+            return found
         hash_of(<PyObject*>key, &hashed)
         if cache_get(self, <PyObject*>key, hashed, time_if_needed(self), True, &value, NULL) == PRESENT:
             return steal(value)

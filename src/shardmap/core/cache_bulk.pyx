@@ -3,16 +3,26 @@
 def _start_load(CacheCore c not None, key, /):
     """(load, True): there was neither a value nor a load, and the caller is to end the new one. (load, False): somebody
     else's. (value, None): there is a value by now."""
+    return start_load(c, key, new_load(innermost_load()))
+
+
+cdef tuple start_load(CacheCore c, key, Load load):
     cdef Py_hash_t hashed = 0
-    cdef PyObject* there
     cdef PyObject* value = NULL
-    cdef Load load = new_load(innermost_load())
+    cdef Load there
     mark_cache_shared(c)
     hash_of(<PyObject*>key, &hashed)
-    there = register_load(c, <PyObject*>key, hashed, <PyObject*>load)
-    if there != <PyObject*>load:
-        return steal(there), False
-    decref(there)
+    while True:
+        there = steal_load(register_load(c, <PyObject*>key, hashed, <PyObject*>load))
+        if there is load:
+            break
+        give_up_if_closed(there)
+        if sm_change_u8(&there.is_queued, True, False):
+            finish_load(c, <PyObject*>key, hashed, there, LOAD_ABANDONED, None)
+        elif sm_load_u8(&there.state) == LOAD_PENDING:
+            return there, False
+        else:       # should it still be there
+            remove_load(c, <PyObject*>key, hashed, <PyObject*>there)
     try:
         if cache_get(c, <PyObject*>key, hashed, time_if_needed(c), False, &value, NULL) == ABSENT:
             return load, True
@@ -22,6 +32,66 @@ def _start_load(CacheCore c not None, key, /):
     found = steal(value)
     finish_load(c, <PyObject*>key, hashed, load, LOAD_DONE, found)
     return found, None
+
+
+cdef class _LoadBatch:
+    """`with _LoadBatch(cache) as batch:` loads of many keys that one call makes. From the first one's start to the block's
+    end, whatever runs in the thread is in the middle of all of them. Those that were not ended are at the block's
+    end: by what was raised, if it is an Exception, else they are abandoned."""
+
+    cdef CacheCore cache
+    cdef PyObject* around
+    cdef dict mine              # key: Load
+
+    def __cinit__(self, CacheCore cache not None):
+        self.cache = cache
+        self.mine = {}
+
+    def __enter__(self):
+        self.around = sm_get_innermost_load()
+        return self
+
+    def start(self, key, /):
+        """As _start_load()."""
+        cdef PyObject* inner = sm_get_innermost_load()
+        cdef Load load = new_load(innermost_load())
+        sm_set_innermost_load(<PyObject*>load)
+        try:
+            self.mine[key] = load       # before it can be found: nothing is to come between
+            load_or_value, is_mine = start_load(self.cache, key, load)
+        except:
+            self.mine.pop(key, None)
+            end_load(load, LOAD_ABANDONED, None)
+            sm_set_innermost_load(inner)
+            raise
+        if is_mine is not True:
+            sm_set_innermost_load(inner)
+            del self.mine[key]
+        return load_or_value, is_mine
+
+    def keys(self):
+        return list(self.mine)
+
+    def end(self, key, value, /):
+        """Stores it, and gives it to those who wait; MISSING: they look again."""
+        cdef Load load = self.mine[key]
+        if value is no_value:
+            finish_load(self.cache, <PyObject*>key, hash(key), load, LOAD_ABANDONED, None)
+        else:
+            _end_load(self.cache, key, load, value)
+
+    def __exit__(self, kind, error, traceback):
+        cdef Load load
+        try:
+            for key, load in self.mine.items():
+                if sm_load_u8(&load.state) == LOAD_PENDING:
+                    finish_load(self.cache, <PyObject*>key, hash(key), load,
+                                LOAD_FAILED if isinstance(error, Exception) else LOAD_ABANDONED, error)
+        finally:
+            for load in self.mine.values():
+                end_load(load, LOAD_ABANDONED, None)
+            sm_set_innermost_load(self.around)
+            self.mine = {}
 
 
 def _end_load(CacheCore c not None, key, Load load not None, value, /):
@@ -43,29 +113,6 @@ def _fail_load(CacheCore c not None, key, Load load not None, error, /):
     finish_load(c, <PyObject*>key, hashed, load, LOAD_ABANDONED if error is None else LOAD_FAILED, error)
 
 
-cdef class _LoadingMany:
-    """`with _LoadingMany(loads):` what runs in the block is in the middle of all of these loads, which are its own."""
-
-    cdef list loads
-    cdef PyObject* around
-
-    def __cinit__(self, list loads not None):
-        self.loads = loads
-
-    def __enter__(self):
-        cdef Load inner = None
-        cdef Load each
-        self.around = sm_get_innermost_load()
-        for each in self.loads:
-            if inner is not None:
-                each.parent = inner
-            inner = each
-        sm_set_innermost_load(<PyObject*>inner)
-
-    def __exit__(self, *error):
-        sm_set_innermost_load(self.around)
-
-
 def _cache_peek(CacheCore c not None, key, default, /):
     """The value, with nothing counted or marked."""
     cdef PyObject* value = NULL
@@ -84,15 +131,13 @@ def _count_load(CacheCore c not None, bint done, double seconds, /):
 def _cache_get_many(CacheCore c not None, keys, default, /):
     cdef PyObject* value
     cdef Py_hash_t hashed
-    cdef int64_t now
     cdef list values = []
     mark_cache_shared(c)
-    now = time_if_needed(c)
     for key in keys:
         hashed = 0
         value = NULL
         hash_of(<PyObject*>key, &hashed)
-        if cache_get(c, <PyObject*>key, hashed, now, True, &value, NULL) == PRESENT:
+        if cache_get(c, <PyObject*>key, hashed, time_if_needed(c), True, &value, NULL) == PRESENT:
             values.append(steal(value))
         else:
             values.append(default)
@@ -164,17 +209,20 @@ cdef object first_of(tuple item):
 
 cdef int sum_counts(CacheCore c, uint64_t* hits, uint64_t* misses) except -1:
     sm_sum_counts(c.number, hits, misses)
-    hits[0] += sm_load_u64(&c.own_hits) - c.forgotten_hits
-    misses[0] += sm_load_u64(&c.own_misses) - c.forgotten_misses
+    hits[0] += sm_load_u64(&c.own_hits) - sm_load_u64(&c.forgotten_hits)
+    misses[0] += sm_load_u64(&c.own_misses) - sm_load_u64(&c.forgotten_misses)
+    # Somebody may have set them to zero between.
+    hits[0] = hits[0] if <int64_t>hits[0] > 0 else 0
+    misses[0] = misses[0] if <int64_t>misses[0] > 0 else 0
     return 0
 
 
 cdef int forget_counts(CacheCore c) except -1:
     """Sets the counts to zero."""
     cdef uint64_t hits = 0, misses = 0
-    sum_counts(c, &hits, &misses)
-    c.forgotten_hits += hits
-    c.forgotten_misses += misses
+    sm_sum_counts(c.number, &hits, &misses)
+    sm_store_u64(&c.forgotten_hits, hits + sm_load_u64(&c.own_hits))
+    sm_store_u64(&c.forgotten_misses, misses + sm_load_u64(&c.own_misses))
     return 0
 
 

@@ -9,201 +9,6 @@
 # out, then takes the shard's mutex for its own change. The loader's store looks at the mark under that mutex. So either
 # the store comes first, and the change comes after it; or it sees the mark. Besides, it stores only where there is no
 # entry, or for a refresh the very value that it is to replace.
-#
-# No wait for a load is for ever. A thread that loads, and in the middle of that waits for another load, keeps its own
-# from ending. So a Load knows what is waited for in the middle of it; who begins to wait first puts that down, in its
-# own loads, the innermost and those around it, then follows these notes from the load that it wants. If it comes to one
-# of its own, that would be a circle: it runs the loader by itself, and stores nothing. Of several threads that close a
-# circle together the last to put its note down finds it, at least. A load knows the one in whose middle it began: in
-# the same thread (core/counts.h), or, for tasks, by a contextvars.Context variable, which the tasks that a loader makes
-# inherit.
-#
-# A wait is one for a lock of the waiter's own, which the loader releases. Signal handlers and finalizers that run in
-# the waiting thread may load, too: the waiter holds nothing, and its loads are around theirs.
-
-from _thread import allocate_lock
-from contextvars import ContextVar
-
-cdef object task_load = ContextVar("shardmap_load", default=None)   # the innermost that the running task is for
-cdef bint tasks_load = False                                        # there ever was one
-
-
-@cython.final
-@cython.freelist(16)
-cdef class Load:
-    """A value that is being loaded (internal)."""
-
-    def __dealloc__(self):
-        if self.waiters != NULL:
-            decref(self.waiters)
-        if self.waits_for != NULL:
-            decref(self.waits_for)
-
-    @property
-    def is_done(self):
-        return sm_load_u8(&self.state) == LOAD_DONE
-
-    @property
-    def is_abandoned(self):
-        return sm_load_u8(&self.state) == LOAD_ABANDONED
-
-    @property
-    def is_pending(self):
-        return sm_load_u8(&self.state) == LOAD_PENDING
-
-    def result(self):
-        """The value, or raises what the loader has raised."""
-        if sm_load_u8(&self.state) == LOAD_FAILED:
-            raise_outcome(self)
-        return self.outcome
-
-    def call_at_end(self, function, /):
-        """Has a function called when it ends; False if it has ended."""
-        return call_at_end(self, function)
-
-    def begin_wait(self):
-        """Notes that who runs here waits for it. False, and no wait, if that would be for ever."""
-        return begin_load_wait(self, innermost_load())
-
-    def end_wait(self):
-        end_load_wait(self, innermost_load())
-
-    def wait(self):
-        """Until it has ended. False: it would be for ever."""
-        return wait_for_load(self)
-
-    def enter_task(self):
-        """From here on the running context is for this load. Returns what leave_task() wants."""
-        global tasks_load
-        tasks_load = True
-        self.thread = 0
-        return task_load.set(self)
-
-    def leave_task(self, token):
-        task_load.reset(token)
-
-
-cdef Load innermost_load():
-    """What the running code is in the middle of loading; None: nothing."""
-    cdef PyObject* of_thread = sm_get_innermost_load()
-    cdef Load of_task
-    cdef Load each
-    if tasks_load:
-        of_task = task_load.get()
-        each = of_task
-        while each is not None:
-            if of_thread == NULL or <PyObject*>each == of_thread:
-                return of_task
-            each = each.parent
-    return <Load>of_thread if of_thread != NULL else None
-
-
-cdef list list_in(PyObject** place):
-    """The list that is in a place, which may be made just now."""
-    cdef PyObject* mine
-    cdef PyObject* there = <PyObject*>sm_load_ptr(<void**>place)
-    if there == NULL:
-        made = []
-        mine = <PyObject*>made
-        incref(mine)
-        there = <PyObject*>sm_put_if_null(<void**>place, mine)
-        if there != mine:
-            decref(mine)
-    return <list>there
-
-
-cdef bint call_at_end(Load self, function) except -1:
-    cdef list waiters = list_in(&self.waiters)
-    waiters.append(function)
-    sm_fence_full()         # either this sees the end, or wake_all() sees the function
-    if sm_load_u8(&self.state) == LOAD_PENDING:
-        return True
-    wake_all(self)
-    return False
-
-
-cdef void wake_all(Load self) noexcept:
-    cdef list waiters
-    if sm_load_ptr(<void**>&self.waiters) == NULL:
-        return
-    waiters = <list>self.waiters
-    while True:
-        try:
-            waiters.pop(0)()
-        except IndexError:
-            return
-        except BaseException:       # a loop that was closed
-            pass
-
-
-cdef void end_load(Load self, LoadState state, outcome) noexcept:
-    self.outcome = outcome
-    if state == LOAD_FAILED:
-        self.traceback = outcome.__traceback__
-    sm_store_u8(&self.state, state)
-    sm_fence_full()
-    wake_all(self)
-
-
-cdef bint begin_load_wait(Load self, Load mine) except -1:
-    cdef Load each = mine
-    while each is not None:
-        list_in(&each.waits_for).append(self)
-        each = each.parent
-    if mine is not None:
-        sm_fence_full()
-        if leads_to(self, mine):
-            end_load_wait(self, mine)
-            return False
-    return True
-
-
-cdef int end_load_wait(Load self, Load mine) except -1:
-    cdef Load each = mine
-    while each is not None:
-        list_in(&each.waits_for).remove(self)
-        each = each.parent
-    return 0
-
-
-cdef bint leads_to(Load start, Load mine) except -1:
-    """Whether a load waits for one that `mine` is in the middle of, perhaps over others."""
-    cdef list to_follow = [start]
-    cdef set followed = set()
-    cdef Load each
-    cdef Load own
-    while to_follow:
-        each = to_follow.pop()
-        own = mine
-        while own is not None:
-            if own is each:
-                return True
-            own = own.parent
-        if id(each) not in followed:
-            followed.add(id(each))
-            if sm_load_ptr(<void**>&each.waits_for) != NULL:
-                to_follow.extend(list(<list>each.waits_for))
-    return False
-
-
-cdef bint wait_for_load(Load self) except -1:
-    """False: it would never end. What a signal handler raises ends the wait."""
-    cdef Load mine = innermost_load()
-    if sm_load_u8(&self.state) != LOAD_PENDING:
-        return True
-    if not begin_load_wait(self, mine):
-        return False
-    try:
-        gate = allocate_lock()
-        gate.acquire()
-        if call_at_end(self, gate.release):
-            gate.acquire()
-    finally:
-        end_load_wait(self, mine)
-    return True
-
-
-# --- The loads of a cache ---
 
 cdef inline bint is_overtaken(CacheCore c, PyObject* load) noexcept:
     """Under the shard's mutex. A load that is not among the cache's is overtaken by every deletion."""
@@ -311,6 +116,9 @@ cdef PyObject* load_value(CacheCore c, PyObject* key, Py_hash_t hashed, Call* ca
         sm_set_innermost_load(around)
         load = None
         other = steal_load(there)
+        if sm_change_u8(&other.is_queued, True, False):     # a refresh that nobody runs yet: not to be waited for
+            finish_load(c, key, hashed, other, LOAD_ABANDONED, None)
+            continue
         if not wait_for_load(other):
             return make_call(call)
         state = sm_load_u8(&other.state)
@@ -319,13 +127,6 @@ cdef PyObject* load_value(CacheCore c, PyObject* key, Py_hash_t hashed, Call* ca
         if state == LOAD_FAILED:
             raise_outcome(other)
         remove_load(c, key, hashed, <PyObject*>other)       # should it still be there
-
-
-cdef inline Load new_load(Load parent):
-    cdef Load load = Load.__new__(Load)
-    load.parent = parent
-    load.thread = sm_thread_token()
-    return load
 
 
 cdef inline Load steal_load(PyObject* load):
@@ -362,11 +163,6 @@ cdef PyObject* run_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load,
     finally:
         finish_load(c, key, hashed, load, state, outcome)
         sm_set_innermost_load(around)
-
-
-cdef int raise_outcome(Load self) except -1:
-    """What the loader has raised, for one who waited: with the traceback that it had then, not those of all others."""
-    raise self.outcome.with_traceback(self.traceback)
 
 
 cdef int finish_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, LoadState state, outcome) except -1:

@@ -104,7 +104,7 @@ cdef void grow_sketch(Policy* self, uint64_t entries, uint64_t most) noexcept no
     cdef uint64_t lines = (most + ENTRIES_PER_LINE - 1) // ENTRIES_PER_LINE, halvings = 0, i
     cdef uint64_t ghosts = 32
     cdef uint64_t* larger
-    while lines > 16:
+    while lines > 2:
         lines = (lines + 1) // 2
         halvings += 1
     while lines * ENTRIES_PER_LINE < entries:

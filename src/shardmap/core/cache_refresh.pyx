@@ -5,6 +5,9 @@
 # expired meanwhile waits for it, and a write, deletion or invalidation overtakes it. It stores its value only in place
 # of the one that it is to replace, or where there is none by now.
 
+from functools import partial
+
+
 cdef object get_or_load(CacheCore c, key, loader):
     cdef PyObject* value = NULL
     cdef PyObject* argument = <PyObject*>key
@@ -25,7 +28,7 @@ cdef object get_or_load(CacheCore c, key, loader):
 cdef object refresh(CacheCore c, key, Py_hash_t hashed, old, loader):
     """The new value if this thread makes it, else the old one."""
     cdef PyObject* around = sm_get_innermost_load()
-    cdef Load load = new_load(innermost_load())
+    cdef Load load = new_load(innermost_load() if c.executor is None else None)
     cdef PyObject* there
     sm_set_innermost_load(<PyObject*>load)
     try:
@@ -37,16 +40,35 @@ cdef object refresh(CacheCore c, key, Py_hash_t hashed, old, loader):
             return run_refresh(c, key, hashed, load, old, loader)
     finally:
         sm_set_innermost_load(around)
+    return refresh_in_executor(c, key, load, old, loader)
+
+
+cdef object refresh_in_executor(CacheCore c, key, Load load, old, loader):
+    """Queues it. Until the executor begins with it, anybody may take it over: who waited for it might hold up the
+    executor."""
+    sm_store_u8(&load.is_queued, True)
     try:
-        c.executor.submit(_refresh_in_executor, c, key, load, old, loader)
-    except BaseException:
-        finish_load(c, <PyObject*>key, hashed, load, LOAD_ABANDONED, None)
-        raise
+        future = c.executor.submit(_refresh_in_executor, c, key, load, old, loader)
+        future.add_done_callback(partial(_forget_queued_refresh, c, key, load))
+    except BaseException as error:
+        _forget_queued_refresh(c, key, load, None)
+        if not isinstance(error, Exception):
+            raise
+        write_unraisable(c.executor, error)         # there is a value to return
+        postpone_refresh(c, <PyObject*>key, hash(key), <PyObject*>old)
     return old
+
+
+def _forget_queued_refresh(CacheCore c not None, key, Load load not None, future, /):
+    """If it was not begun: it was refused, or cancelled."""
+    if sm_change_u8(&load.is_queued, True, False):
+        finish_load(c, <PyObject*>key, hash(key), load, LOAD_ABANDONED, None)
 
 
 def _refresh_in_executor(CacheCore c not None, key, Load load not None, old, loader, /):
     cdef PyObject* around = sm_get_innermost_load()
+    if not sm_change_u8(&load.is_queued, True, False):
+        return
     load.thread = sm_thread_token()
     sm_set_innermost_load(<PyObject*>load)
     try:

@@ -87,7 +87,10 @@ cdef bint make_room_locked(CacheCore c, Access* at, int64_t needed, RemovedEntri
         block = block_of(at.shard.table)
         if not policy_victim(&known.policy, block, marks_of(block, c.columns), &victim):
             unlock_and_reclaim(at)
-            make_room_elsewhere(c, at.shard, needed, removals)
+            if not make_room_elsewhere(c, at.shard, removals):
+                # Other writers have what there is, and wait for more, as this one does: who gives back lets one go on.
+                tell_removals(c, removals)
+                nap_detached(1)
             lock(at.shard)
             return False
         if not remove_entry_locked(c, at, victim, REMOVED_AS_EVICTED, removals):
@@ -97,8 +100,8 @@ cdef bint make_room_locked(CacheCore c, Access* at, int64_t needed, RemovedEntri
     return True
 
 
-cdef int make_room_elsewhere(CacheCore c, Shard* own, int64_t needed, RemovedEntries* removals) except -1:
-    """Evicts one entry of another shard: the next one round that has any."""
+cdef bint make_room_elsewhere(CacheCore c, Shard* own, RemovedEntries* removals) except -1:
+    """Evicts one entry of another shard: the next one round that has any. False: none has."""
     cdef Layout* layout = layout_of(c.entries)
     cdef uint32_t first = <uint32_t>(cache_shard(c, own) - c.shards), i
     cdef uint32_t victim = 0
@@ -117,11 +120,11 @@ cdef int make_room_elsewhere(CacheCore c, Shard* own, int64_t needed, RemovedEnt
         if policy_victim(&known.policy, block, marks_of(block, c.columns), &victim):
             remove_entry_locked(c, &at, victim, REMOVED_AS_EVICTED, removals)
             unlock_and_reclaim(&at)
-            return 0
+            return True
         unlock_and_reclaim(&at)
     if was_cleared_as_garbage(layout):
         count_weight(c)
-    return 0
+    return False
 
 
 cdef bint was_cleared_as_garbage(Layout* layout) noexcept:
@@ -179,7 +182,7 @@ cdef Found cache_write_and_unlock(CacheCore c, Access* at, PyObject* key, CacheW
     cdef Found found
     cdef int64_t needed
     cdef uint32_t before
-    cdef bint swept = False
+    cdef bint swept = False, same
     try:
         while True:
             found = find_again_locked(key, at, &write.found)
@@ -207,9 +210,14 @@ cdef Found cache_write_and_unlock(CacheCore c, Access* at, PyObject* key, CacheW
                 return PRESENT
             if write.weight > c.most:           # is not kept: as if it had been evicted at once
                 if found == PRESENT:
-                    remove_entry_locked(c, at, at.found.entry, REMOVED_AS_REPLACED, removals)
+                    same = entry_of(at).value == write.value
+                    remove_entry_locked(c, at, at.found.entry, REMOVED_AS_EVICTED if same else REMOVED_AS_REPLACED,
+                                        removals)
                     if removals.count == before:
                         continue
+                    if same:
+                        unlock_and_reclaim(at)
+                        return found
                 known.removals[<int>REMOVED_AS_EVICTED] += 1
                 note_removal(removals, new_reference(key), new_reference(write.value), REMOVED_AS_EVICTED)
                 unlock_and_reclaim(at)

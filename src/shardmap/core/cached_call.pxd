@@ -14,11 +14,13 @@ cdef class CachedCall:
     cdef bint is_method             # defined in a class: each instance has a cache of its own
     cdef bint bypasses              # maxsize=0: nothing is cached
     cdef str name_in_instance
+    cdef uint64_t generation    # how often all results were forgotten
 
 # The cache of one instance, in the instance's __dict__.
 cdef class InstanceCache:
     cdef CacheCore cache
     cdef CachedCall owner
+    cdef uint64_t generation    # of the owner, when it was cleared last
     cdef object instance        # a weak reference; None: it can have none
     cdef PyObject* address      # of the instance
 

@@ -64,8 +64,10 @@ cdef class CachedCall:
         return (<object>self)(*args, **kwargs)      # the type's slot, which is set below: call_cached()
 
     def __set_name__(self, owner, name):
-        self.is_method = True
-        self.name_in_instance = f"cached:{owner.__module__}.{owner.__qualname__}.{name}"
+        # Only of a function that was defined in this class: not if it has merely been put there.
+        if getattr(self.function, "__qualname__", "").rpartition(".")[0] == owner.__qualname__:
+            self.is_method = True
+            self.name_in_instance = f"cached:{owner.__module__}.{owner.__qualname__}.{name}"
 
     def __get__(self, instance, owner):
         if instance is None:
@@ -88,14 +90,15 @@ cdef class CachedCall:
 
     def _cache_for(self, args, kwargs, /):
         """The cache that a call with these arguments looks into, and the key."""
-        cdef CacheCore cache = self.cache
-        cdef InstanceCache own
+        cdef InstanceCache own = None
         if self.is_method and args:
             own = cache_of_instance(self, args[0])
+            if own is None and self.key is not None:
+                return self.cache, (args[0], self.key(*args[1:], **kwargs))
             if own is not None:
-                cache = own.cache
                 args = args[1:]
-        return cache, self.key(*args, **kwargs) if self.key is not None else _call_key(args, kwargs, self.typed)
+        key = self.key(*args, **kwargs) if self.key is not None else _call_key(args, kwargs, self.typed)
+        return own.cache if own is not None else self.cache, key
 
     def _cache_of(self, instance, /):
         return cache_or_shared(self, instance)
@@ -105,7 +108,8 @@ cdef class CachedCall:
         return cache_info(self.cache, self.parameters)
 
     def cache_clear(self):
-        """Forgets all results, and sets the counts to zero."""
+        """Forgets all results, those of a method for every instance, and sets the counts to zero."""
+        sm_add_u64(&self.generation, 1)
         clear_all(self.cache)
 
     def cache_parameters(self):
@@ -198,13 +202,19 @@ cdef CacheCore cache_or_shared(CachedCall self, instance):
 cdef InstanceCache cache_of_instance(CachedCall self, instance):
     """None: the instance has no __dict__."""
     cdef InstanceCache own
+    cdef uint64_t generation
     found = None
     try:
         found = generic_getattr(instance, self.name_in_instance)
     except AttributeError:
         pass
     if isinstance(found, InstanceCache) and belongs_to(found, self, instance):
-        return found
+        own = found
+        generation = sm_load_u64(&self.generation)
+        if own.generation != generation:        # all results of the method were forgotten since
+            own.generation = generation
+            clear_all(own.cache)
+        return own
     try:
         attributes = instance.__dict__
     except AttributeError:
@@ -215,6 +225,7 @@ cdef InstanceCache cache_of_instance(CachedCall self, instance):
     own.owner = self
     own.cache = self.make_cache()
     own.address = <PyObject*>instance
+    own.generation = sm_load_u64(&self.generation)
     try:
         own.instance = weak_reference(instance)
     except TypeError:
@@ -310,6 +321,8 @@ cdef PyObject* call_method(CachedCall self, Call* call) except NULL:
     """Through the cache of the instance, which is the first argument."""
     cdef InstanceCache own = cache_of_instance(self, <object>call.arguments[0])
     if own is None:
+        if self.key is not None:
+            return call_with_key_of_instance(self, call)
         return call_with_made_key(self, self.cache, call.arguments, <Py_ssize_t>call.count, call)
     return call_with_made_key(self, own.cache, call.arguments + 1, <Py_ssize_t>call.count - 1, call)
 
@@ -326,6 +339,13 @@ cdef PyObject* call_with_made_key(CachedCall self, CacheCore cache, PyObject** a
         return look_up_or_call(self, cache, key, call)
     finally:
         decref(key)
+
+
+cdef PyObject* call_with_key_of_instance(CachedCall self, Call* call) except NULL:
+    """Where the instance is a part of the key: it is not an argument of the user's function that makes keys."""
+    cdef PyObject* made = vectorcall(<PyObject*>self.key, call.arguments + 1, call.count - 1, call.names)
+    key = (<object>call.arguments[0], steal(made))
+    return look_up_or_call(self, self.cache, <PyObject*>key, call)
 
 
 cdef inline PyObject* look_up_or_call(CachedCall self, CacheCore cache, PyObject* key, Call* call) except NULL:

@@ -34,7 +34,7 @@ static int sm_make_room_to_count(uint32_t number)
 {
     sm_reader *me = sm_this_reader;
     uint64_t *larger, *smaller;
-    uint32_t room = number + 8;
+    uint32_t room = number + number / 2 + 8;
     /* Whole cache lines, and pairs of them: no other thread's counts, nor anything else, is in them. */
     room = (room + 7) / 8 * 8;
     if (me == NULL || (larger = sm_allocate(2 * (size_t)room * sizeof *larger, 128)) == NULL)

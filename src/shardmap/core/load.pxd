@@ -15,6 +15,10 @@ cdef class Load:
     cdef uint64_t thread        # that runs it, by its token; 0: a task does
     cdef uint64_t deletions     # of the cache, when this began
     cdef bint is_alone          # it is not in `CacheCore.loads`: nobody waits for it
+    cdef object loop            # the event loop of the task that runs it; None: no task does
+    cdef uint64_t loop_thread   # that the loop runs in, by its token; 0
+    cdef uint8_t is_queued      # an executor is to run it, and has not begun
+    cdef uint8_t is_ending
     cdef uint8_t state          # LoadState
     cdef uint8_t overtaken      # somebody has written, deleted or invalidated the key since
 
