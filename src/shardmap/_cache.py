@@ -24,8 +24,8 @@ _PARAMETERS = ("ttl", "idle", "refresh_after", "weigh", "on_remove", "loader", "
 
 
 class CacheStats(NamedTuple):
-    """What a cache has done since it was made; hits and misses since reset_stats(). Counts are exact once the threads that
-    use the cache are at rest."""
+    """What a cache has done since it was made; hits and misses since reset_stats(). Counts are exact once the threads
+    that use the cache are at rest."""
 
     hits: int
     misses: int

@@ -314,6 +314,22 @@ class WithMethod(ShardCache[str, Any]):
     def load(self, key: str) -> Any: ...
 
 
+def test_a_shallow_copy_of_a_subclass_has_its_attributes_and_a_cyclic_one_can_be_copied() -> None:
+    cache = Own(10)
+    cache.name = "other"
+    assert copy.copy(cache).name == "other"
+    cyclic: ShardCache[str, Any] = ShardCache(10)
+    cyclic["me"] = cyclic
+    for other in copy.deepcopy(cyclic), pickle.loads(pickle.dumps(cyclic)):
+        assert other["me"] is other
+
+
+def test_a_loader_that_has_nothing_is_a_key_error() -> None:
+    cache: ShardCache[str, Any] = ShardCache(10, loader=lambda key: MISSING)
+    with pytest.raises(KeyError):
+        cache["a"]
+
+
 def test_cycles_through_a_cache_are_collected() -> None:
     class Value:
         cache: Any

@@ -224,3 +224,15 @@ def test_no_stale_value_is_seen_after_an_invalidation_has_returned() -> None:
         for _ in range(2000):
             change()
     assert cache.get("a", MISSING) in (truth, MISSING)
+
+
+def test_writers_of_heavy_entries_give_way_to_each_other() -> None:
+    cache: ShardCache[int, int] = ShardCache(10, weigh=lambda key, value: value)
+
+    def work(number: int) -> None:
+        choices = random.Random(number)
+        for _ in range(1500):
+            cache[choices.randrange(20)] = choices.randint(1, 10)
+
+    run_alike(4, work)
+    cache._check()

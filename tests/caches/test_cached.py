@@ -379,3 +379,63 @@ def test_unhashable_arguments_and_calls_that_do_not_fit() -> None:
     with pytest.raises(TypeError, match="argument"):
         one(1, 2)  # type: ignore[call-arg]
     assert one.cache_info().currsize == 0
+
+
+def test_a_method_s_results_are_forgotten_for_every_instance() -> None:
+    one = WithMethods(1)
+    one.times(3)
+    WithMethods.times.cache_clear()
+    assert one.times(3) == 3
+    assert one.calls == [3, 3]
+
+
+def test_a_key_function_gets_no_instance() -> None:
+    class Slots:
+        __slots__ = ("factor",)
+
+        def __init__(self, factor: int) -> None:
+            self.factor = factor
+
+        @cached(key=lambda x, y: x)
+        def times(self, x: int, y: int) -> int:
+            return self.factor * x + y
+
+    one, two = Slots(1), Slots(2)
+    assert [one.times(3, 0), one.times(3, 9), two.times(3, 0)] == [3, 3, 6]
+    assert one.times.invalidate(3, 1)
+
+
+def test_a_function_that_is_put_into_a_class_stays_a_function() -> None:
+    class Holder:
+        helper = module_level
+
+    assert Holder.helper(1) == 1
+    assert module_level(Holder) is Holder  # type: ignore[comparison-overlap, arg-type]
+    assert not any("cached" in name for name in vars(Holder()))
+    assert callable(module_level.__call__)
+    assert isinstance(module_level, Callable)  # type: ignore[arg-type]
+
+
+def test_a_loader_that_starts_what_loads_again_keeps_no_former_value() -> None:
+    class Value:
+        pass
+
+    seen: list[weakref.ref[Value]] = []
+
+    @cached(maxsize=1)
+    async def value(number: int) -> Value:
+        made = Value()
+        seen.append(weakref.ref(made))
+        if number < 50:
+            tasks.append(asyncio.ensure_future(value(number + 1)))
+        return made
+
+    async def main() -> None:
+        await value(0)
+        while tasks:
+            await tasks.pop()
+
+    tasks: list[Any] = []
+    asyncio.run(main())
+    gc.collect()
+    assert sum(each() is not None for each in seen) <= 2

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -112,3 +113,48 @@ def test_nothing_is_left_of_a_load() -> None:
     gc.collect()
     loads = [each for each in gc.get_objects() if isinstance(each, _core.Load)]
     assert loads == []
+
+
+def test_code_between_the_loads_of_many_keys_may_ask_for_them() -> None:
+    """A key's __hash__, on_remove, a value's __del__ and a lazy mapping all run while loads are under way."""
+    asked: list[Any] = []
+    cache: ShardCache[Any, Any] = ShardCache(2, on_remove=lambda key, value, cause: ask("a"))
+
+    def ask(key: str) -> None:
+        asked.append(cache.get_or_load(key, str.upper))
+
+    class Asking:
+        def __hash__(self) -> int:
+            ask("a")
+            return 1
+
+    class Value:
+        def __del__(self) -> None:
+            ask("b")
+
+    class Lazy(dict[Any, Any]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            ask("a")
+            return super().get(key, default)
+
+    cache["old"] = Value()
+    found = cache.get_many(["a", "b", "c", Asking()], load_many=lambda keys: Lazy.fromkeys(keys, 1))
+    assert found[0] in (1, "A")  # the first __hash__ may come before anything is loaded
+    assert found[1:] == [1, 1, 1]
+    assert set(asked) <= {"A", "B", 1}
+
+
+def test_a_key_that_raises_leaves_no_load_of_those_before_it() -> None:
+    class Raising:
+        hashes = 0
+
+        def __hash__(self) -> int:
+            Raising.hashes += 1
+            if Raising.hashes > 2:
+                raise ZeroDivisionError
+            return 1
+
+    cache: ShardCache[Any, Any] = ShardCache(10)
+    with pytest.raises(ZeroDivisionError):
+        cache.get_many(["a", Raising()], load_many=lambda keys: dict.fromkeys(keys, 1))
+    assert cache.get_or_load("a", str.upper) == "A"

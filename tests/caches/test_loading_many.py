@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.loads import Loader
 from harness.threads import run_alike, run_threads
 from shardmap import ShardCache
 
@@ -160,3 +162,82 @@ def test_a_coroutine_that_fails_fails_for_all() -> None:
 
     assert [type(each) for each in asyncio.run(main())] == [ValueError] * 3
     assert "a" not in cache
+
+
+def test_who_waits_for_a_key_that_is_not_in_the_answer_loads_it() -> None:
+    loader = Loader(waits=True)
+    cache: ShardCache[str, str] = ShardCache(10)
+
+    def nothing(keys: list[str]) -> dict[str, str]:
+        loader("many")
+        return {}
+
+    def other() -> str:
+        assert loader.inside.wait(60)
+        threading.Timer(0.05, loader.go_on.set).start()
+        return cache.get_or_load("a", str.upper)
+
+    assert run_threads(lambda: cache.get_many(["a"], load_many=nothing), other) == [[None], "A"]
+
+
+def test_a_load_of_a_loop_that_was_closed_is_made_anew() -> None:
+    cache: ShardCache[str, str] = ShardCache(10)
+
+    async def for_ever(key: str) -> str:
+        await asyncio.sleep(1000)
+        return key
+
+    async def load(key: str) -> str:
+        return key.upper()
+
+    async def begin() -> None:
+        task = asyncio.ensure_future(cache.get_or_load_async("a", for_ever))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    waiting = threading.Thread(target=lambda: cache.get_or_load("a", str.title))
+    waiting.start()
+    loop.close()
+    assert asyncio.run(cache.get_or_load_async("a", load)) == "A"
+    waiting.join(60)
+    assert not waiting.is_alive()
+    gc.collect()  # the task that never ended says so
+
+
+def test_a_thread_does_not_wait_for_its_own_event_loop() -> None:
+    cache: ShardCache[str, str] = ShardCache(10, loader=str.upper)
+
+    async def slow(key: str) -> str:
+        await asyncio.sleep(0.05)
+        return "of a task"
+
+    async def main() -> None:
+        task = asyncio.ensure_future(cache.get_or_load_async("a", slow))
+        await asyncio.sleep(0.01)
+        assert cache["a"] == "A"
+        assert cache.get_many(["a"], load_many=lambda keys: dict.fromkeys(keys, "many")) == ["many"]
+        assert await task == "of a task"
+
+    asyncio.run(main())
+
+
+def test_a_loader_that_is_cancelled_by_what_it_waits_for_ends() -> None:
+    calls = []
+    cache: ShardCache[str, str] = ShardCache(10)
+
+    async def cancelled(key: str) -> str:
+        calls.append(key)
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+        return key
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await cache.get_or_load_async("a", cancelled)
+
+    asyncio.run(main())
+    assert calls == ["a"]

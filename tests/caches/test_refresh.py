@@ -133,3 +133,30 @@ def test_an_executor_that_refuses_leaves_nothing_behind(monkeypatch: pytest.Monk
     assert [type(each.exc_value) for each in told] == [RuntimeError]
     assert cache.pop("a") == "old"
     assert cache["a"] == "A"
+
+
+def test_a_queued_refresh_that_is_cancelled_is_forgotten_and_none_is_waited_for() -> None:
+    clock = Clock()
+    loader = Loader(waits=True)
+    executor = ThreadPoolExecutor(1)
+    options: dict[str, Any] = {"refresh_after": 10, "ttl": 20, "timer": clock, "executor": executor}
+    cache: ShardCache[str, str] = ShardCache(10, loader=loader, **options)
+    cache["a"] = "old"
+    busy = executor.submit(loader, "busy")
+    clock.now += 10
+    assert cache["a"] == "old"  # queued behind the other
+    clock.now += 10
+    loader.go_on.set()
+    assert cache.get_or_load("a", str.upper) == "A"  # expired: not waited for
+    busy.result(60)
+    loader.go_on.clear()
+    loader.inside.clear()
+    busy = executor.submit(loader, "busy")
+    assert loader.inside.wait(60)
+    clock.now += 10
+    assert cache["a"] == "A"
+    executor.shutdown(wait=False, cancel_futures=True)
+    clock.now += 10
+    assert cache.get_or_load("a", str.title) == "A"
+    loader.go_on.set()
+    busy.result(60)

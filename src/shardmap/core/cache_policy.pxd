@@ -9,7 +9,8 @@ cdef struct Policy:
     EntryCursor window      # entries from here on are in the window, those before it in the main part
     EntryCursor hand        # where the main part was swept up to
     uint32_t target         # entries that the window is to have
-    uint32_t insertions     # so far, for the age of ghosts
+    uint32_t window_lost    # entries that were evicted from the window so far,
+    uint32_t main_lost      # and from the main part: for the age of ghosts
     bint evicts             # there was an eviction: the shard has been full
     uint32_t lines          # of the sketch; 0: there is none
     uint32_t ghost_mask     # number of ghosts, less one
@@ -17,16 +18,16 @@ cdef struct Policy:
     uint64_t counted        # additions since the counters were halved
 
 cdef enum:
-    MOST_MARK = 1           # a mark is one bit: used since the hand came by
-    SMALLEST_SKETCH = 32    # entries: a smaller cache is only swept
+    USED = 1                # a bit of a mark: set by readers, since the hand came by
+    CAME_BACK = 2           # another: the window had lost the key a while before it was inserted
+    SMALLEST_SKETCH = 8     # entries: a smaller cache is only swept
     ENTRIES_PER_LINE = 7    # of the sketch: 9 bytes for each entry
     HALVE_EVERY = 20        # additions for each entry
     # Of the entries, in percent:
-    FIRST_TARGET = 2        # the window begins with so many,
-    LEAST_TARGET = 2        # has at least so many,
-    MOST_TARGET = 40        # and at most so many
-    REGRETS_WINDOW = 7      # a key that comes back within so many insertions after the window lost it,
-    REGRETS_MAIN = 50       # or the main part, counts
-    WINDOW_STEP = 3         # and changes the target by so many entries
-    MAIN_STEP = 2
+    FIRST_TARGET = 3        # the window begins with so many,
+    LEAST_TARGET = 1        # has at least so many,
+    MOST_TARGET = 80        # and at most so many
+    COMES_BACK = 30         # a key that is inserted so many evictions after the window lost it has come back;
+    REGRETS = 5             # if it is as few as these, or the main part lost it, the target changes
+    FAR_STRONGER = 3        # a victim that was asked for so many times more is not looked at again in this round
     LARGEST_COUNT = 15

@@ -17,10 +17,12 @@
 #   directions in traffic measurement, 2002). A key counts when it is inserted, also if it was evicted long before, and
 #   when the hand finds its bit set. Now and then all counters are halved. Comparing candidate and victim by it is TinyLFU
 #   (Einziger, Friedman, Manes, TinyLFU, ACM Transactions on Storage, 2017), whose hits are counted one by one.
-# - The window's size follows what the shard regrets. For each eviction a ghost is left: which part lost what key, and
-#   when. If the key comes back soon, that part was too small by a little, and gets a few entries more (as ARC: Megiddo
-#   and Modha, ARC: a self-tuning, low overhead replacement cache, FAST 2003). Only soon: in a loop over more keys than
-#   fit, all keys come back, but late.
+# - A victim that is far stronger than the candidate is passed by the hand, or it would stand against the next ones, too.
+# - For each eviction a ghost is left: which part lost what key, and when. A key that comes back a while after the window
+#   lost it goes into the main part when it leaves the window, without standing against anybody (as in 2Q: Johnson and
+#   Shasha, VLDB 1994; and in S3-FIFO: Yang and others, SOSP 2023). If it comes back very soon, the part that lost it was
+#   too small by a little, and gets a few entries more (as ARC: Megiddo and Modha, ARC: a self-tuning, low overhead
+#   replacement cache, FAST 2003). Only soon: in a loop over more keys than fit, all keys come back, but late.
 #
 # The constants are those that did best on access traces, on a broad plateau: bench/hit_ratio.py.
 
@@ -111,7 +113,7 @@ cdef void grow_sketch(Policy* self, uint64_t entries, uint64_t most) noexcept no
         lines *= 2
     if lines <= self.lines:
         return
-    while ghosts < lines * ENTRIES_PER_LINE // 4:
+    while ghosts < lines * ENTRIES_PER_LINE // 2:
         ghosts *= 2
     larger = <uint64_t*>allocate(lines * 64 + ghosts * sizeof(uint32_t), 64)
     if larger == NULL:
@@ -131,31 +133,37 @@ cdef inline uint32_t* ghost_of(Policy* self, uint32_t hash31) noexcept nogil:
     return <uint32_t*>(self.sketch + 8 * <uint64_t>self.lines) + (hash31 * <uint32_t>0x9E3779B1 >> 7 & self.ghost_mask)
 
 
-cdef inline uint32_t time_of_ghost(Policy* self) noexcept nogil:
-    """In units of which some hundreds are an age that counts."""
-    return self.insertions // (1 + self.lines // 64) & 0xFFFF
+cdef inline uint32_t time_of_ghost(Policy* self, bint of_main) noexcept nogil:
+    """What the part has lost since, in units of which some hundreds are an age that counts."""
+    return (self.main_lost if of_main else self.window_lost) // (1 + self.lines // 64) & 0xFFFF
 
 
 cdef void leave_ghost(Policy* self, uint32_t hash31, bint of_main) noexcept nogil:
+    if of_main:
+        self.main_lost += 1
+    else:
+        self.window_lost += 1
     if self.lines != 0:
-        ghost_of(self, hash31)[0] = <uint32_t>of_main << 31 | (hash31 & 0x7FFF) << 16 | time_of_ghost(self)
+        ghost_of(self, hash31)[0] = <uint32_t>of_main << 31 | (hash31 & 0x7FFF) << 16 | time_of_ghost(self, of_main)
 
 
-cdef void meet_ghost(Policy* self, uint32_t hash31, uint32_t live) noexcept nogil:
-    """Of a key that is inserted: if it went a little while ago, the part that lost it gets larger."""
-    cdef uint32_t ghost, age
+cdef bint meet_ghost(Policy* self, uint32_t hash31, uint32_t live) noexcept nogil:
+    """Of a key that is inserted. Whether the window had lost it a while ago. If it went a little while ago, the part that
+    lost it gets larger."""
+    cdef uint32_t ghost, age, step = max(1, <uint32_t>sqrt(<double>live) // 10)
     if self.lines == 0:
-        return
+        return False
     ghost = ghost_of(self, hash31)[0]
     if ghost == 0 or (ghost >> 16 & 0x7FFF) != (hash31 & 0x7FFF):
-        return
+        return False
     ghost_of(self, hash31)[0] = 0
-    age = (time_of_ghost(self) - ghost & 0xFFFF) * (1 + self.lines // 64)
-    if ghost >> 31:
-        if age <= percent_of(live, REGRETS_MAIN):
-            self.target -= min(MAIN_STEP, self.target - min(self.target, max(percent_of(live, LEAST_TARGET), 1)))
-    elif age <= percent_of(live, REGRETS_WINDOW):
-        self.target = max(min(self.target + WINDOW_STEP, percent_of(live, MOST_TARGET)), 1)
+    age = (time_of_ghost(self, ghost >> 31) - ghost & 0xFFFF) * (1 + self.lines // 64)
+    if age <= max(percent_of(live, REGRETS), 1):
+        if ghost >> 31:
+            self.target = max(self.target - min(step, self.target), max(percent_of(live, LEAST_TARGET), 1))
+        else:
+            self.target = max(min(self.target + step, percent_of(live, MOST_TARGET)), 1)
+    return ghost >> 31 == 0 and age <= max(percent_of(live, COMES_BACK), 1)
 
 
 cdef inline uint32_t percent_of(uint32_t entries, uint32_t percent) noexcept nogil:
@@ -186,13 +194,13 @@ cdef void policy_free(Policy* self) noexcept nogil:
     free(self.sketch)
 
 
-cdef void policy_inserted(Policy* self, Block* block, uint32_t entry, uint64_t most) noexcept nogil:
+cdef void policy_inserted(Policy* self, Block* block, uint8_t* marks, uint32_t entry, uint64_t most) noexcept nogil:
     """After an entry was appended. `most`: entries that the shard will have, at the most."""
     cdef uint32_t hash31 = hash31_of_entry(block, entry), live = block.live
     if max(live, most) >= SMALLEST_SKETCH and live > <uint64_t>self.lines * ENTRIES_PER_LINE:
         grow_sketch(self, live, max(most, live))
-    meet_ghost(self, hash31, live)
-    self.insertions += 1
+    if meet_ghost(self, hash31, live):
+        raise_mark(&marks[entry], CAME_BACK)
     count_use_of(self, hash31)
     if not self.evicts:
         self.target = max(percent_of(live, FIRST_TARGET), 1)
@@ -213,7 +221,7 @@ cdef void policy_removed(Policy* self, Block* block, uint32_t entry, bint evicte
 
 cdef bint policy_victim(Policy* self, Block* block, uint8_t* marks, uint32_t* victim) noexcept nogil:
     """Which entry makes room for a new one; False if there is none."""
-    cdef uint32_t candidate
+    cdef uint32_t candidate, wanted, against
     if block.live == 0:
         return False
     self.evicts = True
@@ -222,17 +230,25 @@ cdef bint policy_victim(Policy* self, Block* block, uint8_t* marks, uint32_t* vi
         self.window.before = block.live
     elif self.window.before == 0 or block.live - self.window.before >= self.target:
         candidate = oldest_of_window(self, block, marks)
-        while self.window.before != 0 and block.live - self.window.before > self.target:
-            cursor_passed(&self.window, block)      # the window is to have fewer
+        while self.window.before != 0 and (block.live - self.window.before > self.target
+                                           or sm_load_u8_relaxed(&marks[candidate]) & CAME_BACK):
+            cursor_passed(&self.window, block)      # the window is to have fewer, or it has come back
+            if self.window.before == block.live:
+                victim[0] = sweep_main(self, block, marks)
+                return True
             candidate = oldest_of_window(self, block, marks)
         if self.window.before == 0:         # there is nothing that it could stand against
             cursor_passed(&self.window, block)
             victim[0] = candidate
             return True
         victim[0] = sweep_main(self, block, marks)
-        if frequency(self, hash31_of_entry(block, candidate)) > frequency(self, hash31_of_entry(block, victim[0])):
+        wanted = frequency(self, hash31_of_entry(block, candidate))
+        against = frequency(self, hash31_of_entry(block, victim[0]))
+        if wanted > against:
             cursor_passed(&self.window, block)
         else:
+            if against > wanted + FAR_STRONGER:
+                cursor_passed(&self.hand, block)
             victim[0] = candidate
         return True
     victim[0] = sweep_main(self, block, marks)
@@ -245,8 +261,8 @@ cdef uint32_t oldest_of_window(Policy* self, Block* block, uint8_t* marks) noexc
     while block.entries[self.window.position].key == NULL:
         self.window.position += 1
     at = self.window.position
-    if sm_load_u8_relaxed(&marks[at]) & MOST_MARK:
-        sm_store_u8_relaxed(&marks[at], 0)
+    if sm_load_u8_relaxed(&marks[at]) & USED:
+        lower_mark(&marks[at], USED)
         count_use_of(self, hash31_of_entry(block, at))
     return at
 
@@ -261,9 +277,9 @@ cdef uint32_t sweep_main(Policy* self, Block* block, uint8_t* marks) noexcept no
             self.hand.position = self.hand.before = 0
         at = self.hand.position
         if block.entries[at].key != NULL:
-            if not sm_load_u8_relaxed(&marks[at]) & MOST_MARK or passed > 2 * <uint64_t>block.used:
+            if not sm_load_u8_relaxed(&marks[at]) & USED or passed > 2 * <uint64_t>block.used:
                 return at
-            sm_store_u8_relaxed(&marks[at], 0)
+            lower_mark(&marks[at], USED)
             count_use_of(self, hash31_of_entry(block, at))
         cursor_passed(&self.hand, block)
         passed += 1

@@ -89,7 +89,7 @@ cdef inline bint may_be_used(CacheCore c, Block* block, uint32_t entry, int64_t 
         if wants_refresh != NULL:
             wants_refresh[0] = is_refresh_due(c, block, entry, now)
     if uses:
-        sm_raise_mark(&marks_of(block, c.columns)[entry], MOST_MARK)
+        raise_mark(&marks_of(block, c.columns)[entry], USED)
     return True
 
 

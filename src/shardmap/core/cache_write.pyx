@@ -272,7 +272,7 @@ cdef bint is_wanted_locked(CacheCore c, Access* at, CacheWrite* write, Found fou
 cdef inline void note_access_locked(CacheCore c, Access* at, int64_t now) noexcept:
     """Of the entry that was found."""
     require_locked(at.shard)
-    sm_raise_mark(&marks_of(at.found.block, c.columns)[at.found.entry], MOST_MARK)
+    raise_mark(&marks_of(at.found.block, c.columns)[at.found.entry], USED)
     if c.columns & ACCESS_TIMES:
         sm_store_i64(&column_of(at.found.block, c.columns, ACCESS_TIMES)[at.found.entry], now)
 
@@ -322,6 +322,6 @@ cdef bint insert_entry_locked(CacheCore c, Access* at, PyObject* key, CacheWrite
     fill_columns_locked(c, at.found.block, entry, write)
     marks_of(at.found.block, c.columns)[entry] = 0
     insert_locked(at, key, write.value, replaced)
-    policy_inserted(&known.policy, at.found.block, entry, c.most_in_shard)
+    policy_inserted(&known.policy, at.found.block, marks_of(at.found.block, c.columns), entry, c.most_in_shard)
     note_expiry_locked(c, known, at.found.block, entry)
     return True

@@ -81,12 +81,13 @@ static __thread PyObject *sm_innermost_load SM_TLS_MODEL = NULL;
 static inline PyObject *sm_get_innermost_load(void) { return sm_innermost_load; }
 static inline void sm_set_innermost_load(PyObject *load) { sm_innermost_load = load; }
 
-/* A mark is raised by readers and lowered by writers; what is lost now and then is not missed. */
-static inline void sm_raise_mark(uint8_t *mark, uint8_t most)
+/* Bits of a mark: readers set one of them, writers under the mutex set and clear others at the same time. */
+static inline void sm_raise_mark(uint8_t *mark, uint8_t bit)
 {
-    uint8_t before = __atomic_load_n(mark, __ATOMIC_RELAXED);
-    if (__builtin_expect((before & most) != most, 0))
-        __atomic_compare_exchange_n(mark, &before, before + 1, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    if (__builtin_expect(!(__atomic_load_n(mark, __ATOMIC_RELAXED) & bit), 0))
+        __atomic_fetch_or(mark, bit, __ATOMIC_RELAXED);
 }
+
+static inline void sm_lower_mark(uint8_t *mark, uint8_t bit) { __atomic_fetch_and(mark, (uint8_t)~bit, __ATOMIC_RELAXED); }
 
 #endif

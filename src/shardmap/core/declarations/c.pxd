@@ -110,7 +110,8 @@ cdef extern from "core/counts.h":
     void sm_sum_counts(uint32_t number, uint64_t* hits, uint64_t* misses) noexcept
     PyObject* sm_get_innermost_load() noexcept
     void sm_set_innermost_load(PyObject*) noexcept
-    void sm_raise_mark(uint8_t*, uint8_t most) noexcept nogil
+    void raise_mark "sm_raise_mark"(uint8_t*, uint8_t bit) noexcept nogil
+    void lower_mark "sm_lower_mark"(uint8_t*, uint8_t bit) noexcept nogil
 
 cdef extern from "core/stamp.h" nogil:
     void sm_stamp_init()
