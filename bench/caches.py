@@ -3,7 +3,9 @@
     python bench/caches.py [--rounds 7] [--output build/bench]
 
 1,000 str keys that are all there; and a Zipf-like draw of which a fifth are misses, that are stored and evict. Peers
-that are not installed are left out. Rounds are paired (rounds.py); "loop" is an empty loop, in the same rounds.
+that are not installed are left out. The values are small integers, whose references nobody counts: threads that get one
+and the same object all write its count, whatever the cache. Rounds are paired (rounds.py); "loop" is an empty loop, in
+the same rounds.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from environment import RESULTS, environment, headline
@@ -23,26 +26,46 @@ from rounds import Calibrated, Region, paired_rounds, region, spread
 from shardmap import ShardCache, ShardMap, cached
 
 KEYS = [f"key {i}" for i in range(1000)]
-VALUES = {key: 1000 + len(key) for key in KEYS}
+VALUES = {key: len(key) for key in KEYS}
 SIZE = 1000
 POPULATION = 20_000
 
 Loop = Callable[[list[Any]], None]  # goes once over the keys
 
 
-def getting(get: Callable[[Any], Any]) -> Loop:
+def getting(cache: Any) -> Loop:
     def loop(keys: list[Any]) -> None:
+        get = cache.get  # a method of this thread's own: of one that threads share they would all write the count
         for key in keys:
             get(key)
 
     return loop
 
 
-def storing(get: Callable[[Any], Any], store: Callable[[Any, Any], Any]) -> Loop:
+def calling(function: Callable[[Any], Any]) -> Loop:
     def loop(keys: list[Any]) -> None:
         for key in keys:
+            function(key)
+
+    return loop
+
+
+def storing(cache: Any, store_as: str = "__setitem__") -> Loop:
+    def loop(keys: list[Any]) -> None:
+        get, store = cache.get, getattr(cache, store_as)
+        for key in keys:
             if get(key) is None:
-                store(key, key)
+                store(key, 1)
+
+    return loop
+
+
+def of_theine(cache: Any) -> Loop:
+    def loop(keys: list[Any]) -> None:
+        get, store = cache.get, cache.set
+        for key in keys:
+            if not get(key)[1]:
+                store(key, 1)
 
     return loop
 
@@ -60,13 +83,13 @@ def locked(cache: Any) -> Loop:
         for key in keys:
             with lock:
                 if cache.get(key) is None:
-                    cache[key] = key
+                    cache[key] = 1
 
     return loop
 
 
 def compute(key: str) -> int:
-    return 1000 + len(key)
+    return len(key)
 
 
 def full(cache: Any, store: Callable[[Any, Any], Any] | None = None) -> Any:
@@ -78,21 +101,21 @@ def full(cache: Any, store: Callable[[Any, Any], Any] | None = None) -> Any:
 def hits() -> dict[str, Loop]:
     rows: dict[str, Loop] = {
         "loop": nothing,
-        "ShardMap.get": getting(ShardMap(VALUES).get),
-        "ShardCache.get": getting(full(ShardCache(2000)).get),
-        "ShardCache.get, ttl": getting(full(ShardCache(2000, ttl=3600)).get),
-        "dict.get": getting(dict(VALUES).get),
+        "ShardMap.get": getting(ShardMap(VALUES)),
+        "ShardCache.get": getting(full(ShardCache(2000))),
+        "ShardCache.get, ttl": getting(full(ShardCache(2000, ttl=3600))),
+        "dict.get": getting(dict(VALUES)),
     }
     with contextlib.suppress(ImportError):
         import cachebox  # type: ignore[import-not-found,unused-ignore]
 
-        rows["cachebox.get"] = getting(full(cachebox.LRUCache(2000)).get)
+        rows["cachebox.get"] = getting(full(cachebox.LRUCache(2000)))
     with contextlib.suppress(ImportError):
         from moka_py import Moka  # type: ignore[import-not-found,unused-ignore]
 
         moka = Moka(2000)
         full(moka, moka.set)
-        rows["moka-py.get"] = getting(moka.get)
+        rows["moka-py.get"] = getting(moka)
     with contextlib.suppress(ImportError):
         import cachetools  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
@@ -103,17 +126,17 @@ def hits() -> dict[str, Loop]:
 def functions() -> dict[str, Loop]:
     rows: dict[str, Loop] = {
         "loop": nothing,
-        "lru_cache": getting(functools.lru_cache(2000)(compute)),
-        "@cached": getting(cached(2000)(compute)),
+        "lru_cache": calling(functools.lru_cache(2000)(compute)),
+        "@cached": calling(cached(2000)(compute)),
     }
     with contextlib.suppress(ImportError):
         import cachebox  # type: ignore[import-not-found,unused-ignore]
 
-        rows["cachebox @cached"] = getting(cachebox.cached(cachebox.LRUCache(2000))(compute))
+        rows["cachebox @cached"] = calling(cachebox.cached(cachebox.LRUCache(2000))(compute))
     with contextlib.suppress(ImportError):
         import cachetools  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-        rows["cachetools @cached, lock"] = getting(
+        rows["cachetools @cached, lock"] = calling(
             cachetools.cached(cachetools.LRUCache(2000), lock=threading.RLock())(compute)
         )
     return rows
@@ -128,28 +151,24 @@ def zipf(count: int, seed: int) -> list[str]:
 
 def misses() -> dict[str, Loop]:
     size = 3500
-    shard = ShardCache[str, str](size)
     rows: dict[str, Loop] = {
         "loop": nothing,
-        "ShardCache": storing(shard.get, shard.__setitem__),
-        "@cached": getting(cached(size)(compute)),
-        "lru_cache": getting(functools.lru_cache(size)(compute)),
+        "ShardCache": storing(ShardCache[str, int](size)),
+        "@cached": calling(cached(size)(compute)),
+        "lru_cache": calling(functools.lru_cache(size)(compute)),
     }
     with contextlib.suppress(ImportError):
         import cachebox  # type: ignore[import-not-found,unused-ignore]
 
-        box = cachebox.LRUCache(size)
-        rows["cachebox"] = storing(box.get, box.__setitem__)
+        rows["cachebox"] = storing(cachebox.LRUCache(size))
     with contextlib.suppress(ImportError):
         from moka_py import Moka  # type: ignore[import-not-found,unused-ignore]
 
-        moka = Moka(size)
-        rows["moka-py"] = storing(moka.get, moka.set)
+        rows["moka-py"] = storing(Moka(size), "set")
     with contextlib.suppress(ImportError):
         from theine import Cache  # type: ignore[import-not-found,unused-ignore]
 
-        theine = Cache(size)
-        rows["theine"] = storing(lambda key: theine.get(key)[0], theine.set)
+        rows["theine"] = of_theine(Cache(size))
     with contextlib.suppress(ImportError):
         import cachetools  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
@@ -188,7 +207,7 @@ PARTS: dict[str, tuple[Callable[[], dict[str, Loop]], Callable[[int], list[Any]]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--output", default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     print(headline(environment()))
     results: dict[str, Any] = {"environment": environment()}

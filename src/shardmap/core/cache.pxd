@@ -21,6 +21,7 @@ cdef class CacheCore:
     cdef MapCore entries
     cdef int columns            # of its blocks
     cdef uint32_t shard_count
+    cdef uint32_t before_marks  # bytes of each entry's hash31 and words, which stand in front of the marks
     cdef bint expires           # entries may expire: every read asks for the time
     cdef uint8_t is_shared_between_threads
     cdef uint32_t number        # among the counts that threads keep (core/counts.h)
@@ -36,7 +37,7 @@ cdef class CacheCore:
     cdef object on_remove
     cdef object loader
     cdef object executor
-    cdef CacheShard* shards     # whole cache lines each
+    cdef char* shards           # a CacheShard for each shard, on whole cache lines: known_of()
     cdef int64_t* total         # weight of what is there or about to be: a line of its own
     cdef uint64_t deletions     # by anybody, of any key or all: counted before they are done
     cdef MapCore loads          # key: the Load that is under way (core/cache_load.pyx)

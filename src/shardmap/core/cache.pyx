@@ -35,7 +35,7 @@ cdef class CacheCore:
                 free_numbers.append(self.number)
         if self.total != NULL:
             for i in range(self.shard_count):       # `entries` may have been taken apart
-                policy_free(&self.shards[i].policy)
+                policy_free(&known_of(self, i).policy)
             free(self.total)        # and the shards behind it
 
     def _configure(self, maxsize, ttl, idle, refresh_after, weigh, on_remove, timer, loader, executor, shards, /):
@@ -211,7 +211,7 @@ cdef int give_shards(CacheCore c, uint32_t bits) except -1:
     """To a cache that nobody else knows."""
     cdef uint32_t i, count = <uint32_t>1 << bits
     cdef Layout* layout
-    cdef size_t bytes = count * sizeof(CacheShard) + 128
+    cdef size_t bytes = count * stride_for(sizeof(CacheShard)) + 128
     cdef char* memory = <char*>allocate(bytes, 128)
     if memory == NULL:
         raise MemoryError()
@@ -219,12 +219,13 @@ cdef int give_shards(CacheCore c, uint32_t bits) except -1:
     if c.total != NULL:
         free(c.total)
     c.total = <int64_t*>memory
-    c.shards = <CacheShard*>(memory + 128)
+    c.shards = memory + 128
     c.shard_count = count
     for i in range(count):
-        c.shards[i].earliest = c.shards[i].earliest_swept = FOREVER
+        known_of(c, i).earliest = known_of(c, i).earliest_swept = FOREVER
     if bits != 0:
         c.columns |= STAMPS
+    c.before_marks = <uint32_t>(sizeof(uint32_t) + column_bytes(c.columns & ~MARKS))
     begin_with_shards(c.entries, bits)
     c.entries.shards_fixed = FIXED_BY_CHOICE
     layout = layout_of(c.entries)

@@ -234,7 +234,7 @@ def _cache_counts(CacheCore c not None, /):
     sum_counts(c, &hits, &misses)
     for i in range(layout_of(c.entries).shard_count):
         for kind in range(REMOVAL_KINDS):
-            removals[kind] += sm_load_u64(&c.shards[i].removals[kind])
+            removals[kind] += sm_load_u64(&known_of(c, i).removals[kind])
     return (hits, misses, sm_load_u64(&c.load_counts.done), sm_load_u64(&c.load_counts.failed),
             sm_load_u64(&c.load_counts.nanoseconds), removals)
 
@@ -251,9 +251,9 @@ def _cache_map(CacheCore c not None, /):
 def _cache_memory(CacheCore c not None, /):
     """Bytes of the tables and of what is known of the entries; keys and values left out."""
     cdef uint32_t i
-    cdef uint64_t total = _memory(c.entries) + _memory(c.loads) + c.shard_count * sizeof(CacheShard) + 128
+    cdef uint64_t total = _memory(c.entries) + _memory(c.loads) + c.shard_count * stride_for(sizeof(CacheShard)) + 128
     for i in range(c.shard_count):
-        total += policy_memory(&c.shards[i].policy)
+        total += policy_memory(&known_of(c, i).policy)
     return total
 
 
@@ -292,6 +292,6 @@ def _cache_policy(CacheCore c not None, /):
     cdef list found = []
     for i in range(c.shard_count):
         live = block_of(shard_at(c.entries, i).table).live
-        found.append((live, live - c.shards[i].policy.window.before, c.shards[i].policy.target,
-                      c.shards[i].policy.lines))
+        found.append((live, live - known_of(c, i).policy.window.before, known_of(c, i).policy.target,
+                      known_of(c, i).policy.lines))
     return found

@@ -72,11 +72,11 @@ cdef int cache_clear(CacheCore c) except -1:
             if block.entries[entry].key != NULL:
                 freed += weight_of_entry(c, block, entry)
         freed += 0 if c.columns & WEIGHTS else block.live
-        c.shards[i].removals[<int>REMOVED_EXPLICITLY] += block.live
-        policy_cleared(&c.shards[i].policy)
-        c.shards[i].swept.position = c.shards[i].swept.before = 0
-        c.shards[i].layout_version = shard.layout_version
-        c.shards[i].earliest = c.shards[i].earliest_swept = FOREVER
+        known_of(c, i).removals[<int>REMOVED_EXPLICITLY] += block.live
+        policy_cleared(&known_of(c, i).policy)
+        known_of(c, i).swept.position = known_of(c, i).swept.before = 0
+        known_of(c, i).layout_version = shard.layout_version
+        known_of(c, i).earliest = known_of(c, i).earliest_swept = FOREVER
     sm_store_u64(&c.entries.whole_map_seq, c.entries.whole_map_seq + 1)
     unlock_layout(layout)
     sm_sub_i64_relaxed(c.total, freed)

@@ -89,7 +89,8 @@ cdef inline bint may_be_used(CacheCore c, Block* block, uint32_t entry, int64_t 
         if wants_refresh != NULL:
             wants_refresh[0] = is_refresh_due(c, block, entry, now)
     if uses:
-        raise_mark(&marks_of(block, c.columns)[entry], USED)
+        # marks_of(), without looking at the columns.
+        raise_mark(<uint8_t*>block.hash31s + <size_t>block.capacity * c.before_marks + entry, USED)
     return True
 
 

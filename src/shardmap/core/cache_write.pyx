@@ -12,7 +12,12 @@
 
 cdef inline CacheShard* cache_shard(CacheCore c, Shard* shard) noexcept nogil:
     cdef Layout* layout = c.entries.layout
-    return &c.shards[(<char*>shard - layout.shards) // stride_for(sizeof(Shard))]
+    return known_of(c, <uint32_t>((<char*>shard - layout.shards) // stride_for(sizeof(Shard))))
+
+
+cdef inline CacheShard* known_of(CacheCore c, uint32_t number) noexcept nogil:
+    """What is known of a shard's entries: on cache lines of its own."""
+    return <CacheShard*>(c.shards + number * stride_for(sizeof(CacheShard)))
 
 
 cdef inline void follow_block_locked(CacheShard* known, Shard* shard) noexcept:
@@ -103,7 +108,7 @@ cdef bint make_room_locked(CacheCore c, Access* at, int64_t needed, RemovedEntri
 cdef bint make_room_elsewhere(CacheCore c, Shard* own, RemovedEntries* removals) except -1:
     """Evicts one entry of another shard: the next one round that has any. False: none has."""
     cdef Layout* layout = layout_of(c.entries)
-    cdef uint32_t first = <uint32_t>(cache_shard(c, own) - c.shards), i
+    cdef uint32_t first = <uint32_t>((<char*>cache_shard(c, own) - c.shards) // stride_for(sizeof(CacheShard))), i
     cdef uint32_t victim = 0
     cdef CacheShard* known
     cdef Block* block
