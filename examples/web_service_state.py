@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol, TypeVar
 
-from shardmap import AtomicRef, ShardMap
+from shardmap import AtomicRef, ShardCache, ShardMap
 
 K = TypeVar("K")
 Clock = Callable[[], float]
@@ -112,7 +112,7 @@ class ShardMapState(State):
         self.clock = clock
         self.window_seconds = window_seconds
         self.sessions: ShardMap[str, Session] = ShardMap()
-        self.cache: ShardMap[int, bytes] = ShardMap()
+        self.cache: ShardCache[int, bytes] = ShardCache(10_000)
         self.window = AtomicRef(Window(0, ShardMap()))
         self.hits = ShardMap()
         self.shown: ShardMap[int, int] = ShardMap()
@@ -170,14 +170,14 @@ class ShardMapState(State):
             add(item)
 
     def page(self, item: int, render: Render) -> bytes:
-        return self.cache.compute_if_absent(item, render)
+        return self.cache.get_or_load(item, render)
 
     def pages(self, items: Sequence[int], render: Render) -> list[bytes]:
         find = self.cache.get
         return [find(item) or self.page(item, render) for item in items]
 
     def forget_page(self, item: int) -> None:
-        self.cache.pop(item, None)  # waits for a computation under way: what that read is out of date
+        self.cache.invalidate(item)  # what is being computed just now is out of date: it is not kept
 
 
 # --- with dicts and locks -----------------------------------------------------------------------

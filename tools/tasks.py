@@ -238,7 +238,7 @@ def web(arguments: Arguments) -> int:
 
 
 def bench(arguments: Arguments) -> int:
-    """goals, every kind of key, costs beside dict, sweep, micro-benchmarks, eight minutes (ARGS: to each)"""
+    """goals, every kind of key, costs beside dict, sweep, micro-benchmarks, nine minutes (ARGS: to each)"""
     return measure([*arguments, "--quick"])
 
 
@@ -258,6 +258,7 @@ def measure(arguments: Arguments) -> int:
     run_script(main, "bench/goals.py", arguments)  # The goals of a build with the GIL.
     run_script(free, "bench/every_key.py", arguments)
     run_script(free, "bench/beside_dict.py", arguments)
+    run_script(free, "bench/caches.py")
     run_script(free, "bench/cache_line.py")
     run_script(free, "bench/sweep.py", arguments)
     run_script(free, "bench/scaling.py")
