@@ -12,6 +12,7 @@
         Table          what the garbage collector sees; owns the block's keys and values
           Block        the open-addressing table in memory
     SnapshotCore       one reference and one share of each of a map's tables
+    CacheCore          a map with a bound
 
 One file a concern, in core/, from the bottom up. Read core/shard.pyx first: its rules hold everywhere.
 """
