@@ -2,8 +2,6 @@
 
 # Types: _cached.pyi.
 
-import asyncio.coroutines
-import inspect
 from functools import partial, update_wrapper
 
 from shardmap._cache import ShardCache
@@ -49,12 +47,21 @@ def cached(maxsize=128, typed=False, *, ttl=None, idle=None, key=None, once=True
         if not callable(function):
             raise TypeError("the first argument must be callable")
         wrapper = CachedCall(function, make_cache(), make_cache, key, parameters, bool(typed), bool(once), maxsize == 0)
-        if inspect.iscoroutinefunction(function):
+        if _is_coroutine_function(function):
             wrapper = CachedCoroutineFunction(wrapper, function)
         return update_wrapper(wrapper, function)
 
     make_cache()  # what is wrong with the parameters is wrong at once
     return decorate
+
+
+cached.__module__ = "shardmap"
+
+
+def _is_coroutine_function(function):
+    import inspect  # here: who imports the package need not want it
+
+    return inspect.iscoroutinefunction(function)
 
 
 class CachedCoroutineFunction:
@@ -65,9 +72,13 @@ class CachedCoroutineFunction:
         self._function = function
         for name in "cache_info", "cache_clear", "cache_parameters", "invalidate", "_cache_for", "_cache_of":
             setattr(self, name, getattr(keyed, name))
+        import inspect
+
         if hasattr(inspect, "markcoroutinefunction"):
             inspect.markcoroutinefunction(self)
         else:
+            import asyncio.coroutines
+
             self._is_coroutine = asyncio.coroutines._is_coroutine
 
     async def __call__(self, *args, **kwargs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import assert_type
 
-from shardmap import CacheInfo, RemovalCause, ShardCache, Snapshot, cached
+from shardmap import CacheInfo, CacheStats, RemovalCause, ShardCache, Snapshot, cached
 
 
 def caches(cache: ShardCache[str, int]) -> None:
@@ -21,6 +21,12 @@ def caches(cache: ShardCache[str, int]) -> None:
     assert_type(cache.snapshot(), Snapshot[str, int])
     assert_type(list(cache.items()), list[tuple[str, int]])
     assert_type(cache.stats().hit_ratio, float)
+    assert_type(cache.weight, int)
+    assert_type(cache.maxsize, int | None)
+    assert_type(cache.purge(), int)
+    cache.invalidate_all()
+    cache.reset_stats()
+    cache.set_many({"a": 1})
     cache.set("a", 1, ttl=5)
     mapping: MutableMapping[str, int] = cache
     cache["a"] = ""  # type: ignore[assignment]
@@ -38,6 +44,16 @@ def made() -> None:
     ShardCache[str, int]()  # type: ignore[call-arg]
     ShardCache[str, int]("10")  # type: ignore[arg-type]
     ShardCache[str, str](10, on_remove=removed)  # type: ignore[arg-type]
+
+
+def told(stats: CacheStats, info: CacheInfo, cause: RemovalCause) -> None:
+    assert_type(stats.hits + stats.misses + stats.loads + stats.load_failures, int)
+    assert_type(stats.evicted + stats.expired + stats.replaced + stats.removed + stats.size + stats.weight, int)
+    assert_type(stats.load_seconds, float)
+    assert_type(info.hits + info.misses + info.currsize, int)
+    assert_type(info.maxsize, int | None)
+    for each in RemovalCause.EVICTED, RemovalCause.EXPIRED, RemovalCause.EXPLICIT, RemovalCause.REPLACED:
+        print(each is cause)
 
 
 async def coroutines(cache: ShardCache[str, int]) -> None:
