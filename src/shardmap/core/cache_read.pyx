@@ -40,7 +40,7 @@ cdef inline Found cache_get(CacheCore c, PyObject* key, Py_hash_t hashed, int64_
     if answer == NEEDS_COMPARISON:
         answer = compare_in_cache(c, &at, key, now, uses, value, wants_refresh)
     if answer == LOOK_AGAIN:
-        return get_from_cache_locked(c, &at, key, now, uses, value, wants_refresh)
+        return lock_and_get_from_cache(c, &at, key, now, uses, value, wants_refresh)
     return <Found>answer
 
 
@@ -147,8 +147,8 @@ cdef Read compare_in_cache(CacheCore c, Access* at, PyObject* key, int64_t now, 
     return answer
 
 
-cdef Found get_from_cache_locked(CacheCore c, Access* at, PyObject* key, int64_t now, bint uses,
-                                 PyObject** value, bint* wants_refresh) except FAILED:
+cdef Found lock_and_get_from_cache(CacheCore c, Access* at, PyObject* key, int64_t now, bint uses,
+                                   PyObject** value, bint* wants_refresh) except FAILED:
     """The same under the mutex; removes the entry if it has expired."""
     cdef CacheWrite write
     cdef Found found = lock_and_find(key, at)
