@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -158,3 +159,36 @@ def test_a_key_that_raises_leaves_no_load_of_those_before_it() -> None:
     with pytest.raises(ZeroDivisionError):
         cache.get_many(["a", Raising()], load_many=lambda keys: dict.fromkeys(keys, 1))
     assert cache.get_or_load("a", str.upper) == "A"
+
+
+def test_a_key_that_raises_at_the_end_of_its_load_leaves_nothing_behind() -> None:
+    """What compares keys may raise at any step of a load: the next one must find the thread in the middle of none."""
+
+    class Raising:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal comparisons
+            comparisons += 1
+            if comparisons % 3 == 0:
+                raise ZeroDivisionError
+            return isinstance(other, Raising) and self.number == other.number
+
+    comparisons = 0
+    cache: ShardCache[Raising, int] = ShardCache(4)
+
+    def load(key: Raising) -> int:
+        if key.number % 2:
+            return cache.get_or_load(Raising(key.number + 1), load)
+        return key.number
+
+    for number in range(300):
+        with contextlib.suppress(ZeroDivisionError):
+            cache.get_or_load(Raising(number % 7), load)
+    gc.collect()
+    cache.clear()
+    assert cache.get_or_load(Raising(8), load) == 8

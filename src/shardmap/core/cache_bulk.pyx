@@ -34,6 +34,7 @@ cdef tuple start_load(CacheCore c, key, Load load):
     return found, None
 
 
+@cython.final
 cdef class _LoadBatch:
     """`with _LoadBatch(cache) as batch:` loads of many keys that one call makes. From the first one's start to the block's
     end, whatever runs in the thread is in the middle of all of them. Those that were not ended are at the block's

@@ -161,8 +161,10 @@ cdef PyObject* run_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load,
         value_decref_if(value)
         raise
     finally:
-        finish_load(c, key, hashed, load, state, outcome)
-        sm_set_innermost_load(around)
+        try:
+            finish_load(c, key, hashed, load, state, outcome)       # may raise what a key's __eq__ raises
+        finally:
+            sm_set_innermost_load(around)
 
 
 cdef int finish_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, LoadState state, outcome) except -1:
