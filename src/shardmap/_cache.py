@@ -4,7 +4,6 @@
 
 import os
 import sys
-import time
 import weakref
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from typing import NamedTuple
@@ -126,7 +125,7 @@ class ShardCache(CacheCore):
         loads are waited for. What it raises is raised here, and by those who wait for one of the keys."""
         if load_many is None:
             return _core._cache_get_many(self, keys, default)
-        return _load_missing(self, list(keys), default, load_many)
+        return _core._cache_load_many(self, list(keys), default, load_many)
 
     def set_many(self, pairs):
         """Stores from a mapping or an iterable of pairs. update()."""
@@ -244,56 +243,6 @@ def _restore(cls, *parameters):
     cache = cls.__new__(cls)
     ShardCache.__init__(cache, parameters[0], **dict(zip(_PARAMETERS, parameters[1:], strict=True)))
     return cache
-
-
-def _load_missing(cache, keys, default, load_many):
-    """get_many() with a loader."""
-    found = _core._cache_get_many(cache, keys, MISSING)
-    missing = dict.fromkeys(key for key, value in zip(keys, found, strict=True) if value is MISSING)
-    while missing:
-        loaded, others = _load_mine(cache, missing, load_many)
-        alone = []
-        for key, load in others.items():
-            if not load.wait():
-                alone.append(key)
-            elif not load.is_abandoned:
-                loaded[key] = load.result()
-        if alone:  # to wait for them would be for ever
-            made = _checked(load_many(alone))
-            loaded.update((key, made.get(key, MISSING)) for key in alone)
-        found = [loaded.get(key, value) if value is MISSING else value for key, value in zip(keys, found, strict=True)]
-        missing = dict.fromkeys(key for key in missing if key not in loaded)
-    return [default if value is MISSING else value for value in found]
-
-
-def _load_mine(cache, missing, load_many):
-    """Loads those keys that nobody else is loading. (what there is by then, the loads of others)."""
-    loaded, others = {}, {}
-    with _core._LoadBatch(cache) as batch:
-        for key in missing:
-            load, is_mine = batch.start(key)
-            if is_mine is None:
-                loaded[key] = load
-            elif not is_mine:
-                others[key] = load
-        mine = batch.keys()
-        if mine:
-            begun, done = time.monotonic(), False
-            try:
-                made = _checked(load_many(mine))
-                done = True
-            finally:
-                _core._count_load(cache, done, time.monotonic() - begun)
-            for key in mine:
-                loaded[key] = value = made.get(key, MISSING)
-                batch.end(key, value)
-    return loaded, others
-
-
-def _checked(made):
-    if not isinstance(made, Mapping):
-        raise TypeError(f"load_many must return a mapping, not {type(made).__name__}")
-    return made
 
 
 # --- fork ---

@@ -98,6 +98,6 @@ async def _end_of(load):
             future.set_result(None)
 
     if load.call_at_end(lambda: loop.call_soon_threadsafe(wake)):
-        while not future.done():
+        while not future.done() and load.is_pending:
             load.give_up_if_closed()
             await asyncio.wait([future], timeout=_LOOK_EVERY)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -73,6 +74,65 @@ def test_a_handler_may_end_a_wait(alarms: list[Callable[[], None]]) -> None:
     loader.go_on.set()
     other.join(60)
     assert cache["a"] == "value of a"
+
+
+def test_a_handler_that_raises_anywhere_leaves_the_thread_in_the_middle_of_no_load() -> None:
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("this system has no timers that signal")
+    cache: ShardCache[int, int] = ShardCache(8)
+    end = time.monotonic() + 2
+    armed = False
+    raised = 0
+
+    def load_many(keys: Iterable[int]) -> dict[int, int]:
+        return {key: sum(range(20)) for key in keys}
+
+    def load_some(number: int) -> None:
+        key = number % 12
+        cache.get_many([key, key + 1, key + 2], load_many=load_many)
+        cache.get_or_load(key, lambda key: sum(range(20)))
+        cache.invalidate(key)
+
+    def load_beside() -> None:
+        for number in itertools.count():
+            if time.monotonic() > end:
+                return
+            load_some(number)
+
+    def interrupt(*_: object) -> None:
+        nonlocal armed, raised
+        if armed:
+            armed = False
+            raised += 1
+            raise Interrupted
+
+    def load_interrupted() -> None:
+        nonlocal armed
+        for number in itertools.count():
+            if time.monotonic() > end:
+                return
+            with contextlib.suppress(Interrupted):
+                armed = True
+                load_some(number)
+                armed = False
+            assert _core._innermost_load() is None
+
+    others = [threading.Thread(target=load_beside) for _ in range(3)]
+    for other in others:
+        other.start()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        load_interrupted()
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        for other in others:
+            other.join(60)
+    assert raised > 10
+    for key in range(14):
+        assert cache.get_or_load(key, lambda key: 190) == 190
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

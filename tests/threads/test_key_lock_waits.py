@@ -21,13 +21,16 @@ m["A"] = 0
 m["B"] = 0
 main = threading.main_thread().ident
 ran = []
-began = threading.Event()
+began = False           # no Event: a second signal would find its lock taken, by set() of the first
 
 def interrupt():
-    began.clear()
-    while not began.is_set():           # the main thread may not wait yet, or just be between two waits
+    global began
+    began = False
+    while not began:                    # the main thread may not wait yet, or just be between two waits
         signal.pthread_kill(main, signal.SIGUSR1)
-        began.wait(0.05)
+        for _ in range(50):
+            if not began:
+                time.sleep(0.001)
     time.sleep(0.02)                    # so that what the handler does has begun
 
 class Holder:
@@ -55,12 +58,13 @@ class Holder:
 
 def handle(work, times=1):
     def handler(*_):
+        global began
         if len(ran) < times:            # later signals find the work begun
             ran.append("begun")
-            began.set()
+            began = True
             work()
             ran.append("done")
-        began.set()
+        began = True
     signal.signal(signal.SIGUSR1, handler)
 
 def finish(*holders, done=1):
@@ -342,8 +346,9 @@ class Cycle:
     def __init__(self, work):
         self.me, self.work = self, work
     def __del__(self):
+        global began
         ran.append("begun")
-        began.set()
+        began = True
         self.work()
         ran.append("done")
 """

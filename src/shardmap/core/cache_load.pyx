@@ -25,9 +25,7 @@ cdef inline int overtake_load(CacheCore c, PyObject* key, Py_hash_t hashed) exce
 
 
 cdef int overtake(CacheCore c, PyObject* key, Py_hash_t hashed) except -1:
-    cdef Access at
     cdef PyObject* load = NULL
-    cdef Read answer
     if find_load(c, key, hashed, &load) == PRESENT:
         try:
             sm_store_u8(&(<Load>load).overtaken, True)
@@ -38,7 +36,6 @@ cdef int overtake(CacheCore c, PyObject* key, Py_hash_t hashed) except -1:
 
 
 cdef int overtake_all(CacheCore c) except -1:
-    cdef PyObject* each
     if map_len(c.loads) != 0:
         for key, load in iterate_map(c.loads, ITEMS, False):
             sm_store_u8(&(<Load>load).overtaken, True)
@@ -97,24 +94,20 @@ cdef PyObject* load_value(CacheCore c, PyObject* key, Py_hash_t hashed, Call* ca
     """The value of a key that was not found: what the call returns, made once for all who ask at the same time. A new
     reference."""
     cdef PyObject* there
-    cdef PyObject* around = sm_get_innermost_load()
-    cdef Load load = None
+    cdef Load around = load_of_thread()
+    cdef Load load
     cdef Load other
     cdef uint8_t state
     while True:
-        if load is None:
-            load = new_load(innermost_load())
-            sm_set_innermost_load(<PyObject*>load)      # from here on, what runs in this thread is in the middle of it
+        load = new_load(innermost_load())
+        set_load_of_thread(load)    # from here on, what runs in this thread is in the middle of it
         try:
             there = register_load(c, key, hashed, <PyObject*>load)
-        except:
-            sm_set_innermost_load(around)
-            raise
-        if there == <PyObject*>load:
-            decref(there)
-            return run_load(c, key, hashed, load, around, call)
-        sm_set_innermost_load(around)
-        load = None
+            if there == <PyObject*>load:
+                decref(there)
+                return run_load(c, key, hashed, load, call)
+        finally:
+            set_load_of_thread(around)
         other = steal_load(there)
         if sm_change_u8(&other.is_queued, True, False):     # a refresh that nobody runs yet: not to be waited for
             finish_load(c, key, hashed, other, LOAD_ABANDONED, None)
@@ -133,38 +126,32 @@ cdef inline Load steal_load(PyObject* load):
     return <Load>steal(load)
 
 
-cdef PyObject* run_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, PyObject* around,
-                        Call* call) except NULL:
+cdef PyObject* run_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, Call* call) except NULL:
     """Of a load that is registered, and this thread's innermost."""
     cdef PyObject* value = NULL
-    cdef LoadState state = LOAD_ABANDONED
+    cdef LoadState state = LOAD_ABANDONED       # so after KeyboardInterrupt and its like, which are this thread's alone
     cdef int64_t begun
     outcome = None
     try:
         # The load before may have ended after we had looked.
-        if cache_get(c, key, hashed, time_if_needed(c), False, &value, NULL) == ABSENT:
+        if cache_get(c, key, hashed, time_if_needed(c), False, &value, NULL) == PRESENT:
+            outcome = steal(value)
+        else:
             begun = sm_monotonic_ns()
             try:
                 value = make_call(call)
             finally:
                 count_load(c, value != NULL, sm_monotonic_ns() - begun)
-            store_loaded(c, key, hashed, <PyObject*>load, NULL, value)
-        outcome = <object>value
+            outcome = steal(value)
+            store_loaded(c, key, hashed, <PyObject*>load, NULL, <PyObject*>outcome)
         state = LOAD_DONE
-        return value
     except Exception as error:
-        value_decref_if(value)
         outcome = error
         state = LOAD_FAILED
         raise
-    except:                     # KeyboardInterrupt and its like are this thread's alone
-        value_decref_if(value)
-        raise
     finally:
-        try:
-            finish_load(c, key, hashed, load, state, outcome)       # may raise what a key's __eq__ raises
-        finally:
-            sm_set_innermost_load(around)
+        finish_load(c, key, hashed, load, state, outcome)       # may raise what a key's __eq__ raises
+    return new_reference(<PyObject*>outcome)
 
 
 cdef int finish_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, LoadState state, outcome) except -1:
@@ -174,7 +161,7 @@ cdef int finish_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, Lo
     except:
         end_load(load, LOAD_ABANDONED, None)
         raise
-    end_load(load, state, outcome)
+    end_load(load, state, None if state == LOAD_ABANDONED else outcome)
     return 0
 
 

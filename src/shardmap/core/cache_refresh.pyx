@@ -27,10 +27,10 @@ cdef object get_or_load(CacheCore c, key, loader):
 
 cdef object refresh(CacheCore c, key, Py_hash_t hashed, old, loader):
     """The new value if this thread makes it, else the old one."""
-    cdef PyObject* around = sm_get_innermost_load()
+    cdef Load around = load_of_thread()
     cdef Load load = new_load(innermost_load() if c.executor is None else None)
     cdef PyObject* there
-    sm_set_innermost_load(<PyObject*>load)
+    set_load_of_thread(load)
     try:
         there = register_load(c, <PyObject*>key, hashed, <PyObject*>load)
         decref(there)
@@ -39,7 +39,7 @@ cdef object refresh(CacheCore c, key, Py_hash_t hashed, old, loader):
         if c.executor is None:
             return run_refresh(c, key, hashed, load, old, loader)
     finally:
-        sm_set_innermost_load(around)
+        set_load_of_thread(around)
     return refresh_in_executor(c, key, load, old, loader)
 
 
@@ -66,15 +66,15 @@ def _forget_queued_refresh(CacheCore c not None, key, Load load not None, future
 
 
 def _refresh_in_executor(CacheCore c not None, key, Load load not None, old, loader, /):
-    cdef PyObject* around = sm_get_innermost_load()
+    cdef Load around = load_of_thread()
     if not sm_change_u8(&load.is_queued, True, False):
         return
     load.thread = sm_thread_token()
-    sm_set_innermost_load(<PyObject*>load)
+    set_load_of_thread(load)
     try:
         run_refresh(c, key, hash(key), load, old, loader)
     finally:
-        sm_set_innermost_load(around)
+        set_load_of_thread(around)
 
 
 cdef object run_refresh(CacheCore c, key, Py_hash_t hashed, Load load, old, loader):

@@ -211,9 +211,9 @@ cdef InstanceCache cache_of_instance(CachedCall self, instance):
     if isinstance(found, InstanceCache) and belongs_to(found, self, instance):
         own = found
         generation = sm_load_u64(&self.generation)
-        if own.generation != generation:        # all results of the method were forgotten since
-            own.generation = generation
-            clear_all(own.cache)
+        if sm_load_u64(&own.generation) != generation:      # all results of the method were forgotten since
+            clear_all(own.cache)        # first, so that no other thread takes it for cleared before
+            sm_store_u64(&own.generation, generation)
         return own
     try:
         attributes = instance.__dict__

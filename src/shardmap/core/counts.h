@@ -76,7 +76,7 @@ static inline void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *miss
 
 #endif
 
-/* The load that this thread is in the middle of, the innermost one; borrowed from the frame that runs it. */
+/* The load that this thread is in the middle of, the innermost one (core/load.pyx); owned. */
 static __thread PyObject *sm_innermost_load SM_TLS_MODEL = NULL;
 static inline PyObject *sm_get_innermost_load(void) { return sm_innermost_load; }
 static inline void sm_set_innermost_load(PyObject *load) { sm_innermost_load = load; }

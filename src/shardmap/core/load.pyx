@@ -81,8 +81,7 @@ cdef class Load:
 
 cdef Load innermost_load():
     """What the running code is in the middle of loading, and has not ended; None: nothing."""
-    cdef PyObject* of_thread = sm_get_innermost_load()
-    cdef Load found = <Load>of_thread if of_thread != NULL else None
+    cdef Load found = load_of_thread()
     cdef Load of_task
     cdef Load each
     if tasks_load:
@@ -96,6 +95,25 @@ cdef Load innermost_load():
     while found is not None and sm_load_u8(&found.state) != LOAD_PENDING:
         found = found.parent
     return found
+
+
+cdef inline Load load_of_thread():
+    """Where this thread's loads begin: None, or the innermost one that it has begun and not left."""
+    cdef PyObject* load = sm_get_innermost_load()
+    return <Load>load if load != NULL else None
+
+
+cdef inline void set_load_of_thread(Load load) noexcept:
+    """Owned: where greenlets switch in the middle of loads, the one to go back to may have ended."""
+    cdef PyObject* before = sm_get_innermost_load()
+    sm_set_innermost_load(NULL if load is None else new_reference(<PyObject*>load))
+    if before != NULL:
+        decref(before)
+
+
+def _innermost_load():
+    """For tests."""
+    return innermost_load()
 
 
 cdef inline Load new_load(Load parent):
