@@ -42,6 +42,7 @@ CONCURRENT = (
     "loading_many",
     "refresh",
     "cached",
+    "cached_threads",
     "unlocked_reads",
     "unlocked_keys",
     "shared_iterators",
