@@ -27,7 +27,6 @@ from shardmap import ShardCache, ShardMap, cached
 
 KEYS = [f"key {i}" for i in range(1000)]
 VALUES = {key: len(key) for key in KEYS}
-SIZE = 1000
 POPULATION = 20_000
 
 Loop = Callable[[list[Any]], None]  # goes once over the keys
@@ -143,7 +142,7 @@ def functions() -> dict[str, Loop]:
 
 
 def zipf(count: int, seed: int) -> list[str]:
-    """Draws of which about a fifth miss in a cache of 1,000."""
+    """Draws of which about a fifth miss in a cache of 3,500."""
     choices = random.Random(seed)
     weights = [1 / (rank + 1) ** 0.95 for rank in range(POPULATION)]
     return [f"key {number}" for number in choices.choices(range(POPULATION), weights, k=count)]

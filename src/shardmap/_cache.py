@@ -18,7 +18,6 @@ from shardmap._views import ITEMS, KEYS, VALUES
 _ENTRIES_PER_SHARD = 512  # with fewer, what a shard knows of its entries is too little to choose by
 _SHARDS_PER_CPU = 4
 _MOST_SHARDS = 256
-_MOST_LOADED = 2**62
 _PARAMETERS = ("ttl", "idle", "refresh_after", "weigh", "on_remove", "loader", "executor", "timer")
 
 
@@ -104,9 +103,8 @@ class ShardCache(CacheCore):
         if hasattr(self, "_parameters"):
             raise RuntimeError("a ShardCache cannot be initialized twice")
         self._parameters = (maxsize, ttl, idle, refresh_after, weigh, on_remove, loader, executor, timer)
-        most = None if maxsize is None else min(maxsize, _MOST_LOADED)
         shards = _shards_for(maxsize if weigh is None else None)
-        self._configure(most, ttl, idle, refresh_after, weigh, on_remove, timer, loader, executor, shards)
+        self._configure(shards, *self._parameters)
         _live[id(self)] = _Reference(self, _forget)
 
     @property
@@ -197,31 +195,32 @@ _core._own_cache_methods(ShardCache)
 MutableMapping.register(ShardCache)
 
 
-class _Keys(KeysView):
+class _View:
+    __slots__ = ()
+
     def __iter__(self):
-        return self._mapping._iterate(KEYS)
+        return self._mapping._iterate(self._what)
 
     def __reversed__(self):
-        return self._mapping._iterate(KEYS, True)
+        return self._mapping._iterate(self._what, True)
 
 
-class _Values(ValuesView):
-    def __iter__(self):
-        return self._mapping._iterate(VALUES)
+class _Keys(_View, KeysView):
+    __slots__ = ()
+    _what = KEYS
 
-    def __reversed__(self):
-        return self._mapping._iterate(VALUES, True)
+
+class _Values(_View, ValuesView):
+    __slots__ = ()
+    _what = VALUES
 
     def __contains__(self, value):
         return any(each is value or each == value for each in self)
 
 
-class _Items(ItemsView):
-    def __iter__(self):
-        return self._mapping._iterate(ITEMS)
-
-    def __reversed__(self):
-        return self._mapping._iterate(ITEMS, True)
+class _Items(_View, ItemsView):
+    __slots__ = ()
+    _what = ITEMS
 
     def __contains__(self, item):
         if not isinstance(item, tuple) or len(item) != 2:

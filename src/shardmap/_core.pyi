@@ -251,16 +251,16 @@ class CacheCore(MutableMapping[_KT, _VT]):
     def weight(self) -> int: ...
     def _configure(
         self,
+        shards: int,
         maxsize: int | None,
         ttl: Any,
         idle: Any,
         refresh_after: Any,
         weigh: Any,
         on_remove: Any,
-        timer: Any,
         loader: Any,
         executor: Any,
-        shards: int,
+        timer: Any,
         /,
     ) -> None: ...
     def _iterate(self, what: int, backward: bool = False, /) -> Iterator[Any]: ...

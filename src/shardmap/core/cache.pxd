@@ -78,7 +78,6 @@ cdef struct CacheWrite:
     int64_t now
     int64_t deadline
     int64_t weight
-    RemovalKind kind        # if it removes
     FoundEntry found
     bint stored
 

@@ -38,10 +38,10 @@ cdef class CacheCore:
                 policy_free(&known_of(self, i).policy)
             free(self.total)        # and the shards behind it
 
-    def _configure(self, maxsize, ttl, idle, refresh_after, weigh, on_remove, timer, loader, executor, shards, /):
+    def _configure(self, shards, maxsize, ttl, idle, refresh_after, weigh, on_remove, loader, executor, timer, /):
         """Once, before anybody else knows the cache."""
         cdef uint32_t bits
-        self.most = UNBOUNDED if maxsize is None else <int64_t>maxsize
+        self.most = UNBOUNDED if maxsize is None else <int64_t>min(maxsize, UNBOUNDED)
         if ttl is not None:
             self.columns |= DEADLINES
             if callable(ttl):
@@ -79,25 +79,20 @@ cdef class CacheCore:
     def __contains__(self, key):
         """Whether there is an entry that has not expired. Neither counted nor taken for a use of it. Linearizable,
         takes no lock. dict.__contains__."""
-        cdef Py_hash_t hashed = 0
-        mark_cache_shared(self)
-        hash_of(<PyObject*>key, &hashed)
-        return cache_get(self, <PyObject*>key, hashed, time_if_needed(self), False, NULL, NULL) == PRESENT
+        return find_in_cache(self, <PyObject*>key, False, NULL) == PRESENT
 
     def __getitem__(self, key):
         """The value of `key`. Without one: what the cache's loader makes of it, as get_or_load; without a loader what a
         subclass's __missing__ returns, else KeyError. dict.__getitem__."""
         cdef PyObject* value = NULL
-        cdef Py_hash_t hashed = 0
         cdef PyObject* method
-        mark_cache_shared(self)
         if self.loader is not None:
+            mark_cache_shared(self)
             found = get_or_load(self, key, self.loader)
             if found is no_value:
                 raise KeyError(key)
             return found
-        hash_of(<PyObject*>key, &hashed)
-        if cache_get(self, <PyObject*>key, hashed, time_if_needed(self), True, &value, NULL) == PRESENT:
+        if find_in_cache(self, <PyObject*>key, True, &value) == PRESENT:
             return steal(value)
         method = sm_lookup_special(<PyObject*>self, <PyObject*>MISSING_NAME)
         if method == NULL:
@@ -310,13 +305,9 @@ cdef PyMethodDef fast_cache_get
 
 cdef PyObject* call_cache_get(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:
     cdef PyObject* value = NULL
-    cdef Py_hash_t hashed = 0
     if count != 1 and count != 2:
         check_count(b"get", count, 2)
-    mark_cache_shared(<CacheCore>self)
-    hash_of(arguments[0], &hashed)
-    if cache_get(<CacheCore>self, arguments[0], hashed, time_if_needed(<CacheCore>self), True, &value,
-                 NULL) == PRESENT:
+    if find_in_cache(<CacheCore>self, arguments[0], True, &value) == PRESENT:
         return value
     return new_reference(arguments[1] if count == 2 else <PyObject*>None)
 

@@ -125,10 +125,7 @@ cdef int purge_shard(CacheCore c, Shard* shard, int64_t now) except -1:
     cdef CacheShard* known = cache_shard(c, shard)
     start_removals(&removals)
     while now >= sm_load_i64(&known.earliest):
-        start_access(&at)
-        at.shard = shard
-        at.hash31 = 0
-        at.published = shard.published
+        aim_at_shard(shard, &at)
         lock(shard)
         try:
             sweep_locked(c, &at, now, SWEPT_AT_ONCE, &removals)

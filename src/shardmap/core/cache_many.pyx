@@ -5,24 +5,16 @@ from collections.abc import Mapping
 def _cache_peek(CacheCore c not None, key, default, /):
     """The value, with nothing counted or marked."""
     cdef PyObject* value = NULL
-    cdef Py_hash_t hashed = 0
-    mark_cache_shared(c)
-    hash_of(<PyObject*>key, &hashed)
-    if cache_get(c, <PyObject*>key, hashed, time_if_needed(c), False, &value, NULL) == PRESENT:
+    if find_in_cache(c, <PyObject*>key, False, &value) == PRESENT:
         return steal(value)
     return default
 
 
 def _cache_get_many(CacheCore c not None, keys, default, /):
-    cdef PyObject* value
-    cdef Py_hash_t hashed
+    cdef PyObject* value = NULL
     cdef list values = []
-    mark_cache_shared(c)
     for key in keys:
-        hashed = 0
-        value = NULL
-        hash_of(<PyObject*>key, &hashed)
-        if cache_get(c, <PyObject*>key, hashed, time_if_needed(c), True, &value, NULL) == PRESENT:
+        if find_in_cache(c, <PyObject*>key, True, &value) == PRESENT:
             values.append(steal(value))
         else:
             values.append(default)

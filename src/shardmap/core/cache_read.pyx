@@ -44,6 +44,14 @@ cdef inline Found cache_get(CacheCore c, PyObject* key, Py_hash_t hashed, int64_
     return <Found>answer
 
 
+cdef inline Found find_in_cache(CacheCore c, PyObject* key, bint uses, PyObject** value) except FAILED:
+    """cache_get() of a key that was not hashed yet, now."""
+    cdef Py_hash_t hashed = 0
+    mark_cache_shared(c)
+    hash_of(key, &hashed)
+    return cache_get(c, key, hashed, time_if_needed(c), uses, value, NULL)
+
+
 cdef inline Read read_cache_unlocked(CacheCore c, Access* at, PyObject* key, int64_t now, bint uses,
                                      PyObject** value, bint* wants_refresh) noexcept:
     """read_unlocked() for a cache."""

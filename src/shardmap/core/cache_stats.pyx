@@ -1,5 +1,7 @@
 # A cache's statistics, what is pickled of it, and the check of all its invariants.
 
+from operator import itemgetter
+
 cdef int count_weight(CacheCore c) except -1:
     """Makes the total what the entries weigh: a thread that is gone may have had some of it reserved."""
     cdef Layout* layout = lock_all(c.entries)
@@ -25,7 +27,6 @@ cdef int64_t weight_of_block(CacheCore c, Block* block) noexcept:
 
 def _cache_entries_with_deadlines(CacheCore c not None, /):
     """[(key, value, seconds it has left or None)], for pickling."""
-    cdef Layout* layout = layout_of(c.entries)
     cdef list found = []
     cdef SnapshotCore snapshot
     cdef Block* block
@@ -45,12 +46,8 @@ def _cache_entries_with_deadlines(CacheCore c not None, /):
                 found.append((block.stamps[entry] if block.stamps != NULL else entry,
                               <object>block.entries[entry].key, <object>block.entries[entry].value,
                               None if left == FOREVER else (left - now) / NANOSECONDS))
-    found.sort(key=first_of)
+    found.sort(key=itemgetter(0))
     return [each[1:] for each in found]
-
-
-cdef object first_of(tuple item):
-    return item[0]
 
 
 # --- Statistics, and the check of all invariants ---

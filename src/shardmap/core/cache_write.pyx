@@ -78,8 +78,6 @@ cdef bint make_room_locked(CacheCore c, Access* at, int64_t needed, RemovedEntri
     caller starts over, since the mutex was released meanwhile, or positions have changed, or there is no room for
     removals."""
     require_locked(at.shard)
-    cdef CacheShard* known = cache_shard(c, at.shard)
-    cdef Block* block
     cdef uint32_t victim = 0
     while removals.freed < needed:
         if sm_add_up_to(c.total, needed - removals.freed, c.most):
@@ -88,9 +86,7 @@ cdef bint make_room_locked(CacheCore c, Access* at, int64_t needed, RemovedEntri
         if not has_room_for_removal(removals):
             tell_removals_and_lock_again(c, at, removals)
             return False
-        follow_block_locked(known, at.shard)
-        block = block_of(at.shard.table)
-        if not policy_victim(&known.policy, block, marks_of(block, c.columns), &victim):
+        if not find_victim_locked(c, at.shard, &victim):
             unlock_and_reclaim(at)
             if not make_room_elsewhere(c, at.shard, removals):
                 # Other writers have what there is, and wait for more, as this one does: who gives back lets one go on.
@@ -109,27 +105,35 @@ cdef bint make_room_elsewhere(CacheCore c, Shard* own, RemovedEntries* removals)
     """Evicts one entry of another shard: the next one round that has any. False: none has."""
     cdef Layout* layout = layout_of(c.entries)
     cdef uint32_t first = <uint32_t>((<char*>cache_shard(c, own) - c.shards) // stride_for(sizeof(CacheShard))), i
-    cdef uint32_t victim = 0
-    cdef CacheShard* known
-    cdef Block* block
-    cdef Access at
     for i in range(1, layout.shard_count):
-        start_access(&at)
-        at.shard = shard_in(layout, (first + i) % layout.shard_count)
-        at.hash31 = 0
-        at.published = at.shard.published
-        known = cache_shard(c, at.shard)
-        lock(at.shard)
-        follow_block_locked(known, at.shard)
-        block = block_of(at.shard.table)
-        if policy_victim(&known.policy, block, marks_of(block, c.columns), &victim):
-            remove_entry_locked(c, &at, victim, REMOVED_AS_EVICTED, removals)
-            unlock_and_reclaim(&at)
+        if remove_victim(c, shard_in(layout, (first + i) % layout.shard_count), REMOVED_AS_EVICTED, removals):
             return True
-        unlock_and_reclaim(&at)
     if was_cleared_as_garbage(layout):
         count_weight(c)
     return False
+
+
+cdef bint remove_victim(CacheCore c, Shard* shard, RemovalKind kind, RemovedEntries* removals) except -1:
+    """What is to go next of a shard, if there is room among `removals`. False: it has nothing. True and nothing removed:
+    look again."""
+    cdef Access at
+    cdef uint32_t victim = 0
+    cdef bint found
+    aim_at_shard(shard, &at)
+    lock(shard)
+    found = find_victim_locked(c, shard, &victim)
+    if found:
+        remove_entry_locked(c, &at, victim, kind, removals)
+    unlock_and_reclaim(&at)
+    return found
+
+
+cdef bint find_victim_locked(CacheCore c, Shard* shard, uint32_t* victim) noexcept:
+    require_locked(shard)
+    cdef CacheShard* known = cache_shard(c, shard)
+    cdef Block* block = block_of(shard.table)
+    follow_block_locked(known, shard)
+    return policy_victim(&known.policy, block, marks_of(block, c.columns), victim)
 
 
 cdef bint was_cleared_as_garbage(Layout* layout) noexcept:
@@ -160,7 +164,6 @@ cdef inline CacheWrite write_to_cache(PyObject* value, CacheWriteWhen when) noex
     write.now = 0
     write.deadline = FOREVER
     write.weight = 1
-    write.kind = REMOVED_EXPLICITLY
     write.found.is_valid = False
     write.stored = False
     return write
@@ -206,7 +209,7 @@ cdef Found cache_write_and_unlock(CacheCore c, Access* at, PyObject* key, CacheW
                 continue
             before = removals.count
             if write.value == NULL:
-                remove_entry_locked(c, at, at.found.entry, write.kind, removals)
+                remove_entry_locked(c, at, at.found.entry, REMOVED_EXPLICITLY, removals)
                 if removals.count == before:
                     continue
                 if write.old != NULL:

@@ -69,6 +69,23 @@ cdef void release_all_held(HeldLock** held) noexcept:
         free(node)
 
 
+cdef void take_tables_locked(MapCore m, Layout* layout, PyObject** tables, Limbo** limbos) noexcept:
+    """Empties the map, with all mutexes. What it had is the caller's, to let go once no reader looks at it."""
+    require_locked(shard_in(layout, 0))
+    cdef uint32_t i
+    cdef Shard* shard
+    sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
+    sm_fence_release()
+    for i in range(layout.shard_count):
+        shard = shard_in(layout, i)
+        tables[i] = shard.table
+        change_table_locked(shard, EMPTY_TABLE)
+        limbos[i] = shard.limbo
+        shard.limbo = NULL
+        note_size_locked(shard, &empty_block)
+    sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
+
+
 cdef int map_clear(MapCore m) except -1:
     """Takes all tables away at one point in time, then lets their entries go. First gets hold of the locks that blocks
     of others have on entries: what is there is then not taken away under them. What is being computed is overtaken."""
@@ -105,17 +122,8 @@ cdef int map_clear(MapCore m) except -1:
             else:
                 unlock_all(m)
                 know_caller(&caller)
-        sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
-        sm_fence_release()
         limbos = <Limbo**>(tables + room)
-        for i in range(layout.shard_count):
-            shard = shard_in(layout, i)
-            tables[i] = shard.table
-            change_table_locked(shard, EMPTY_TABLE)
-            limbos[i] = shard.limbo
-            shard.limbo = NULL
-            note_size_locked(shard, &empty_block)
-        sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
+        take_tables_locked(m, layout, tables, limbos)
         unlock_layout(layout)
         wait_for_readers_of(m)
         release_all_held(&held)

@@ -62,9 +62,7 @@ cdef int give_first_table_locked(Access* at) except -1:
 cdef int copy_table_of(Shard* shard) except -1:
     """Gives the shard a table of its own, if it still shares one."""
     cdef Access at
-    start_access(&at)
-    at.shard = shard
-    at.hash31 = 0
+    aim_at_shard(shard, &at)
     lock_located(&at)
     if is_shared(at.shard.table):
         copy_shared_table_locked(&at)

@@ -25,6 +25,14 @@ cdef inline void start_access(Access* at) noexcept:
     at.deferred.grace_period = NO_GRACE_PERIOD
 
 
+cdef inline void aim_at_shard(Shard* shard, Access* at) noexcept:
+    """For an operation on a shard that is about no key."""
+    start_access(at)
+    at.shard = shard
+    at.published = shard.published
+    at.hash31 = 0
+
+
 cdef inline int locate(MapCore m, PyObject* key, Access* at) except -1:
     """Hashes the key: which shard, which 31 bits."""
     cdef Py_hash_t hashed = 0
