@@ -40,6 +40,7 @@ CONCURRENT = (
     "cache_threads",
     "loading",
     "loading_many",
+    "loading_async",
     "refresh",
     "cached",
     "cached_threads",

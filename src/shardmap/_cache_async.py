@@ -15,8 +15,8 @@ async def get_or_load_async(self, key, loader, /):
     However many tasks, of any event loop, and threads ask at once, the loader runs once, in a task of its own in the
     loop of the first that asks; the others wait for it and get its value, or its exception. Whoever is cancelled while
     it waits cancels nobody else, nor the load. If the loader asks, perhaps over other loaders, for its own key, the
-    call that closes the circle runs its loader by itself. If the loop that the load runs in ends first, the others ask
-    again."""
+    call that closes the circle runs its loader by itself. If the loop that the load runs in stops or ends first, the
+    others ask again, and what it may load later is not stored."""
     value = _core._cache_get_many(self, (key,), MISSING)[0]
     while value is MISSING:
         load, is_mine = _core._start_load(self, key)
@@ -24,19 +24,19 @@ async def get_or_load_async(self, key, loader, /):
             return load
         if is_mine:
             _begin_task(self, key, load, loader)
-        if not load.begin_wait():
+        mine = _core._innermost_load()
+        if not load.begin_wait(mine):
             return await loader(key)
         try:
             await _end_of(load)
         finally:
-            load.end_wait()
+            load.end_wait(mine)
         if not load.is_abandoned:
             return load.result()
     return value
 
 
-_running = set()  # tasks: an event loop keeps weak references only
-_LOOK_EVERY = 0.1  # seconds: how often who waits looks whether the load's event loop was closed
+_LOOK_EVERY = 0.1  # seconds: how often who waits looks whether the load's event loop has stopped
 
 
 def _begin_task(cache, key, load, loader):
@@ -51,8 +51,7 @@ def _begin_task(cache, key, load, loader):
         coroutine.close()
         _core._fail_load(cache, key, load, None)
         raise
-    _running.add(task)
-    task.add_done_callback(_running.discard)
+    _core._keep_task(cache, task)
     task.add_done_callback(lambda task: _fail_if_pending(cache, key, load))
 
 
@@ -87,7 +86,7 @@ async def _run(cache, key, load, loader):
 
 
 async def _end_of(load):
-    """Waits for the end of a load that may run in another event loop, which may be closed before."""
+    """Waits for the end of a load that may run in another event loop, which may stop before."""
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -98,6 +97,8 @@ async def _end_of(load):
             future.set_result(None)
 
     if load.call_at_end(lambda: loop.call_soon_threadsafe(wake)):
-        while not future.done() and load.is_pending:
-            load.give_up_if_closed()
+        while load.may_be_given_up(loop) and load.is_pending:
+            load.give_up_if_stopped()
             await asyncio.wait([future], timeout=_LOOK_EVERY)
+        if load.is_pending:
+            await future

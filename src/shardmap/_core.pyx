@@ -104,6 +104,7 @@ sm_readers_init()
 
 
 sm_set_gc(<PyTypeObject*>Table, <traverseproc>table_traverse, <inquiry>table_clear)
+sm_set_gc(<PyTypeObject*>Load, <traverseproc>load_traverse, <inquiry>load_clear)
 sm_set_gc(<PyTypeObject*>MapCore, <traverseproc>map_traverse, <inquiry>no_clear)
 sm_set_gc(<PyTypeObject*>SnapshotCore, <traverseproc>snapshot_traverse, <inquiry>no_clear)
 sm_set_gc(<PyTypeObject*>SnapshotIterator, <traverseproc>iterator_traverse, <inquiry>iterator_clear)

@@ -42,6 +42,8 @@ cdef class CacheCore:
     cdef uint64_t deletions     # by anybody, of any key or all: counted before they are done
     cdef MapCore loads          # key: the Load that is under way (core/cache_load.pyx)
     cdef LoadCounts* load_counts
+    cdef set tasks              # None, or those that load asynchronously
+    cdef Py_ssize_t most_tasks  # when they are looked through again
     cdef uint64_t forgotten_hits        # counted before the counts were set to zero
     cdef uint64_t forgotten_misses
     cdef uint64_t own_hits      # with a GIL, and where a thread has no counts of its own

@@ -238,6 +238,7 @@ cdef int cache_clear_slot(PyObject* self) noexcept:
     (<CacheCore>self).ttl_function = None
     (<CacheCore>self).timer = None
     (<CacheCore>self).executor = None
+    (<CacheCore>self).tasks = None
     return 0
 
 

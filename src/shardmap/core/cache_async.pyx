@@ -16,7 +16,7 @@ cdef tuple start_load(CacheCore c, key, Load load):
         there = steal_load(register_load(c, <PyObject*>key, hashed, <PyObject*>load))
         if there is load:
             break
-        give_up_if_closed(there)
+        give_up_if_stopped(there)
         if sm_change_u8(&there.is_queued, True, False):
             finish_load(c, <PyObject*>key, hashed, there, LOAD_ABANDONED, None)
         elif sm_load_u8(&there.state) == LOAD_PENDING:
@@ -51,6 +51,21 @@ def _fail_load(CacheCore c not None, key, Load load not None, error, /):
     cdef Py_hash_t hashed = 0
     hash_of(<PyObject*>key, &hashed)
     finish_load(c, <PyObject*>key, hashed, load, LOAD_ABANDONED if error is None else LOAD_FAILED, error)
+
+
+def _keep_task(CacheCore c not None, task, /):
+    """Keeps a task that loads alive for as long as the cache lives: an event loop has weak references only. Those of loops
+    that were closed, where no task ends, are let go now and then."""
+    cdef set tasks
+    with cython.critical_section(c):
+        if c.tasks is None:
+            c.tasks = set()
+        tasks = c.tasks
+    tasks.add(task)
+    if len(tasks) > c.most_tasks:
+        tasks.difference_update([each for each in list(tasks) if each.get_loop().is_closed()])
+        c.most_tasks = 2 * len(tasks) + 16
+    task.add_done_callback(tasks.discard)
 
 
 def _count_load(CacheCore c not None, bint done, double seconds, /):

@@ -61,6 +61,30 @@ cdef int iterator_clear(PyObject* self) noexcept:
     return 0
 
 
+cdef int load_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    """Who waits for it, and for what it waits, are lists that threads make without a lock."""
+    cdef int stop = visit_if(<PyObject*>(<Load>self).outcome, visit, arg)
+    if not stop:
+        stop = visit_if(<PyObject*>(<Load>self).traceback, visit, arg)
+    if not stop:
+        stop = visit_if(<PyObject*>(<Load>self).parent, visit, arg)
+    if not stop:
+        stop = visit_if(<PyObject*>(<Load>self).loop, visit, arg)
+    if not stop:
+        stop = visit_if((<Load>self).waiters, visit, arg)
+    return stop if stop else visit_if((<Load>self).waits_for, visit, arg)
+
+
+cdef int load_clear(PyObject* self) noexcept:
+    (<Load>self).traceback = None
+    (<Load>self).loop = None
+    if (<Load>self).waiters != NULL:
+        (<list>(<Load>self).waiters).clear()
+    if (<Load>self).waits_for != NULL:
+        (<list>(<Load>self).waits_for).clear()
+    return 0
+
+
 cdef int table_traverse(PyObject* self, visitproc visit, void* arg) noexcept:
     cdef Block* block = block_of(self)
     cdef uint32_t entry

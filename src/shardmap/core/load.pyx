@@ -19,7 +19,7 @@ from contextvars import ContextVar
 cdef object task_load = ContextVar("shardmap_load", default=None)   # the innermost that the running task is for
 cdef bint tasks_load = False            # there ever was one
 cdef dict waits_of_threads = {}         # the token of a thread that blocks: the loads that it waits for
-cdef double LOOK_EVERY = 0.1            # seconds: how often who waits looks whether an event loop was closed
+cdef double LOOK_EVERY = 0.1            # seconds: how often who waits looks whether an event loop has stopped
 
 
 @cython.final
@@ -51,22 +51,28 @@ cdef class Load:
         """Has a function called when it ends; False if it has ended."""
         return call_at_end(self, function)
 
-    def begin_wait(self):
-        """Notes that the running task waits for it. False, and no wait, if that would be for ever."""
-        return begin_load_wait(self, innermost_load(), False)
+    def begin_wait(self, Load mine, /):
+        """Notes that the running task, in the middle of `mine`, waits for it. False, and no wait, if that would be for
+        ever."""
+        return begin_load_wait(self, mine, False)
 
-    def end_wait(self):
-        end_load_wait(self, innermost_load(), False)
+    def end_wait(self, Load mine, /):
+        """Of the wait that began with the same: another load may be the innermost by now."""
+        end_load_wait(self, mine, False)
 
     def wait(self):
         """Blocks until it has ended. False: it would be for ever."""
         return wait_for_load(self)
 
-    def give_up_if_closed(self):
-        """Abandons it if the event loop that was to run it is closed."""
-        give_up_if_closed(self)
+    def may_be_given_up(self, loop, /):
+        """Whether it is run by another event loop than this one, which may stop."""
+        return self.loop is not None and self.loop is not loop
 
-    def run_in(self, loop):
+    def give_up_if_stopped(self):
+        """Abandons it if the event loop that was to run it does not run."""
+        give_up_if_stopped(self)
+
+    def run_in(self, loop, /):
         """A task of this event loop, which runs in this thread, is to run it."""
         self.loop = loop
         self.loop_thread = sm_thread_token()
@@ -112,7 +118,6 @@ cdef inline void set_load_of_thread(Load load) noexcept:
 
 
 def _innermost_load():
-    """For tests."""
     return innermost_load()
 
 
@@ -182,8 +187,10 @@ cdef void wake_all(Load self) noexcept:
             pass
 
 
-cdef int give_up_if_closed(Load self) except -1:
-    if self.loop is not None and self.loop.is_closed():
+cdef int give_up_if_stopped(Load self) except -1:
+    """Should the loop go on one day, what the load makes is out of date: its value is not stored."""
+    if self.loop is not None and not self.loop.is_running():
+        sm_store_u8(&self.overtaken, True)
         end_load(self, LOAD_ABANDONED, None)
     return 0
 
@@ -251,7 +258,7 @@ cdef bint wait_for_load(Load self) except -1:
     cdef Load mine
     if sm_load_u8(&self.state) != LOAD_PENDING:
         return True
-    give_up_if_closed(self)
+    give_up_if_stopped(self)
     mine = innermost_load()
     if not begin_load_wait(self, mine, True):
         return False
@@ -263,7 +270,7 @@ cdef bint wait_for_load(Load self) except -1:
                 gate.acquire()
             else:
                 while not gate.acquire(True, LOOK_EVERY):
-                    give_up_if_closed(self)
+                    give_up_if_stopped(self)
     finally:
         end_load_wait(self, mine, True)
     return True
