@@ -12,9 +12,12 @@ from shardmap._core import (
     Partition,
     RemovalCause,
 )
+from shardmap._counter import ShardCounter
+from shardmap._default_dict import ShardDefaultDict
 from shardmap._eventual import EventualMap, EventualReader
 from shardmap._map import ShardMap
 from shardmap._partitions import Shards, ShardView
+from shardmap._set import SetSnapshot, ShardSet
 from shardmap._snapshot import Snapshot
 from shardmap._stats import ShardStats, Stats
 from shardmap._views import ItemsView, KeysView, ValuesView
@@ -34,8 +37,12 @@ __all__ = [
     "MissingType",
     "Partition",
     "RemovalCause",
+    "SetSnapshot",
     "ShardCache",
+    "ShardCounter",
+    "ShardDefaultDict",
     "ShardMap",
+    "ShardSet",
     "ShardStats",
     "ShardView",
     "ShardWorkers",

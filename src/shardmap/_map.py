@@ -13,7 +13,7 @@ from shardmap._map_reduce import map_reduce
 from shardmap._mapping import MappingSurface
 from shardmap._partitions import Shards, partitions
 from shardmap._snapshot import Snapshot
-from shardmap._stats import ShardStats, Stats
+from shardmap._stats import stats_of
 
 _SHARDS_PER_CPU = 8  # of writers that meet: with 4, two threads that insert needed a fifth more time
 _MOST_DEFAULT_SHARDS = 256
@@ -183,7 +183,7 @@ class ShardMap(MappingSurface, MapCore):
 
     def stats(self):
         """Sizes, capacities and counters of each shard. O(shards)."""
-        return Stats(tuple(ShardStats(*state) for state in _core._shard_states(self)), _core._splits(self))
+        return stats_of(self)
 
     def _check(self):
         """For tests: verifies every invariant of every shard; AssertionError names the one broken. O(entries), with

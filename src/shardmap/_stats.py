@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from shardmap import _core
+
 
 class ShardStats(NamedTuple):
     """One shard."""
@@ -54,3 +56,7 @@ class Stats(NamedTuple):
     def copies(self) -> int:
         """Copies made for snapshots, of all shards."""
         return sum(shard.copies for shard in self.shards)
+
+
+def stats_of(entries: _core.MapCore[object, object]) -> Stats:
+    return Stats(tuple(ShardStats(*state) for state in _core._shard_states(entries)), _core._splits(entries))

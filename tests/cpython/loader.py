@@ -1,11 +1,12 @@
-"""Loads a test module of the running interpreter with ShardMap where it says dict."""
+"""Loads a test module of the running interpreter with ShardMap where it says dict, or ours for other built-in types."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 import unittest
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -56,6 +57,19 @@ class ShardMapForDict(NewStrings):
         return ast.fix_missing_locations(ast.copy_location(call, node))
 
 
+class NewNames(NewStrings):
+    """Each of some names becomes another type; displays stay what they are."""
+
+    def __init__(self, types: Mapping[str, type], strings: Mapping[str, str]) -> None:
+        super().__init__(strings)
+        self.types = types
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.types:
+            return node
+        return ast.copy_location(ast.Name(self.types[node.id].__name__, node.ctx), node)
+
+
 def source_of(name: str) -> Path | None:
     """Where the running interpreter keeps `test.<name>`, if it does: many distributions leave it out."""
     spec = importlib.util.find_spec("test")
@@ -67,12 +81,12 @@ def source_of(name: str) -> Path | None:
     return None
 
 
-def _load(name: str, change: ast.NodeTransformer) -> ModuleType:
+def _load(name: str, change: ast.NodeTransformer, **types: type) -> ModuleType:
     path = source_of(name)
     assert path is not None
     tree = change.visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
-    module = ModuleType(f"{name} with ShardMap")
-    vars(module)[PLACE] = ShardMap
+    module = ModuleType(f"{name} with ours")
+    vars(module).update(types)
     # Lines stay where they were, so tracebacks show the original.
     exec(compile(tree, str(path), "exec"), vars(module))
     return module
@@ -88,8 +102,19 @@ def load_cases(name: str, strings: Mapping[str, str] | None = None) -> Cases:
             type("SubclassOfShardMapTests", (protocol,), {"type2test": SubclassOfShardMap}),
         ]
     else:
-        module = _load(name, ShardMapForDict(strings or {}))
+        module = _load(name, ShardMapForDict(strings or {}), **{PLACE: ShardMap})
         classes = [value for value in vars(module).values() if isinstance(value, type)]
+    return _cases_of(name, classes)
+
+
+def load_cases_of_types(name: str, types: Mapping[str, type], strings: Mapping[str, str] | None = None) -> Cases:
+    """The tests of `test.<name>` that way, with other types in place of those that have these names."""
+    module = _load(name, NewNames(types, strings or {}), **{each.__name__: each for each in types.values()})
+    sys.modules[module.__name__] = module  # for pickle
+    return _cases_of(name, [value for value in vars(module).values() if isinstance(value, type)])
+
+
+def _cases_of(name: str, classes: Iterable[type]) -> Cases:
     return {
         f"{name}.{cls.__name__}.{method}": partial(cls, method)
         for cls in classes

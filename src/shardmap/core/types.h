@@ -17,6 +17,8 @@ static void sm_set_init(PyTypeObject *t, initproc init)
     t->tp_init = init;
     PyType_Modified(t);
 }
+/* Of a type whose __hash__ is None. */
+static inline int sm_is_unhashable(PyObject *o) { return Py_TYPE(o)->tp_hash == PyObject_HashNotImplemented; }
 /* Whether objects of a type, or of a subclass of it that does not say otherwise, are iterated over by its own slot. */
 static inline int sm_iterates_as(PyObject *o, PyTypeObject *type) { return Py_TYPE(o)->tp_iter == type->tp_iter; }
 static void sm_no_sequence(PyTypeObject *t)

@@ -157,6 +157,7 @@ cdef extern from "core/types.h":
     void sm_set_clear(PyTypeObject*, inquiry)
     void sm_set_traverse(PyTypeObject*, traverseproc)
     void sm_set_init(PyTypeObject*, initproc)
+    bint sm_is_unhashable(PyObject*) noexcept
     bint sm_iterates_as(PyObject*, PyTypeObject*) noexcept
     void sm_no_sequence(PyTypeObject*)
     void sm_set_vectorcall(PyTypeObject*, size_t offset)

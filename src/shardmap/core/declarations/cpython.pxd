@@ -18,6 +18,7 @@ cdef extern from "Python.h":
     # References, types, comparing
     void incref "Py_INCREF"(PyObject*)
     PyObject* new_reference "Py_NewRef"(PyObject*)
+    PyObject* box_bool "PyBool_FromLong"(long) except NULL
     void decref_not_last "Py_DECREF"(PyObject*)     # where it cannot run anything
     PyTypeObject* type_of "Py_TYPE"(PyObject*)
     int Py_ReprEnter(object) except -1

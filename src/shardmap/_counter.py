@@ -1,0 +1,241 @@
+"""ShardCounter: a ShardMap of numbers, with what collections.Counter has."""
+
+# Types: _counter.pyi.
+
+import heapq
+from collections import Counter
+from collections.abc import Mapping
+from itertools import chain, repeat, starmap
+from operator import itemgetter
+
+from shardmap import _core
+from shardmap._core import MISSING, MapCore
+from shardmap._map import ShardMap
+
+
+class ShardCounter(ShardMap):
+    """Counts that many threads can change at once: collections.Counter, with ShardMap's promises.
+
+    ShardCounter(), ShardCounter(iterable), ShardCounter(mapping), ShardCounter(..., element=count). Missing elements count
+    0. No count is lost, whatever threads do at once: `add(element)` and its like are atomic, `update(iterable)` sums up
+    equal elements first and adds each sum atomically (it is `count`). `counter[element] += 1` is not atomic: read, add,
+    write. Arithmetic and comparisons, most_common, elements and total see one point in time of each side.
+
+    >>> words = ShardCounter("abracadabra")
+    >>> words.add("b", 10), words.most_common(2)
+    (12, [('b', 12), ('a', 5)])
+    """
+
+    __slots__ = ()
+    __module__ = "shardmap"
+    __hash__ = None
+
+    def __init__(self, iterable=None, /, **counts):
+        super().__init__()
+        self.update(iterable, **counts)
+
+    def __missing__(self, element, /):
+        """The count of an element that is not there: 0. Counter.__missing__."""
+        return 0
+
+    def __delitem__(self, element, /):
+        """Removes the element, if it is there. Linearizable. Counter.__delitem__."""
+        self.pop(element, None)
+
+    @classmethod
+    def fromkeys(cls, iterable, value=None, /):
+        """Not for counters, as with collections.Counter: NotImplementedError."""
+        raise NotImplementedError("ShardCounter.fromkeys() is undefined. Use ShardCounter(iterable) instead.")
+
+    def update(self, iterable=None, /, **counts):
+        """Adds the counts of a mapping, or 1 for every element of an iterable. Each addition is linearizable, the whole is
+        not: others see the counts grow. Counter.update."""
+        if iterable is not None:
+            if isinstance(iterable, Mapping):
+                _add_counts(self, iterable)
+            else:
+                self.count(iterable)
+        if counts:
+            _add_counts(self, counts)
+
+    def subtract(self, iterable=None, /, **counts):
+        """Subtracts the counts of a mapping, or 1 for every element of an iterable; counts may become negative. Each
+        subtraction is linearizable, the whole is not. Counter.subtract."""
+        if iterable is not None:
+            if isinstance(iterable, Mapping):
+                _subtract_counts(self, iterable)
+            else:
+                self.add_many(iterable, -1)
+        if counts:
+            _subtract_counts(self, counts)
+
+    def most_common(self, n=None):
+        """The `n` elements with the greatest counts (None: all), as pairs, greatest first, at one point in time.
+        O(elements * log n). Counter.most_common."""
+        if n is None:
+            return sorted(self.items(), key=itemgetter(1), reverse=True)
+        return heapq.nlargest(n, self.items(), key=itemgetter(1))
+
+    def elements(self):
+        """An iterator over the elements of one point in time, each as often as it counts. Counter.elements."""
+        return chain.from_iterable(starmap(repeat, self.items()))
+
+    def total(self):
+        """The sum of all counts at one point in time. O(elements). Counter.total."""
+        return sum(self.values())
+
+    def copy(self):
+        """A new counter with the counts of one point in time. Counter.copy."""
+        if type(self) is not ShardCounter:
+            return type(self)(self)
+        return _core._copy(ShardCounter, self)
+
+    def __repr__(self):
+        if not self:
+            return f"{type(self).__name__}()"
+        try:
+            counts = dict(self.most_common())
+        except TypeError:  # they cannot be compared
+            counts = self.to_dict()
+        return f"{type(self).__name__}({counts!r})"
+
+    # --- Comparisons and arithmetic: collections.Counter's, on one point in time ---
+
+    def __eq__(self, other):
+        """Whether all counts are equal; those that are missing are 0. With another mapping, as a ShardMap.
+        Counter.__eq__."""
+        if not _is_counter(other):
+            return super().__eq__(other)
+        return _plain(self) == _plain(other)
+
+    def __le__(self, other):
+        return _plain(self) <= _plain(other) if _is_counter(other) else NotImplemented
+
+    def __lt__(self, other):
+        return _plain(self) < _plain(other) if _is_counter(other) else NotImplemented
+
+    def __ge__(self, other):
+        return _plain(self) >= _plain(other) if _is_counter(other) else NotImplemented
+
+    def __gt__(self, other):
+        return _plain(self) > _plain(other) if _is_counter(other) else NotImplemented
+
+    def __add__(self, other):
+        return _counter_of(_plain(self) + _plain(other)) if _is_counter(other) else NotImplemented
+
+    def __sub__(self, other):
+        return _counter_of(_plain(self) - _plain(other)) if _is_counter(other) else NotImplemented
+
+    def __or__(self, other):
+        return _counter_of(_plain(self) | _plain(other)) if _is_counter(other) else NotImplemented
+
+    def __and__(self, other):
+        return _counter_of(_plain(self) & _plain(other)) if _is_counter(other) else NotImplemented
+
+    def __radd__(self, other):
+        return _counter_of(_plain(other) + _plain(self)) if _is_counter(other) else NotImplemented
+
+    def __rsub__(self, other):
+        return _counter_of(_plain(other) - _plain(self)) if _is_counter(other) else NotImplemented
+
+    def __ror__(self, other):
+        return _counter_of(_plain(other) | _plain(self)) if _is_counter(other) else NotImplemented
+
+    def __rand__(self, other):
+        return _counter_of(_plain(other) & _plain(self)) if _is_counter(other) else NotImplemented
+
+    def __pos__(self):
+        return _counter_of(+_plain(self))
+
+    def __neg__(self):
+        return _counter_of(-_plain(self))
+
+    if hasattr(Counter, "__xor__"):  # from 3.15 on
+
+        def __xor__(self, other):
+            return _counter_of(_plain(self) ^ _plain(other)) if _is_counter(other) else NotImplemented
+
+        def __rxor__(self, other):
+            return _counter_of(_plain(other) ^ _plain(self)) if _is_counter(other) else NotImplemented
+
+        def __ixor__(self, other):
+            for element, count in _items(other):
+                self.compute(element, lambda element, old, count=count: abs(_or_zero(old) - count))
+            return _keep_positive(self)
+
+    # In place: each count is changed atomically, then those that are not positive are removed.
+
+    def __iadd__(self, other):
+        _add_counts(self, other)
+        return _keep_positive(self)
+
+    def __isub__(self, other):
+        _subtract_counts(self, other)
+        return _keep_positive(self)
+
+    def __ior__(self, other):
+        for element, count in _items(other):
+            if count > 0:
+                self.update_max(element, count)
+        return _keep_positive(self)
+
+    def __iand__(self, other):
+        for element in self:
+            count = other[element]
+            self.compute_if_present(element, lambda element, old, count=count: count if count < old else old)
+        return _keep_positive(self)
+
+
+def _is_counter(other):
+    return isinstance(other, (ShardCounter, Counter))
+
+
+def _plain(counter):
+    """A collections.Counter of one point in time."""
+    if isinstance(counter, Counter):
+        return counter
+    plain = Counter()
+    dict.update(plain, counter.to_dict())
+    return plain
+
+
+def _counter_of(plain):
+    new = ShardCounter()
+    MapCore.update(new, plain)
+    return new
+
+
+def _items(counts):
+    """Of one point in time, also of a counter itself."""
+    return counts.to_dict().items() if isinstance(counts, MapCore) else counts.items()
+
+
+def _or_zero(count):
+    return 0 if count is MISSING else count
+
+
+def _add_counts(counter, counts):
+    was_empty = not counter
+    for element, count in _items(counts):
+        if type(count) is int or type(count) is float:
+            counter.add(element, count)
+        elif was_empty:  # then Counter.update stores whatever it is given
+            counter.merge(element, count, lambda old, count: count + old)
+        else:
+            counter.compute(element, lambda element, old, count=count: count + _or_zero(old))
+
+
+def _subtract_counts(counter, counts):
+    for element, count in _items(counts):
+        if type(count) is int or type(count) is float:
+            counter.add(element, -count)
+        else:
+            counter.compute(element, lambda element, old, count=count: _or_zero(old) - count)
+
+
+def _keep_positive(counter):
+    counter.retain(lambda element, count: count > 0)
+    return counter
+
+
+_core._own_methods(ShardCounter)

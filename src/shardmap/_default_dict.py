@@ -1,0 +1,104 @@
+"""ShardDefaultDict: a ShardMap that makes missing values, each once."""
+
+# Types: _default_dict.pyi.
+
+from reprlib import recursive_repr
+
+from shardmap import _core
+from shardmap._core import MISSING, MapCore
+from shardmap._map import ShardMap
+from shardmap._snapshot import Snapshot
+
+# Nobody can tell how often one of these was made, nor does it run code: so one may be made too many, without a lock.
+_PLAIN_FACTORIES = frozenset({bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, str, tuple})
+
+
+class ShardDefaultDict(ShardMap):
+    """A dict with default values that many threads can use at once: collections.defaultdict, with ShardMap's promises.
+
+    ShardDefaultDict(default_factory, ...): the rest as ShardMap. `m[key]` of a missing key calls default_factory() and
+    stores the result: exactly once, however many threads ask, and all get the same object. The others wait for this key
+    only. If it raises, nothing is stored. Calls for different keys run at the same time. A default_factory that asks, perhaps
+    over those of other keys, for its own key runs once more, as with defaultdict, instead of waiting for itself. `get`, `in`
+    and `setdefault` make no defaults.
+
+    What is made is shared: `m[key].append(x)` of a list is safe from many threads, since list.append is atomic;
+    `m[key] += 1` is not (read, add, write): that is `m.add(key)`.
+
+    >>> groups = ShardDefaultDict(list)
+    >>> groups["a"].append(1)
+    >>> groups
+    ShardDefaultDict(<class 'list'>, {'a': [1]})
+    """
+
+    __slots__ = ("default_factory",)
+    __module__ = "shardmap"
+
+    def __init__(self, default_factory=None, /, *args, **kwargs):
+        if default_factory is not None and not callable(default_factory):
+            raise TypeError("first argument must be callable or None")
+        self.default_factory = default_factory
+        super().__init__(*args, **kwargs)
+
+    def __missing__(self, key, /):
+        """What `m[key]` calls without an entry: stores default_factory() and returns it; KeyError if that is None.
+        defaultdict.__missing__."""
+        factory = self.default_factory
+        if factory is None:
+            raise KeyError(key)
+        if type(factory) is type and factory in _PLAIN_FACTORIES:
+            return self.setdefault(key, factory())
+        entry = self.lock(key)
+        try:
+            entry.__enter__()
+        except RuntimeError:  # to wait would be for ever: the factory asks, perhaps over others, for its own key
+            return self.setdefault(key, factory())
+        try:
+            value = entry.get(MISSING)
+            if value is MISSING:
+                made = factory()
+                value = entry.get(MISSING)  # what it has stored itself goes first
+                if value is MISSING:
+                    entry.set(made)
+                    value = made
+            return value
+        finally:
+            entry.__exit__(None, None, None)
+
+    def copy(self):
+        """A new one with the same default_factory and the entries of one point in time. defaultdict.copy."""
+        if type(self) is not ShardDefaultDict:
+            return type(self)(self.default_factory, self)
+        new = _core._copy(ShardDefaultDict, self)
+        new.default_factory = self.default_factory
+        return new
+
+    def __or__(self, other):
+        if not isinstance(other, (dict, MapCore, Snapshot)):
+            return NotImplemented
+        new = type(self)(self.default_factory, self)
+        new.update(other)
+        return new
+
+    def __ror__(self, other):
+        if not isinstance(other, (dict, MapCore, Snapshot)):
+            return NotImplemented
+        new = type(self)(self.default_factory, other)
+        new.update(self)
+        return new
+
+    def __repr__(self):
+        return f"{type(self).__name__}({_repr_of_factory(self)}, {_repr_of_entries(self)})"
+
+
+@recursive_repr("...")
+def _repr_of_factory(self):
+    return repr(self.default_factory)
+
+
+@recursive_repr("{...}")
+def _repr_of_entries(self):
+    return repr(self.to_dict())
+
+
+_core._own_methods(ShardDefaultDict)

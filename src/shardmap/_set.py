@@ -1,0 +1,296 @@
+"""ShardSet: a set that threads share, and SetSnapshot: one point in time of it. Hot operations are SetCore's."""
+
+# Types: _set.pyi.
+
+from collections.abc import MutableSet, Set
+from reprlib import recursive_repr
+
+from shardmap import _core
+from shardmap._core import SetCore, SetSnapshotCore
+from shardmap._stats import stats_of
+
+
+def _is_set(other):
+    return isinstance(other, (set, frozenset, SetCore, SetSnapshotCore, Set))
+
+
+def _content(elements):
+    """What can be asked for its elements and gone over, again and again: of our sets, one point in time."""
+    if isinstance(elements, (SetCore, SetSnapshotCore)):
+        return _core._content_of_set(elements)
+    if isinstance(elements, (set, frozenset)):
+        return elements
+    return dict.fromkeys(elements)  # each once, in their order; TypeError for what cannot be hashed
+
+
+class SetSurface:
+    """What ShardSet and SetSnapshot have in common: set algebra on one point in time. Results are in the order of the left
+    side, then of the right one; of equal elements that of the left side is taken."""
+
+    __slots__ = ()
+
+    def isdisjoint(self, other, /):
+        """Whether no element of `other`, any iterable, is in this set. set.isdisjoint."""
+        mine = _core._content_of_set(self)
+        return not any(element in mine for element in other)
+
+    def issubset(self, other, /):
+        """Whether every element is in `other`, any iterable. set.issubset."""
+        return _is_within(_core._content_of_set(self), _content(other))
+
+    def issuperset(self, other, /):
+        """Whether every element of `other`, any iterable, is in this set. set.issuperset."""
+        return _core._elements_within(other, _core._content_of_set(self))
+
+    def union(self, *others):
+        """A new set with the elements of this one and of all `others`, any iterables. set.union."""
+        result = _core._set_of(ShardSet, list(_core._content_of_set(self)))
+        for other in others:
+            _core._add_all(result, other)
+        return self._result(result)
+
+    def intersection(self, *others):
+        """A new set with the elements that all `others`, any iterables, have as well. set.intersection."""
+        return self._new(_common(_core._content_of_set(self), others))
+
+    def difference(self, *others):
+        """A new set with the elements that none of `others`, any iterables, has. set.difference."""
+        elements = _core._content_of_set(self) if others else list(_core._content_of_set(self))
+        for other in others:
+            elements = _core._elements_in(elements, _content(other), False)
+        return self._new(elements)
+
+    def symmetric_difference(self, other, /):
+        """A new set with the elements that either this set or `other`, any iterable, has. set.symmetric_difference."""
+        mine, theirs = _core._content_of_set(self), _content(other)
+        return self._new(_core._elements_in(mine, theirs, False) + _core._elements_in(theirs, mine, False))
+
+    def _new(self, elements):
+        """A result, of elements that differ."""
+        return self._result(_core._set_of(ShardSet, elements))
+
+    def __or__(self, other):
+        return self.union(other) if _is_set(other) else NotImplemented
+
+    def __and__(self, other):
+        return self.intersection(other) if _is_set(other) else NotImplemented
+
+    def __sub__(self, other):
+        return self.difference(other) if _is_set(other) else NotImplemented
+
+    def __xor__(self, other):
+        return self.symmetric_difference(other) if _is_set(other) else NotImplemented
+
+    def __ror__(self, other):
+        return self._left(other).union(self) if _is_set(other) else NotImplemented
+
+    def __rand__(self, other):
+        return self._left(other).intersection(self) if _is_set(other) else NotImplemented
+
+    def __rsub__(self, other):
+        return self._left(other).difference(self) if _is_set(other) else NotImplemented
+
+    def __rxor__(self, other):
+        return self._left(other).symmetric_difference(self) if _is_set(other) else NotImplemented
+
+    def _left(self, other):
+        return self._result(ShardSet(other))
+
+    def __eq__(self, other):
+        """Whether both have the same elements, in any order. With any set. set.__eq__."""
+        if not _is_set(other):
+            return NotImplemented
+        mine, theirs = _core._content_of_set(self), _content(other)
+        return len(mine) == len(theirs) and _is_within(mine, theirs)
+
+    def __le__(self, other):
+        return _is_within(_core._content_of_set(self), _content(other)) if _is_set(other) else NotImplemented
+
+    def __lt__(self, other):
+        if not _is_set(other):
+            return NotImplemented
+        mine, theirs = _core._content_of_set(self), _content(other)
+        return len(mine) < len(theirs) and _is_within(mine, theirs)
+
+    def __ge__(self, other):
+        return _is_within(_content(other), _core._content_of_set(self)) if _is_set(other) else NotImplemented
+
+    def __gt__(self, other):
+        if not _is_set(other):
+            return NotImplemented
+        mine, theirs = _core._content_of_set(self), _content(other)
+        return len(mine) > len(theirs) and _is_within(theirs, mine)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({_repr_of_elements(self)})"
+
+
+@recursive_repr("...")
+def _repr_of_elements(self):
+    elements = repr(list(_core._content_of_set(self)))
+    return f"{{{elements[1:-1]}}}" if elements != "[]" else ""
+
+
+def _is_within(elements, container):
+    return len(elements) <= len(container) and _core._elements_within(elements, container)
+
+
+def _common(mine, others):
+    elements = mine if others else list(mine)
+    for other in others:
+        elements = _core._elements_in(elements, _content(other), True)
+    return elements
+
+
+class ShardSet(SetSurface, SetCore):
+    """A set that many threads can use at once without a lock of their own.
+
+    ShardSet(), ShardSet(iterable): as set. Every operation on one element is atomic (linearizable); `add` returns whether
+    the element is new, `discard` whether it was there: of many threads, one is told so. Elements are in the order in
+    which they were added, over the whole set. Iteration, set algebra and comparisons see the whole set at one point in
+    time; iterating never raises because another thread changed it. No lock is held while your code runs (`__hash__`,
+    `__eq__`, `__del__`), so it may use the set.
+
+    Equivalents: set with a lock, ConcurrentHashMap.newKeySet of Java.
+
+    >>> seen = ShardSet()
+    >>> seen.add("a"), seen.add("a"), seen.discard("a"), seen
+    (True, False, True, ShardSet())
+    """
+
+    __slots__ = ()
+    __module__ = "shardmap"
+    __hash__ = None
+
+    @classmethod
+    def with_capacity(cls, capacity=0, *, shards=None):
+        """An empty set with room for `capacity` elements before it grows, in `shards` shards, whose number then never
+        changes: see ShardMap.with_capacity."""
+        if not isinstance(capacity, int):
+            raise TypeError("capacity must be an integer")
+        if capacity < 0:
+            raise ValueError("capacity must not be negative")
+        return _core._make_set(cls, shards, capacity)
+
+    def copy(self):
+        """A new set with the elements of one point in time. O(shards): tables are shared until one of the two sets
+        changes. set.copy."""
+        return _core._copy_set(ShardSet, self)
+
+    def snapshot(self):
+        """The set at this point in time, immutable and hashable: a SetSnapshot. O(shards). frozenset(s)."""
+        return SetSnapshot(self)
+
+    def update(self, *others):
+        """Adds the elements of all `others`, any iterables. Each addition is linearizable, the whole is not. set.update."""
+        for other in others:
+            _core._add_all(self, other)
+
+    def intersection_update(self, *others):
+        """Removes the elements that not all `others`, any iterables, have. Decided at one point in time, then each
+        removal is linearizable: what others add meanwhile stays. set.intersection_update."""
+        mine = _core._content_of_set(self)
+        kept = set(_common(mine, others))
+        _core._discard_all(self, [element for element in mine if element not in kept])
+
+    def difference_update(self, *others):
+        """Removes the elements of all `others`, any iterables. Each removal is linearizable, the whole is not.
+        set.difference_update."""
+        for other in others:
+            _core._discard_all(self, _content(other))
+
+    def symmetric_difference_update(self, other, /):
+        """Removes the elements of `other`, any iterable, that are in the set, and adds those that are not. Each element is
+        linearizable, the whole is not. set.symmetric_difference_update."""
+        for element in _content(other):
+            while not self.discard(element):
+                if self.add(element):
+                    break
+
+    def __ior__(self, other):
+        if not _is_set(other):
+            return NotImplemented
+        self.update(other)
+        return self
+
+    def __iand__(self, other):
+        if not _is_set(other):
+            return NotImplemented
+        self.intersection_update(other)
+        return self
+
+    def __isub__(self, other):
+        if not _is_set(other):
+            return NotImplemented
+        self.difference_update(other)
+        return self
+
+    def __ixor__(self, other):
+        if not _is_set(other):
+            return NotImplemented
+        self.symmetric_difference_update(other)
+        return self
+
+    def _result(self, result):
+        return result
+
+    def stats(self):
+        """Sizes, capacities and counters of each shard. O(shards)."""
+        return stats_of(_core._set_map(self))
+
+    def __reduce__(self):
+        return type(self), (list(self),), self.__getstate__()
+
+    def __sizeof__(self):
+        """Bytes of the set, its shards and its tables, without the elements. set.__sizeof__."""
+        return object.__sizeof__(self) + _core._set_map(self).__sizeof__() + _core._memory(_core._set_map(self))
+
+    def _check(self):
+        """For tests: verifies every invariant of every shard; AssertionError names the one broken."""
+        _core._check(_core._set_map(self))
+
+
+class SetSnapshot(SetSurface, SetSnapshotCore):
+    """An immutable set: the elements of a ShardSet at one point in time, in their order. Taking one is O(shards); reads
+    take no lock. Equal to, and hashed like, a frozenset of the same elements.
+
+    >>> s = ShardSet("ab")
+    >>> before = s.snapshot()
+    >>> s.add("c")
+    True
+    >>> before, before < s, hash(before) == hash(frozenset("ab"))
+    (SetSnapshot({'a', 'b'}), True, True)
+    """
+
+    __slots__ = ()
+    __module__ = "shardmap"
+
+    def _result(self, result):
+        return SetSnapshot(result)
+
+    def thaw(self):
+        """A new ShardSet with these elements. ShardSet(snapshot)."""
+        return ShardSet(self)
+
+    def copy(self):
+        """The same object. frozenset.copy."""
+        return self
+
+    def __hash__(self):
+        """That of frozenset(self). O(elements). frozenset.__hash__."""
+        return hash(frozenset(self))
+
+    def __copy__(self):
+        return self
+
+    def __reduce__(self):
+        return _restore, (type(self), list(self))
+
+
+def _restore(cls, elements):
+    return cls(ShardSet(elements))
+
+
+_core._own_set_methods(ShardSet)
+MutableSet.register(ShardSet)
+Set.register(SetSnapshot)

@@ -1,0 +1,197 @@
+# ShardSet's extension type. A set is a map whose keys are the elements; each value is None, of which no reference is
+# counted that threads would meet at. The map is not given to anybody: so nobody finds values, or locks keys.
+#
+# What needs a point in time of the whole set (iteration, algebra, comparisons) takes a snapshot of the map, which is
+# O(shards), and works on that (src/shardmap/_set.py).
+
+@cython.no_gc_clear     # every cycle through a set goes through a table, and is broken there
+cdef class SetCore:
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __cinit__(self, *args, **kwargs):
+        self.entries = MapCore.__new__(MapCore)
+
+    def __init__(self, iterable=(), /):
+        if map_len(self.entries) != 0:      # as by set.__init__
+            map_clear(self.entries)
+        add_all(self, iterable)
+
+    def __len__(self):
+        """Elements at one point in time. O(shards). set.__len__."""
+        mark_set_shared(self)
+        return map_len(self.entries)
+
+    def __contains__(self, element):
+        """Whether the element is in the set. Linearizable, takes no lock. set.__contains__."""
+        cdef PyObject* entries = <PyObject*>self.entries
+        mark_set_shared(self)
+        if sm_is_unhashable(<PyObject*>element):
+            return frozen_or_same(element) in self.entries
+        return map_contains(<MapCore>entries, <PyObject*>element) == PRESENT
+
+    def __iter__(self):
+        """Iterates over the elements of one point in time, in the order in which they were added. set.__iter__."""
+        mark_set_shared(self)
+        return iterate_map(self.entries, KEYS, False)
+
+    def add(self, element, /):
+        """Adds the element, and returns whether it is new. Of many threads that add it at once one gets True.
+        Linearizable; takes no lock if the element is there. set.add; newKeySet().add of Java."""
+        # call_set_add()
+
+    def discard(self, element, /):
+        """Removes the element if it is there, and returns whether it was. Of many threads that remove it at once one
+        gets True. Linearizable. set.discard."""
+        # call_set_discard()
+
+    def remove(self, element, /):
+        """Removes the element; KeyError if it is not there. Linearizable. set.remove."""
+        if not discard_element(self, <PyObject*>element):
+            raise KeyError(element)
+
+    def pop(self):
+        """Removes the element added last and returns it; KeyError from an empty set. Takes every shard's lock for a
+        moment: O(shards). Linearizable. set.pop."""
+        cdef PyObject* key = NULL
+        cdef PyObject* value = NULL
+        mark_set_shared(self)
+        if map_popitem(self.entries, &key, &value) == ABSENT:
+            raise KeyError("pop from an empty set")
+        decref(value)
+        return steal(key)
+
+    def clear(self):
+        """Removes all elements at one point in time. Linearizable over the whole set. set.clear."""
+        mark_set_shared(self)
+        map_clear(self.entries)
+
+    # --- Many elements at once (bulk_keys.pyx) ---
+
+    def add_many(self, elements, /):
+        """Adds all `elements` in their order, and returns for each whether it was new, as a list of bools. Each
+        addition is linearizable, the whole is not. Faster than a loop where most are there already.
+        [s.add(element) for element in elements]; to be told nothing: update()."""
+        cdef list given = list(elements)
+        cdef list there
+        cdef Py_ssize_t i
+        mark_set_shared(self)
+        there = map_contains_many(self.entries, given)
+        for i in range(len(given)):
+            there[i] = not there[i] and add_element(self, <PyObject*>given[i])
+        return there
+
+    def contains_many(self, elements, /):
+        """Whether each of `elements` is in the set, as a list of bools. Each look-up is linearizable, the whole is not.
+        Faster than a loop; with a GIL, from 512 elements on, it is released while they are hashed and found.
+        [element in s for element in elements]."""
+        mark_set_shared(self)
+        return map_contains_many(self.entries, elements)
+
+    def discard_many(self, elements, /):
+        """Removes all `elements` that are there, and returns for each whether it was, as a list of bools. Each removal
+        is linearizable, the whole is not. [s.discard(element) for element in elements]."""
+        mark_set_shared(self)
+        return [each is not no_value for each in map_pop_many(self.entries, elements, no_value)]
+
+
+cdef inline void mark_set_shared(SetCore self) noexcept:
+    """What every operation begins with (core/fork.pyx)."""
+    if sm_is_foreign(<PyObject*>self, &self.is_shared_between_threads):
+        mark_shared(self.entries)
+        sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
+
+
+cdef inline object frozen_or_same(element):
+    """A set cannot be an element; but what is asked for as one may be there as a frozenset."""
+    return frozenset(element) if isinstance(element, (set, SetCore)) else element
+
+
+cdef inline bint add_element(SetCore self, PyObject* element) except -1:
+    """Whether it is new. One that is there costs a read, without the mutex."""
+    cdef PyObject* entries = <PyObject*>self.entries
+    cdef Access at
+    cdef Read answer
+    cdef WriteRequest request = request_to_write(<PyObject*>None)
+    mark_set_shared(self)
+    locate(<MapCore>entries, element, &at)
+    answer = read_unlocked(<MapCore>entries, &at, element, NULL)
+    if answer == NEEDS_COMPARISON:
+        answer = compare_unlocked(<MapCore>entries, &at, element, NULL, &request.found)
+    if answer == FOUND_PRESENT:
+        return False
+    request.when = IF_ABSENT
+    return write_located(&at, element, &request) == ABSENT
+
+
+cdef inline bint discard_element(SetCore self, PyObject* element) except -1:
+    cdef PyObject* entries = <PyObject*>self.entries
+    mark_set_shared(self)
+    if sm_is_unhashable(element):
+        frozen = frozen_or_same(<object>element)
+        return map_remove(self.entries, <PyObject*>frozen, NULL) == PRESENT
+    return map_remove(<MapCore>entries, element, NULL) == PRESENT
+
+
+cdef int add_all(SetCore self, iterable) except -1:
+    """Of another set: what is in it at one point in time."""
+    mark_set_shared(self)
+    if isinstance(iterable, SetSnapshotCore):
+        store_snapshot(self.entries, (<SetSnapshotCore>iterable).entries)
+    elif isinstance(iterable, SetCore) and sm_iterates_as(<PyObject*>iterable, <PyTypeObject*>SetCore):
+        if iterable is not self:
+            store_snapshot(self.entries, snapshot_of((<SetCore>iterable).entries))
+    else:
+        _store_keys(self.entries, iterable, None)
+    return 0
+
+
+# --- add and discard, with CPython's own calling convention (core/fast_methods.pyx) ---
+
+cdef PyMethodDef fast_set_methods[2]
+
+
+cdef PyObject* call_set_add(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:
+    if count != 1:
+        raise TypeError(f"add() takes exactly one argument ({count} given)")
+    return box_bool(add_element(<SetCore>self, arguments[0]))
+
+
+cdef PyObject* call_set_discard(PyObject* self, PyObject** arguments, Py_ssize_t count) except NULL:
+    if count != 1:
+        raise TypeError(f"discard() takes exactly one argument ({count} given)")
+    return box_bool(discard_element(<SetCore>self, arguments[0]))
+
+
+def _own_set_methods(type cls not None, /):
+    """Gives a subclass of SetCore the hottest methods as its own."""
+    sm_own_method(<PyObject*>cls, &fast_set_methods[0])
+    sm_own_method(<PyObject*>cls, &fast_set_methods[1])
+
+
+sm_take_place(<PyTypeObject*>SetCore, &fast_set_methods[0], b"add", <void*>call_set_add)
+sm_take_place(<PyTypeObject*>SetCore, &fast_set_methods[1], b"discard", <void*>call_set_discard)
+
+
+# --- One point in time ---
+
+@cython.no_gc_clear
+cdef class SetSnapshotCore:
+    """The elements of a set at one point in time. Never changes; reads take no lock."""
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __cinit__(self, SetCore source not None):
+        mark_set_shared(source)
+        self.entries = snapshot_of(source.entries)
+
+    def __len__(self):
+        return self.entries.live
+
+    def __contains__(self, element):
+        if sm_is_unhashable(<PyObject*>element):
+            return frozen_or_same(element) in self.entries
+        return element in self.entries
+
+    def __iter__(self):
+        return new_iterator(self.entries, KEYS, False)

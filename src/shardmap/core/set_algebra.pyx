@@ -1,0 +1,68 @@
+# What src/shardmap/_set.py is made of: sets from sets, on one point in time of each.
+
+def _content_of_set(self, /):
+    """The elements at one point in time: a SnapshotCore."""
+    if isinstance(self, SetSnapshotCore):
+        return (<SetSnapshotCore>self).entries
+    mark_set_shared(<SetCore>self)
+    return snapshot_of((<SetCore?>self).entries)
+
+
+def _set_map(SetCore self not None, /):
+    """For tests and statistics: the map, which nobody may write to."""
+    return self.entries
+
+
+def _make_set(cls, shards, uint64_t capacity, /):
+    """An empty set of a subclass of SetCore, as _make()."""
+    cdef SetCore self = SetCore.__new__(<type?>cls)
+    self.entries = _make(MapCore, shards, capacity)
+    return self
+
+
+def _copy_set(cls, SetCore source not None, /):
+    """A set of class `cls` with the same elements: shares all its tables until one of the two writes. O(shards)."""
+    cdef SetCore self = SetCore.__new__(<type?>cls)
+    mark_set_shared(source)
+    self.entries = _copy(MapCore, source.entries)
+    return self
+
+
+def _set_of(cls, list elements not None, /):
+    """A set of class `cls` with elements that are known to differ."""
+    cdef SetCore self = SetCore.__new__(<type?>cls)
+    if not elements or not fill_from_lists(self.entries, elements, None, <PyObject*>None):
+        _store_keys(self.entries, elements, None)
+    return self
+
+
+def _add_all(SetCore self not None, iterable, /):
+    add_all(self, iterable)
+
+
+def _discard_all(SetCore self not None, iterable, /):
+    mark_set_shared(self)
+    map_delete_many(self.entries, iterable)
+
+
+def _elements_in(elements, container, bint present, /):
+    """Those of `elements` that are in a container, or those that are not, as a list."""
+    cdef list found = []
+    cdef SnapshotCore theirs = container if isinstance(container, SnapshotCore) else None
+    cdef Access at
+    for element in elements:
+        if (snapshot_find(theirs, <PyObject*>element, &at) == PRESENT if theirs is not None
+                else element in container) == present:
+            found.append(element)
+    return found
+
+
+def _elements_within(elements, container, /):
+    """Whether all are in it."""
+    cdef SnapshotCore theirs = container if isinstance(container, SnapshotCore) else None
+    cdef Access at
+    for element in elements:
+        if not (snapshot_find(theirs, <PyObject*>element, &at) == PRESENT if theirs is not None
+                else element in container):
+            return False
+    return True
