@@ -44,6 +44,7 @@ CONCURRENT = (
     "refresh",
     "cached",
     "cached_threads",
+    "shared_collections",
     "unlocked_reads",
     "unlocked_keys",
     "shared_iterators",

@@ -16,10 +16,10 @@ from shardmap._map import ShardMap
 class ShardCounter(ShardMap):
     """Counts that many threads can change at once: collections.Counter, with ShardMap's promises.
 
-    ShardCounter(), ShardCounter(iterable), ShardCounter(mapping), ShardCounter(..., element=count). Missing elements count
-    0. No count is lost, whatever threads do at once: `add(element)` and its like are atomic, `update(iterable)` sums up
-    equal elements first and adds each sum atomically (it is `count`). `counter[element] += 1` is not atomic: read, add,
-    write. Arithmetic and comparisons, most_common, elements and total see one point in time of each side.
+    ShardCounter(), ShardCounter(iterable), ShardCounter(mapping), ShardCounter(..., element=count). Missing elements
+    count 0. No count is lost, whatever threads do at once: `add(element)` and its like are atomic, `update(iterable)`
+    sums up equal elements first and adds each sum atomically (it is `count`). `counter[element] += 1` is not atomic:
+    read, add, write. Arithmetic and comparisons, most_common, elements and total see one point in time of each side.
 
     >>> words = ShardCounter("abracadabra")
     >>> words.add("b", 10), words.most_common(2)
@@ -48,8 +48,8 @@ class ShardCounter(ShardMap):
         raise NotImplementedError("ShardCounter.fromkeys() is undefined. Use ShardCounter(iterable) instead.")
 
     def update(self, iterable=None, /, **counts):
-        """Adds the counts of a mapping, or 1 for every element of an iterable. Each addition is linearizable, the whole is
-        not: others see the counts grow. Counter.update."""
+        """Adds the counts of a mapping, or 1 for every element of an iterable. Each addition is linearizable, the whole
+        is not: others see the counts grow. Counter.update."""
         if iterable is not None:
             if isinstance(iterable, Mapping):
                 _add_counts(self, iterable)

@@ -18,9 +18,9 @@ class ShardDefaultDict(ShardMap):
 
     ShardDefaultDict(default_factory, ...): the rest as ShardMap. `m[key]` of a missing key calls default_factory() and
     stores the result: exactly once, however many threads ask, and all get the same object. The others wait for this key
-    only. If it raises, nothing is stored. Calls for different keys run at the same time. A default_factory that asks, perhaps
-    over those of other keys, for its own key runs once more, as with defaultdict, instead of waiting for itself. `get`, `in`
-    and `setdefault` make no defaults.
+    only. If it raises, nothing is stored. Calls for different keys run at the same time. A default_factory that asks,
+    perhaps over those of other keys, for its own key runs once more, as with defaultdict, instead of waiting for
+    itself. `get`, `in` and `setdefault` make no defaults.
 
     What is made is shared: `m[key].append(x)` of a list is safe from many threads, since list.append is atomic;
     `m[key] += 1` is not (read, add, write): that is `m.add(key)`.
@@ -52,7 +52,11 @@ class ShardDefaultDict(ShardMap):
         try:
             entry.__enter__()
         except RuntimeError:  # to wait would be for ever: the factory asks, perhaps over others, for its own key
-            return self.setdefault(key, factory())
+            made = factory()
+            try:
+                return self.setdefault(key, made)
+            except RuntimeError:  # a factory in another thread is to make it, and waits for what this thread makes
+                return made
         try:
             value = entry.get(MISSING)
             if value is MISSING:

@@ -14,6 +14,10 @@ def _is_set(other):
     return isinstance(other, (set, frozenset, SetCore, SetSnapshotCore, Set))
 
 
+def _left(other):
+    return other if isinstance(other, (set, frozenset)) else ShardSet(other)
+
+
 def _content(elements):
     """What can be asked for its elements and gone over, again and again: of our sets, one point in time."""
     if isinstance(elements, (SetCore, SetSnapshotCore)):
@@ -24,8 +28,8 @@ def _content(elements):
 
 
 class SetSurface:
-    """What ShardSet and SetSnapshot have in common: set algebra on one point in time. Results are in the order of the left
-    side, then of the right one; of equal elements that of the left side is taken."""
+    """What ShardSet and SetSnapshot have in common: set algebra on one point in time. Results are in the order of the
+    left side, then of the right one; of equal elements that of the left side is taken."""
 
     __slots__ = ()
 
@@ -81,20 +85,19 @@ class SetSurface:
     def __xor__(self, other):
         return self.symmetric_difference(other) if _is_set(other) else NotImplemented
 
+    # The left side is a set or a frozenset, or nothing that knows better: its type is the result's.
+
     def __ror__(self, other):
-        return self._left(other).union(self) if _is_set(other) else NotImplemented
+        return _left(other).union(self) if _is_set(other) else NotImplemented
 
     def __rand__(self, other):
-        return self._left(other).intersection(self) if _is_set(other) else NotImplemented
+        return _left(other).intersection(self) if _is_set(other) else NotImplemented
 
     def __rsub__(self, other):
-        return self._left(other).difference(self) if _is_set(other) else NotImplemented
+        return _left(other).difference(self) if _is_set(other) else NotImplemented
 
     def __rxor__(self, other):
-        return self._left(other).symmetric_difference(self) if _is_set(other) else NotImplemented
-
-    def _left(self, other):
-        return self._result(ShardSet(other))
+        return _left(other).symmetric_difference(self) if _is_set(other) else NotImplemented
 
     def __eq__(self, other):
         """Whether both have the same elements, in any order. With any set. set.__eq__."""
@@ -145,11 +148,11 @@ def _common(mine, others):
 class ShardSet(SetSurface, SetCore):
     """A set that many threads can use at once without a lock of their own.
 
-    ShardSet(), ShardSet(iterable): as set. Every operation on one element is atomic (linearizable); `add` returns whether
-    the element is new, `discard` whether it was there: of many threads, one is told so. Elements are in the order in
-    which they were added, over the whole set. Iteration, set algebra and comparisons see the whole set at one point in
-    time; iterating never raises because another thread changed it. No lock is held while your code runs (`__hash__`,
-    `__eq__`, `__del__`), so it may use the set.
+    ShardSet(), ShardSet(iterable): as set. Every operation on one element is atomic (linearizable); `add` returns
+    whether the element is new, `discard` whether it was there: of many threads, one is told so. Elements are in the
+    order in which they were added, over the whole set. Iteration, set algebra and comparisons see the whole set at one
+    point in time; iterating never raises because another thread changed it. No lock is held while your code runs
+    (`__hash__`, `__eq__`, `__del__`), so it may use the set.
 
     Equivalents: set with a lock, ConcurrentHashMap.newKeySet of Java.
 
@@ -182,7 +185,8 @@ class ShardSet(SetSurface, SetCore):
         return SetSnapshot(self)
 
     def update(self, *others):
-        """Adds the elements of all `others`, any iterables. Each addition is linearizable, the whole is not. set.update."""
+        """Adds the elements of all `others`, any iterables. Each addition is linearizable, the whole is not.
+        set.update."""
         for other in others:
             _core._add_all(self, other)
 
@@ -200,8 +204,8 @@ class ShardSet(SetSurface, SetCore):
             _core._discard_all(self, _content(other))
 
     def symmetric_difference_update(self, other, /):
-        """Removes the elements of `other`, any iterable, that are in the set, and adds those that are not. Each element is
-        linearizable, the whole is not. set.symmetric_difference_update."""
+        """Removes the elements of `other`, any iterable, that are in the set, and adds those that are not. Each element
+        is linearizable, the whole is not. set.symmetric_difference_update."""
         for element in _content(other):
             while not self.discard(element):
                 if self.add(element):

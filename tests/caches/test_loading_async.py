@@ -225,8 +225,9 @@ def test_nothing_is_kept_of_loads_whose_loop_was_closed() -> None:
         return loaded
 
     async def begin(cache: ShardCache[str, Loaded], key: str) -> None:
-        asyncio.ensure_future(cache.get_or_load_async(key, slow))
+        task = asyncio.ensure_future(cache.get_or_load_async(key, slow))
         await asyncio.sleep(0.01)
+        assert not task.done()
 
     logging.disable()  # of tasks that were destroyed while they waited
     of_this_cache: ShardCache[str, Loaded] = ShardCache(1000)
