@@ -10,19 +10,16 @@ the same rounds.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
-import json
 import random
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from environment import RESULTS, environment, headline
-from rounds import Calibrated, Region, paired_rounds, region, spread
+from beside import compare_with_threads
+from rounds import Calibrated, Region, region
 from shardmap import ShardCache, ShardMap, cached
 
 KEYS = [f"key {i}" for i in range(1000)]
@@ -204,32 +201,16 @@ PARTS: dict[str, tuple[Callable[[], dict[str, Loop]], Callable[[int], list[Any]]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    print(headline(environment()))
-    results: dict[str, Any] = {"environment": environment()}
-    for title, (make, draw) in PARTS.items():
-        measures = {
-            f"{name} | {threads}": timed(loop, threads, draw) for name, loop in make().items() for threads in (1, 2)
-        }
-        series = paired_rounds(measures, options.rounds)
-        print(f"\n{title}: million a second, median (lowest to highest)\n")
-        print("| | 1 thread | 2 threads | gain |\n|---|---|---|---|")
-        for name in dict.fromkeys(name.rsplit(" | ", 1)[0] for name in measures):
-            cells = []
-            for threads in (1, 2):
-                median, least, most = spread([one.rate for one in series.regions[f"{name} | {threads}"]])
-                cells.append(f"{median:.2f} ({least:.2f} to {most:.2f})")
-                results.setdefault(title, {}).setdefault(name, {})[threads] = [median, least, most]
-            gain, _, _ = spread(series.ratios(f"{name} | 2", f"{name} | 1"))
-            print(f"| {name} | {' | '.join(cells)} | {gain:.2f} |")
-        if series.noisy:
-            print("\nNo round was quiet: something else ran on this machine.")
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "caches.json").write_text(json.dumps(results, indent=1))
-    return 0
+    return compare_with_threads(
+        __doc__,
+        "caches.json",
+        {
+            title: {
+                f"{name} | {threads}": timed(loop, threads, draw) for name, loop in make().items() for threads in (1, 2)
+            }
+            for title, (make, draw) in PARTS.items()
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -259,6 +259,7 @@ def measure(arguments: Arguments) -> int:
     run_script(free, "bench/every_key.py", arguments)
     run_script(free, "bench/beside_dict.py", arguments)
     run_script(free, "bench/caches.py")
+    run_script(free, "bench/sets_and_counters.py")
     run_script(free, "bench/cache_line.py")
     run_script(free, "bench/sweep.py", arguments)
     run_script(free, "bench/scaling.py")
