@@ -3,14 +3,50 @@
 # Types: _counter.pyi.
 
 import heapq
+import operator
 from collections import Counter
 from collections.abc import Mapping
 from itertools import chain, repeat, starmap
-from operator import itemgetter
 
 from shardmap import _core
 from shardmap._core import MISSING, MapCore
 from shardmap._map import ShardMap
+
+
+def _is_counter(other):
+    return isinstance(other, (ShardCounter, Counter))
+
+
+def _plain(counter):
+    """A collections.Counter of one point in time."""
+    if isinstance(counter, Counter):
+        return counter
+    plain = Counter()
+    dict.update(plain, counter.to_dict())
+    return plain
+
+
+def _sides(left, right):
+    """Both as collections.Counter, each of one point in time; of a counter and itself it is one and the same."""
+    mine = _plain(left)
+    return mine, mine if right is left else _plain(right)
+
+
+def _compared(operation):
+    def compare(self, other):
+        return operation(*_sides(self, other)) if _is_counter(other) else NotImplemented
+
+    return compare
+
+
+def _calculated(operation, reflected=False):
+    def calculate(self, other):
+        if not _is_counter(other):
+            return NotImplemented
+        mine, theirs = _sides(self, other)
+        return _counter_of(operation(theirs, mine) if reflected else operation(mine, theirs))
+
+    return calculate
 
 
 class ShardCounter(ShardMap):
@@ -73,8 +109,8 @@ class ShardCounter(ShardMap):
         """The `n` elements with the greatest counts (None: all), as pairs, greatest first, at one point in time.
         O(elements * log n). Counter.most_common."""
         if n is None:
-            return sorted(self.items(), key=itemgetter(1), reverse=True)
-        return heapq.nlargest(n, self.items(), key=itemgetter(1))
+            return sorted(self.items(), key=operator.itemgetter(1), reverse=True)
+        return heapq.nlargest(n, self.items(), key=operator.itemgetter(1))
 
     def elements(self):
         """An iterator over the elements of one point in time, each as often as it counts. Counter.elements."""
@@ -106,43 +142,25 @@ class ShardCounter(ShardMap):
         Counter.__eq__."""
         if not _is_counter(other):
             return super().__eq__(other)
-        return _plain(self) == _plain(other)
+        return operator.eq(*_sides(self, other))
 
-    def __le__(self, other):
-        return _plain(self) <= _plain(other) if _is_counter(other) else NotImplemented
-
-    def __lt__(self, other):
-        return _plain(self) < _plain(other) if _is_counter(other) else NotImplemented
-
-    def __ge__(self, other):
-        return _plain(self) >= _plain(other) if _is_counter(other) else NotImplemented
-
-    def __gt__(self, other):
-        return _plain(self) > _plain(other) if _is_counter(other) else NotImplemented
-
-    def __add__(self, other):
-        return _counter_of(_plain(self) + _plain(other)) if _is_counter(other) else NotImplemented
-
-    def __sub__(self, other):
-        return _counter_of(_plain(self) - _plain(other)) if _is_counter(other) else NotImplemented
+    __le__ = _compared(operator.le)
+    __lt__ = _compared(operator.lt)
+    __ge__ = _compared(operator.ge)
+    __gt__ = _compared(operator.gt)
+    __add__ = _calculated(operator.add)
+    __sub__ = _calculated(operator.sub)
+    __and__ = _calculated(operator.and_)
+    __radd__ = _calculated(operator.add, reflected=True)
+    __rsub__ = _calculated(operator.sub, reflected=True)
+    __rand__ = _calculated(operator.and_, reflected=True)
 
     def __or__(self, other):
-        return _counter_of(_plain(self) | _plain(other)) if _is_counter(other) else NotImplemented
-
-    def __and__(self, other):
-        return _counter_of(_plain(self) & _plain(other)) if _is_counter(other) else NotImplemented
-
-    def __radd__(self, other):
-        return _counter_of(_plain(other) + _plain(self)) if _is_counter(other) else NotImplemented
-
-    def __rsub__(self, other):
-        return _counter_of(_plain(other) - _plain(self)) if _is_counter(other) else NotImplemented
+        """The greater of each two counts; with another mapping, as of a ShardMap. Counter.__or__."""
+        return _counter_of(operator.or_(*_sides(self, other))) if _is_counter(other) else super().__or__(other)
 
     def __ror__(self, other):
-        return _counter_of(_plain(other) | _plain(self)) if _is_counter(other) else NotImplemented
-
-    def __rand__(self, other):
-        return _counter_of(_plain(other) & _plain(self)) if _is_counter(other) else NotImplemented
+        return _counter_of(_plain(other) | _plain(self)) if _is_counter(other) else super().__ror__(other)
 
     def __pos__(self):
         return _counter_of(+_plain(self))
@@ -151,12 +169,8 @@ class ShardCounter(ShardMap):
         return _counter_of(-_plain(self))
 
     if hasattr(Counter, "__xor__"):  # from 3.15 on
-
-        def __xor__(self, other):
-            return _counter_of(_plain(self) ^ _plain(other)) if _is_counter(other) else NotImplemented
-
-        def __rxor__(self, other):
-            return _counter_of(_plain(other) ^ _plain(self)) if _is_counter(other) else NotImplemented
+        __xor__ = _calculated(operator.xor)
+        __rxor__ = _calculated(operator.xor, reflected=True)
 
         def __ixor__(self, other):
             for element, count in _items(other):
@@ -166,7 +180,7 @@ class ShardCounter(ShardMap):
     # In place: each count is changed atomically, then those that are not positive are removed.
 
     def __iadd__(self, other):
-        _add_counts(self, other)
+        _add_counts(self, other, as_they_are=False)
         return _keep_positive(self)
 
     def __isub__(self, other):
@@ -180,23 +194,11 @@ class ShardCounter(ShardMap):
         return _keep_positive(self)
 
     def __iand__(self, other):
+        theirs = _plain(other) if _is_counter(other) else other
         for element in self:
-            count = other[element]
+            count = theirs[element]
             self.compute_if_present(element, lambda element, old, count=count: count if count < old else old)
         return _keep_positive(self)
-
-
-def _is_counter(other):
-    return isinstance(other, (ShardCounter, Counter))
-
-
-def _plain(counter):
-    """A collections.Counter of one point in time."""
-    if isinstance(counter, Counter):
-        return counter
-    plain = Counter()
-    dict.update(plain, counter.to_dict())
-    return plain
 
 
 def _counter_of(plain):
@@ -214,10 +216,10 @@ def _or_zero(count):
     return 0 if count is MISSING else count
 
 
-def _add_counts(counter, counts):
-    was_empty = not counter
+def _add_counts(counter, counts, as_they_are=True):
+    was_empty = as_they_are and not counter
     for element, count in _items(counts):
-        if type(count) is int or type(count) is float:
+        if type(count) is int or (type(count) is float and not was_empty):
             counter.add(element, count)
         elif was_empty:  # then Counter.update stores whatever it is given
             counter.merge(element, count, lambda old, count: count + old)

@@ -5,7 +5,7 @@
 from reprlib import recursive_repr
 
 from shardmap import _core
-from shardmap._core import MISSING, MapCore
+from shardmap._core import MISSING, HeldAlready, MapCore
 from shardmap._map import ShardMap
 from shardmap._snapshot import Snapshot
 
@@ -18,9 +18,9 @@ class ShardDefaultDict(ShardMap):
 
     ShardDefaultDict(default_factory, ...): the rest as ShardMap. `m[key]` of a missing key calls default_factory() and
     stores the result: exactly once, however many threads ask, and all get the same object. The others wait for this key
-    only. If it raises, nothing is stored. Calls for different keys run at the same time. A default_factory that asks,
-    perhaps over those of other keys, for its own key runs once more, as with defaultdict, instead of waiting for
-    itself. `get`, `in` and `setdefault` make no defaults.
+    only. If it raises, nothing is stored. Calls for different keys run at the same time. A default_factory that asks
+    for its own key runs once more, as with defaultdict; factories in two threads that wait for each other's keys are a
+    deadlock, and one of the two gets a RuntimeError. `get`, `in` and `setdefault` make no defaults.
 
     What is made is shared: `m[key].append(x)` of a list is safe from many threads, since list.append is atomic;
     `m[key] += 1` is not (read, add, write): that is `m.add(key)`.
@@ -43,7 +43,7 @@ class ShardDefaultDict(ShardMap):
     def __missing__(self, key, /):
         """What `m[key]` calls without an entry: stores default_factory() and returns it; KeyError if that is None.
         defaultdict.__missing__."""
-        factory = self.default_factory
+        factory = getattr(self, "default_factory", None)  # it may have been deleted
         if factory is None:
             raise KeyError(key)
         if type(factory) is type and factory in _PLAIN_FACTORIES:
@@ -51,12 +51,10 @@ class ShardDefaultDict(ShardMap):
         entry = self.lock(key)
         try:
             entry.__enter__()
-        except RuntimeError:  # to wait would be for ever: the factory asks, perhaps over others, for its own key
-            made = factory()
-            try:
-                return self.setdefault(key, made)
-            except RuntimeError:  # a factory in another thread is to make it, and waits for what this thread makes
-                return made
+        except HeldAlready as error:  # by this thread: the factory asks for its key, or `with m.lock(key)` is around
+            if error.of is not key:
+                raise
+            return self.setdefault(key, factory())
         try:
             value = entry.get(MISSING)
             if value is MISSING:
@@ -74,7 +72,7 @@ class ShardDefaultDict(ShardMap):
         if type(self) is not ShardDefaultDict:
             return type(self)(self.default_factory, self)
         new = _core._copy(ShardDefaultDict, self)
-        new.default_factory = self.default_factory
+        new.default_factory = getattr(self, "default_factory", None)
         return new
 
     def __or__(self, other):
@@ -97,7 +95,7 @@ class ShardDefaultDict(ShardMap):
 
 @recursive_repr("...")
 def _repr_of_factory(self):
-    return repr(self.default_factory)
+    return repr(getattr(self, "default_factory", None))
 
 
 @recursive_repr("{...}")

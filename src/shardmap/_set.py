@@ -22,9 +22,17 @@ def _content(elements):
     """What can be asked for its elements and gone over, again and again: of our sets, one point in time."""
     if isinstance(elements, (SetCore, SetSnapshotCore)):
         return _core._content_of_set(elements)
-    if isinstance(elements, (set, frozenset)):
+    if isinstance(elements, set):
+        return frozenset(elements)  # another thread may change it meanwhile
+    if isinstance(elements, frozenset):
         return elements
     return dict.fromkeys(elements)  # each once, in their order; TypeError for what cannot be hashed
+
+
+def _sides(left, right):
+    """Both contents; of a set and itself it is one and the same."""
+    mine = _core._content_of_set(left)
+    return mine, mine if right is left else _content(right)
 
 
 class SetSurface:
@@ -35,16 +43,17 @@ class SetSurface:
 
     def isdisjoint(self, other, /):
         """Whether no element of `other`, any iterable, is in this set. set.isdisjoint."""
-        mine = _core._content_of_set(self)
-        return not any(element in mine for element in other)
+        mine, theirs = _sides(self, other) if _is_set(other) else (_core._content_of_set(self), other)
+        return not any(element in mine for element in theirs)
 
     def issubset(self, other, /):
         """Whether every element is in `other`, any iterable. set.issubset."""
-        return _is_within(_core._content_of_set(self), _content(other))
+        return _is_within(*_sides(self, other))
 
     def issuperset(self, other, /):
         """Whether every element of `other`, any iterable, is in this set. set.issuperset."""
-        return _core._elements_within(other, _core._content_of_set(self))
+        mine, theirs = _sides(self, other) if _is_set(other) else (_core._content_of_set(self), other)
+        return _core._elements_within(theirs, mine)
 
     def union(self, *others):
         """A new set with the elements of this one and of all `others`, any iterables. set.union."""
@@ -55,18 +64,19 @@ class SetSurface:
 
     def intersection(self, *others):
         """A new set with the elements that all `others`, any iterables, have as well. set.intersection."""
-        return self._new(_common(_core._content_of_set(self), others))
+        return self._new(_common(self, _core._content_of_set(self), others))
 
     def difference(self, *others):
         """A new set with the elements that none of `others`, any iterables, has. set.difference."""
-        elements = _core._content_of_set(self) if others else list(_core._content_of_set(self))
+        mine = _core._content_of_set(self)
+        elements = mine if others else list(mine)
         for other in others:
-            elements = _core._elements_in(elements, _content(other), False)
+            elements = _core._elements_in(elements, mine if other is self else _content(other), False)
         return self._new(elements)
 
     def symmetric_difference(self, other, /):
         """A new set with the elements that either this set or `other`, any iterable, has. set.symmetric_difference."""
-        mine, theirs = _core._content_of_set(self), _content(other)
+        mine, theirs = _sides(self, other)
         return self._new(_core._elements_in(mine, theirs, False) + _core._elements_in(theirs, mine, False))
 
     def _new(self, elements):
@@ -103,25 +113,28 @@ class SetSurface:
         """Whether both have the same elements, in any order. With any set. set.__eq__."""
         if not _is_set(other):
             return NotImplemented
-        mine, theirs = _core._content_of_set(self), _content(other)
+        mine, theirs = _sides(self, other)
         return len(mine) == len(theirs) and _is_within(mine, theirs)
 
     def __le__(self, other):
-        return _is_within(_core._content_of_set(self), _content(other)) if _is_set(other) else NotImplemented
+        return _is_within(*_sides(self, other)) if _is_set(other) else NotImplemented
 
     def __lt__(self, other):
         if not _is_set(other):
             return NotImplemented
-        mine, theirs = _core._content_of_set(self), _content(other)
+        mine, theirs = _sides(self, other)
         return len(mine) < len(theirs) and _is_within(mine, theirs)
 
     def __ge__(self, other):
-        return _is_within(_content(other), _core._content_of_set(self)) if _is_set(other) else NotImplemented
+        if not _is_set(other):
+            return NotImplemented
+        mine, theirs = _sides(self, other)
+        return _is_within(theirs, mine)
 
     def __gt__(self, other):
         if not _is_set(other):
             return NotImplemented
-        mine, theirs = _core._content_of_set(self), _content(other)
+        mine, theirs = _sides(self, other)
         return len(mine) > len(theirs) and _is_within(theirs, mine)
 
     def __repr__(self):
@@ -138,10 +151,11 @@ def _is_within(elements, container):
     return len(elements) <= len(container) and _core._elements_within(elements, container)
 
 
-def _common(mine, others):
+def _common(s, mine, others):
+    """The elements of a set, whose content is `mine`, that are in all others."""
     elements = mine if others else list(mine)
     for other in others:
-        elements = _core._elements_in(elements, _content(other), True)
+        elements = _core._elements_in(elements, mine if other is s else _content(other), True)
     return elements
 
 
@@ -173,6 +187,8 @@ class ShardSet(SetSurface, SetCore):
             raise TypeError("capacity must be an integer")
         if capacity < 0:
             raise ValueError("capacity must not be negative")
+        if capacity > _core._MOST_ENTRIES:
+            raise MemoryError
         return _core._make_set(cls, shards, capacity)
 
     def copy(self):
@@ -191,10 +207,10 @@ class ShardSet(SetSurface, SetCore):
             _core._add_all(self, other)
 
     def intersection_update(self, *others):
-        """Removes the elements that not all `others`, any iterables, have. Decided at one point in time, then each
-        removal is linearizable: what others add meanwhile stays. set.intersection_update."""
+        """Removes the elements that not all `others`, any iterables, have. Which ones is decided at one point in time;
+        what was not in the set then stays. Each removal is linearizable, the whole is not. set.intersection_update."""
         mine = _core._content_of_set(self)
-        kept = set(_common(mine, others))
+        kept = set(_common(self, mine, others))
         _core._discard_all(self, [element for element in mine if element not in kept])
 
     def difference_update(self, *others):
@@ -207,8 +223,8 @@ class ShardSet(SetSurface, SetCore):
         """Removes the elements of `other`, any iterable, that are in the set, and adds those that are not. Each element
         is linearizable, the whole is not. set.symmetric_difference_update."""
         for element in _content(other):
-            while not self.discard(element):
-                if self.add(element):
+            while not SetCore.discard(self, element):
+                if SetCore.add(self, element):
                     break
 
     def __ior__(self, other):
@@ -288,7 +304,7 @@ class SetSnapshot(SetSurface, SetSnapshotCore):
         return self
 
     def __reduce__(self):
-        return _restore, (type(self), list(self))
+        return _restore, (type(self), list(self)), self.__getstate__()
 
 
 def _restore(cls, elements):

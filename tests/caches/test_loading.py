@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def test_those_who_wait_get_the_exception_and_nothing_is_stored() -> None:
         errors.append(info.value)
 
     run_threads(first, second, second)
-    assert len({id(error) for error in errors}) == 1
+    assert {str(error) for error in errors} == {"a"}
     assert "a" not in cache
     assert cache.get_or_load("a", str.upper) == "A"
 
@@ -147,3 +148,63 @@ def test_a_value_that_is_none_is_one_and_missing_is_not() -> None:
     assert calls == ["a"]
     assert cache.get_or_load("b", lambda key: MISSING) is MISSING
     assert "b" not in cache
+
+
+class OfMine(Exception):
+    __slots__ = ("slot",)
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(f"{text} {number}")
+        self.number = number
+        self.slot = text
+
+
+def exceptions() -> list[Exception]:
+    noted = KeyError("noted")
+    noted.add_note("note")
+    caused = ValueError(1, 2)
+    caused.__cause__ = noted
+    return [
+        OfMine("text", 5),
+        FileNotFoundError(2, "gone", "file.txt"),
+        UnicodeDecodeError("utf-8", b"abc", 1, 2, "reason"),
+        ImportError("message", name="name", path="path"),
+        ExceptionGroup("group", [ValueError(1)]),
+        StopIteration(7),
+        noted,
+        caused,
+    ]
+
+
+@pytest.mark.parametrize("error", exceptions(), ids=lambda error: type(error).__name__)
+def test_each_waiter_gets_an_exception_of_its_own_that_says_the_same(error: Exception) -> None:
+    cache: ShardCache[str, str] = ShardCache(10)
+    loader = Loader(waits=True)
+
+    def fail(key: str) -> str:
+        loader(key)
+        raise error
+
+    def ask(number: int) -> Exception:
+        try:
+            cache.get_or_load("a", fail)
+        except Exception as raised:
+            return raised
+        raise AssertionError
+
+    asking = [threading.Thread(target=lambda n=n: got.append(ask(n))) for n in range(4)]
+    got: list[Exception] = []
+    for thread in asking:
+        thread.start()
+    assert loader.inside.wait(60)
+    time.sleep(0.1)
+    loader.go_on.set()
+    for thread in asking:
+        thread.join(60)
+    assert len(got) == 4 and len(set(map(id, got))) == 4
+    for each in got:
+        assert type(each) is type(error) and each.args == error.args and str(each) == str(error)
+        assert {**vars(each)} == vars(error) and each.__cause__ is error.__cause__
+        assert repr(each) == repr(error) and each.__traceback__ is not None
+        for name in "slot", "filename", "reason", "name", "path", "exceptions", "value":
+            assert getattr(each, name, None) == getattr(error, name, None)

@@ -173,7 +173,7 @@ def test_each_default_is_made_once(shards: int, plain: bool) -> None:
     m._check()
 
 
-def test_factories_that_ask_for_each_other_s_keys_run_on() -> None:
+def test_of_factories_that_ask_for_each_other_s_keys_one_is_told_so() -> None:
     m: ShardDefaultDict[str, str] = ShardDefaultDict()
     both = threading.Barrier(2, timeout=60)
     depth = threading.local()
@@ -189,10 +189,91 @@ def test_factories_that_ask_for_each_other_s_keys_run_on() -> None:
 
     def ask(key: str, other: str) -> str:
         depth.other = other
-        return m[key]
+        try:
+            return m[key]
+        except RuntimeError as error:
+            assert "deadlock" in str(error)
+            return "deadlock"
 
-    for result in run_threads(lambda: ask("a", "b"), lambda: ask("b", "a")):
-        assert result.startswith("end")
+    assert sorted(run_threads(lambda: ask("a", "b"), lambda: ask("b", "a"))) == ["deadlock", "end!"]
+    assert sorted(m.values()) == ["end", "end!"]
+
+
+@pytest.mark.parametrize("factory", [list, list], ids=["list", "function"])
+def test_a_default_is_never_made_beside_the_map(factory: Callable[[], list[int]]) -> None:
+    """Two threads that hold a key each, and ask for the other's: one is told so, and nothing that is returned is not in
+    the map."""
+    m: ShardDefaultDict[str, list[int]] = ShardDefaultDict(factory)
+    both = threading.Barrier(2, timeout=60)
+
+    def ask(mine: str, other: str) -> int:
+        try:
+            with m.lock(mine):
+                both.wait()
+                m[other].append(1)
+        except RuntimeError as error:
+            assert "deadlock" in str(error)
+            return 0
+        return 1
+
+    assert sum(run_threads(lambda: ask("a", "b"), lambda: ask("b", "a"))) == sum(map(len, m.values())) == 1
+
+
+def test_what_a_handler_raises_reaches_who_waits_for_a_default() -> None:
+    m: ShardDefaultDict[str, int] = ShardDefaultDict(lambda: 1)
+    held = threading.Event()
+    leave = threading.Event()
+
+    class Key(str):
+        armed = False
+
+        def __eq__(self, other: object) -> bool:
+            if Key.armed:
+                raise RuntimeError("of the key")
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    def hold() -> None:
+        with m.lock(Key("a")):
+            held.set()
+            leave.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    Key.armed = True
+    with pytest.raises(RuntimeError, match="of the key"):
+        m[Key("a")]
+    Key.armed = False
+    leave.set()
+    holder.join(60)
+    assert m[Key("a")] == 1
+
+
+def test_a_set_beside_itself_is_one_point_in_time(shards: int) -> None:
+    s: ShardSet[int] = ShardSet.with_capacity(shards=shards)
+    counter: ShardCounter[int] = ShardCounter.with_capacity(shards=shards)
+    others = {1, 2}
+
+    def change() -> None:
+        for number in range(20):
+            s.add(number)
+            counter.add(number)
+        for number in range(20):
+            s.discard(number)
+            counter.pop(number, None)
+        others.add(5)
+        others.update(range(100))
+        others.clear()
+
+    with meanwhile(change, change):
+        for _ in range(500):
+            assert s == s and s <= s and s >= s and not s < s and not s > s
+            assert not s - s and not s ^ s and s.issubset(s) and s.issuperset(s)
+            assert counter == counter and not counter - counter and not counter < counter
+            s.isdisjoint(others), s.union(others), s ^ others, s.contains_many(others), s.issuperset(others)
+            ShardSet(others).update(others)
 
 
 def test_no_count_is_lost(shards: int) -> None:

@@ -94,7 +94,8 @@ def test_what_it_is_made_of() -> None:
         ShardCounter.fromkeys("ab")
     with pytest.raises(TypeError):
         ShardCounter("ab").update({"a": "b"})  # type: ignore[dict-item]
-    for operation in operator.add, operator.sub, operator.or_, operator.and_, operator.lt:
+    assert ShardCounter("a") | {"b": 2} == {"a": 1, "b": 2} == {"b": 2} | ShardCounter("a")
+    for operation in operator.add, operator.sub, operator.and_, operator.lt:
         with pytest.raises(TypeError):
             operation(ShardCounter("a"), {"a": 1})
 

@@ -64,6 +64,21 @@ def test_a_factory_may_use_the_map_and_its_own_key() -> None:
     assert m["c"] == "after" and m == {"c": "after"}
 
 
+def test_under_the_key_s_own_lock_a_default_is_made_too() -> None:
+    m: ShardDefaultDict[str, list[int]] = ShardDefaultDict(list)
+    with m.lock("a"):
+        m["a"].append(1)
+    assert m == {"a": [1]}
+
+
+def test_without_a_factory_after_it_was_deleted() -> None:
+    m: ShardDefaultDict[str, int] = ShardDefaultDict(int, a=1)
+    del m.default_factory
+    with pytest.raises(KeyError):
+        m["b"]
+    assert repr(m) == "ShardDefaultDict(None, {'a': 1})" and m.copy() == m
+
+
 def test_copies_keep_the_factory() -> None:
     m: ShardDefaultDict[str, list[int]] = ShardDefaultDict(list, a=[1])
     for other in m.copy(), copy.copy(m), copy.deepcopy(m), pickle.loads(pickle.dumps(m)), m | {}, {} | m:

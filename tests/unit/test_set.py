@@ -182,16 +182,41 @@ def test_a_set_of_sets_is_asked_for_a_set(make_set: MakeSet) -> None:
             work()
 
 
+def test_many_elements_may_be_sets() -> None:
+    s = ShardSet([frozenset("a"), 1])
+    assert s.contains_many([{"a"}, 1, ShardSet("a"), {"b"}]) == [True, True, True, False]
+    assert s.discard_many(({"a"}, {"a"}, 2)) == [True, False, False] and list(s) == [1]
+
+
+def test_overridden_methods_are_not_called_by_others() -> None:
+    class Told(ShardSet[int]):
+        def add(self, element: int, /) -> None:  # type: ignore[override]
+            super().add(element)
+
+    s = Told([1])
+    s ^= {1, 9}
+    s |= {2}
+    assert s == {9, 2}
+
+
 def test_a_subclass_keeps_its_attributes(make_set: MakeSet) -> None:
     s = Named("ab")
     s.name = "letters"
     for other in copy.copy(s), copy.deepcopy(s), pickle.loads(pickle.dumps(s)):
         assert type(other) is Named and other.name == "letters" and list(other) == ["a", "b"]
     assert type(s.copy()) is ShardSet and type(s | {"c"}) is ShardSet
+    kept = NamedSnapshot(s)
+    kept.name = "kept"
+    for snapshot in copy.copy(kept), copy.deepcopy(kept), pickle.loads(pickle.dumps(kept)):
+        assert type(snapshot) is NamedSnapshot and snapshot.name == "kept" and snapshot == s
     assert Named.with_capacity(100, shards=4).stats().capacity >= 100
 
 
 class Named(ShardSet[str]):
+    name: str
+
+
+class NamedSnapshot(SetSnapshot[str]):
     name: str
 
 
@@ -210,6 +235,8 @@ def test_wrong_parameters_are_python_s_errors() -> None:
             work()
     with pytest.raises(ValueError, match="negative"):
         ShardSet.with_capacity(-1)
+    with pytest.raises(MemoryError):
+        ShardSet.with_capacity(2**70)
     with pytest.raises(KeyError, match="empty set"):
         ShardSet().pop()
     s = ShardSet("ab")

@@ -137,9 +137,15 @@ cdef KeyLock* take_key_lock(Access* at, PyObject* key, PyObject* name, double de
         context_clear(&check.caller.context)
 
 
+class HeldAlready(RuntimeError):
+    """A key's lock is held by the thread or task that asks for it. `of`: the key."""
+
+
 cdef int raise_held_already(PyObject* key, Caller* caller) except -1:
-    raise RuntimeError(f"the lock of {<object>key!r} is held already, by this "
-                       + ("task" if caller.context.task != 0 else "thread"))
+    error = HeldAlready(f"the lock of {<object>key!r} is held already, by this "
+                        + ("task" if caller.context.task != 0 else "thread"))
+    error.of = <object>key
+    raise error
 
 
 cdef KeyLock* new_key_lock(Access* at, PyObject* key, Context* owner, bint computing) except NULL:

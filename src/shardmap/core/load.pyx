@@ -15,8 +15,10 @@
 
 from _thread import allocate_lock
 from contextvars import ContextVar
+from types import GetSetDescriptorType, MemberDescriptorType
 
 cdef object task_load = ContextVar("shardmap_load", default=None)   # the innermost that the running task is for
+cdef tuple FIELDS = (GetSetDescriptorType, MemberDescriptorType)    # of objects made in C, and slots
 cdef bint tasks_load = False            # there ever was one
 cdef dict waits_of_threads = {}         # the token of a thread that blocks: the loads that it waits for
 cdef double LOOK_EVERY = 0.1            # seconds: how often who waits looks whether an event loop has stopped
@@ -157,8 +159,32 @@ cdef void end_load(Load self, LoadState state, outcome) noexcept:
 
 
 cdef int raise_outcome(Load self) except -1:
-    """What the loader has raised, for one who waited: with the traceback that it had then, not those of all others."""
-    raise self.outcome.with_traceback(self.traceback)
+    """What the loader has raised, for one who waited."""
+    raise copy_of_exception(self.outcome).with_traceback(self.traceback)
+
+
+cdef object copy_of_exception(error):
+    """One of the waiter's own: raising writes the exception's traceback, which threads must not do to one and the same at
+    once (Cython's code reads it without a lock). Where it cannot be copied, it is the same."""
+    kind = type(error)
+    try:
+        copied = kind.__new__(kind, *error.args)        # without the class's own __init__, which may want other arguments
+        for base in kind.__mro__:
+            for name, descriptor in vars(base).items():
+                if isinstance(descriptor, FIELDS) and not name.startswith("__"):
+                    value = getattr(error, name, None)
+                    try:
+                        if value is not None:       # else it was perhaps never set
+                            setattr(copied, name, value)
+                    except (AttributeError, TypeError):     # for reading only: it came with the arguments
+                        pass
+        copied.__dict__.update(error.__dict__)
+        copied.__cause__ = error.__cause__
+        copied.__context__ = error.__context__
+        copied.__suppress_context__ = error.__suppress_context__
+    except Exception:
+        return error
+    return copied
 
 
 cdef bint call_at_end(Load self, function) except -1:

@@ -86,13 +86,13 @@ cdef class SetCore:
         Faster than a loop; with a GIL, from 512 elements on, it is released while they are hashed and found.
         [element in s for element in elements]."""
         mark_set_shared(self)
-        return map_contains_many(self.entries, elements)
+        return map_contains_many(self.entries, to_look_for(elements))
 
     def discard_many(self, elements, /):
         """Removes all `elements` that are there, and returns for each whether it was, as a list of bools. Each removal
         is linearizable, the whole is not. [s.discard(element) for element in elements]."""
         mark_set_shared(self)
-        return [each is not no_value for each in map_pop_many(self.entries, elements, no_value)]
+        return [each is not no_value for each in map_pop_many(self.entries, to_look_for(elements), no_value)]
 
 
 cdef inline void mark_set_shared(SetCore self) noexcept:
@@ -105,6 +105,16 @@ cdef inline void mark_set_shared(SetCore self) noexcept:
 cdef inline object frozen_or_same(element):
     """A set cannot be an element; but what is asked for as one may be there as a frozenset."""
     return frozenset(element) if isinstance(element, (set, SetCore)) else element
+
+
+cdef object to_look_for(elements):
+    """The same with frozensets in place of sets. What other threads may change meanwhile is copied first."""
+    if not PyList_CheckExact(elements) and not PyTuple_CheckExact(elements):
+        elements = list(elements)
+    for element in elements:
+        if sm_is_unhashable(<PyObject*>element):
+            return [frozen_or_same(each) if sm_is_unhashable(<PyObject*>each) else each for each in elements]
+    return elements
 
 
 cdef inline bint add_element(SetCore self, PyObject* element) except -1:
@@ -141,6 +151,8 @@ cdef int add_all(SetCore self, iterable) except -1:
     elif isinstance(iterable, SetCore) and sm_iterates_as(<PyObject*>iterable, <PyTypeObject*>SetCore):
         if iterable is not self:
             store_snapshot(self.entries, snapshot_of((<SetCore>iterable).entries))
+    elif isinstance(iterable, (set, dict)):     # another thread may change it meanwhile
+        _store_keys(self.entries, list(iterable), None)
     else:
         _store_keys(self.entries, iterable, None)
     return 0
@@ -181,9 +193,14 @@ cdef class SetSnapshotCore:
 
     __class_getitem__ = classmethod(GenericAlias)
 
-    def __cinit__(self, SetCore source not None):
-        mark_set_shared(source)
-        self.entries = snapshot_of(source.entries)
+    def __cinit__(self, source, /):
+        if isinstance(source, SetSnapshotCore):
+            self.entries = (<SetSnapshotCore>source).entries
+            return
+        if not isinstance(source, SetCore):
+            raise TypeError(f"a snapshot is taken of a ShardSet, not of {type(source).__name__}")
+        mark_set_shared(<SetCore>source)
+        self.entries = snapshot_of((<SetCore>source).entries)
 
     def __len__(self):
         return self.entries.live
