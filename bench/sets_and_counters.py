@@ -20,15 +20,14 @@ from beside import compare_with_threads
 from rounds import Calibrated, Region, region
 from shardmap import ShardCounter, ShardSet
 
-ELEMENTS = 10_000  # of each thread
-MOST_SETS = 40
+SMALL, LARGE = 10_000, 500_000  # elements of each thread
 
 
-def elements_of(number: int) -> list[str]:
-    return [f"element {number} {each}" for each in range(ELEMENTS)]
+def elements_of(number: int, count: int) -> list[str]:
+    return [f"element {number} {each}" for each in range(count)]
 
 
-MINE = [elements_of(number) for number in range(2)]
+Work = tuple[Callable[[Any, list[str]], None], bool, int]  # a loop; whether it changes the set; elements of each thread
 
 
 def nothing(s: Any, elements: list[str]) -> None:
@@ -53,29 +52,31 @@ def discarding(s: Any, elements: list[str]) -> None:
         discard(element)
 
 
-def of_sets(make: Callable[[], Any], loop: Callable[[Any, list[str]], None], threads: int, fresh: bool) -> Calibrated:
-    """`fresh`: each repetition is on a set of its own, empty, or full for what discards."""
+def of_sets(make: Callable[[], Any], work: Work, threads: int) -> Calibrated:
+    """Each thread has elements of its own, which it made. Where the work changes the sets, each repetition has another
+    one, empty, or full for what discards."""
+    loop, changes, count = work
 
     def measure(repetitions: int) -> Region:
-        sets = [make() for _ in range(repetitions if fresh else 1)]
-        if not fresh or loop is discarding:
+        sets = [make() for _ in range(repetitions if changes else 1)]
+        if loop is discarding or not changes:
             for each in sets:
-                for mine in MINE[:threads]:
-                    each.update(mine)
+                for number in range(threads):
+                    each.update(elements_of(number, count))
 
         def prepare(number: int) -> Callable[[], int]:
-            mine = MINE[number]
+            mine = elements_of(number, count)
 
             def part() -> int:
                 for repetition in range(repetitions):
-                    loop(sets[repetition] if fresh else sets[0], mine)
-                return repetitions * len(mine)
+                    loop(sets[repetition] if changes else sets[0], mine)
+                return repetitions * count
 
             return part
 
         return region(prepare, threads)
 
-    return Calibrated(measure, most=MOST_SETS if fresh else None)
+    return Calibrated(measure, most=2 * LARGE // count if changes else None)
 
 
 def counting(kind: str, threads: int) -> Calibrated:
@@ -115,21 +116,22 @@ def counting(kind: str, threads: int) -> Calibrated:
 
 
 SETS: dict[str, Callable[[], Any]] = {"set": set, "ShardSet": ShardSet}
-PARTS: dict[str, tuple[Callable[[Any, list[str]], None], bool]] = {
-    "adding new elements": (adding, True),
-    "adding elements that are there": (adding, False),
-    "in": (looking, False),
-    "discarding": (discarding, True),
+PARTS: dict[str, Work] = {
+    "adding new elements, from empty to 1,000,000": (adding, True, LARGE),
+    "adding new elements, from empty to 20,000": (adding, True, SMALL),
+    "adding elements that are there": (adding, False, SMALL),
+    "in": (looking, False, SMALL),
+    "discarding all of 1,000,000": (discarding, True, LARGE),
 }
 COUNTERS = ["a Counter each, merged", "Counter and a lock", "ShardCounter"]
 
 
 def main() -> int:
     titles: dict[str, dict[str, Calibrated]] = {}
-    for title, (loop, fresh) in PARTS.items():
-        titles[title] = {f"loop | {threads}": of_sets(set, nothing, threads, False) for threads in (1, 2)}
+    for title, work in PARTS.items():
+        titles[title] = {f"loop | {threads}": of_sets(set, (nothing, False, SMALL), threads) for threads in (1, 2)}
         for name, make in SETS.items():
-            titles[title] |= {f"{name} | {threads}": of_sets(make, loop, threads, fresh) for threads in (1, 2)}
+            titles[title] |= {f"{name} | {threads}": of_sets(make, work, threads) for threads in (1, 2)}
     compare_with_threads(__doc__, "sets.json", titles, "set")
     counters = {f"{name} | {threads}": counting(name, threads) for name in COUNTERS for threads in (1, 2)}
     return compare_with_threads(__doc__, "counters.json", {"counting words": counters}, COUNTERS[0])

@@ -37,7 +37,8 @@ cdef class SetCore:
 
     def add(self, element, /):
         """Adds the element, and returns whether it is new. Of many threads that add it at once one gets True.
-        Linearizable; takes no lock if the element is there. set.add; newKeySet().add of Java."""
+        Linearizable; in a set that threads share it takes no lock if the element is there. set.add; newKeySet().add of
+        Java."""
         # call_set_add()
 
     def discard(self, element, /):
@@ -118,20 +119,10 @@ cdef object to_look_for(elements):
 
 
 cdef inline bint add_element(SetCore self, PyObject* element) except -1:
-    """Whether it is new. One that is there costs a read, without the mutex."""
+    """Whether it is new. To store None where None is takes no mutex (overwrite_unlocked())."""
     cdef PyObject* entries = <PyObject*>self.entries
-    cdef Access at
-    cdef Read answer
-    cdef WriteRequest request = request_to_write(<PyObject*>None)
     mark_set_shared(self)
-    locate(<MapCore>entries, element, &at)
-    answer = read_unlocked(<MapCore>entries, &at, element, NULL)
-    if answer == NEEDS_COMPARISON:
-        answer = compare_unlocked(<MapCore>entries, &at, element, NULL, &request.found)
-    if answer == FOUND_PRESENT:
-        return False
-    request.when = IF_ABSENT
-    return write_located(&at, element, &request) == ABSENT
+    return map_set(<MapCore>entries, element, <PyObject*>None) == ABSENT
 
 
 cdef inline bint discard_element(SetCore self, PyObject* element) except -1:
