@@ -219,7 +219,7 @@ cdef inline bint store_one_locked(Bulk self, uint32_t i, Inserting* inserting) n
         return False
     if inserting.announced == 0:
         announce_insertions_locked(inserting)
-    elif sm_stamp_uses_tsc:
+    elif sm_stamp_uses_clock():
         inserting.stamp += 1
     else:
         inserting.stamp = sm_stamp_now()

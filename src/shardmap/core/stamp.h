@@ -1,11 +1,19 @@
 /* Stamps: what orders entries of different shards, so that the whole map iterates in insertion order.
  *
  * A stamp must be right whenever one insertion finished before another began, must grow strictly within
- * a thread, and must not be a line of memory that all cores write. The processor's time-stamp counter is
- * all of that where it runs at one rate, never stops, and is the same on all cores: the invariant-TSC
- * flag says the first two, the kernel says the third by using it as its clock. The fence keeps the
- * reading from being executed early, before the lock is held. Anywhere else one atomic counter serves:
- * always right, but shared by all cores. */
+ * a thread, and must not be a line of memory that all cores write. A counter of the processor is all of that where it
+ * runs at one rate, never stops, and is the same on all cores.
+ *
+ * x86-64: the time-stamp counter. The invariant-TSC flag says the first two, the kernel says the third by using it as its
+ * clock. It ticks with every instruction or so. The fence keeps the reading from being executed early, before the lock is
+ * held.
+ *
+ * arm64: cntvct_el0, by the architecture. It may tick as slowly as 24 MHz, so two insertions could read the same; hence a
+ * stamp is taken only when the clock has gone on: who begins after that reads a later one. Until then the mutex is held (the
+ * branch that ends the wait comes before the stores, which no processor makes visible on a guess). ISB is the fence. The
+ * count is shifted to at least 2^30 a second, so that it is soon above all numbers of entries, as below.
+ *
+ * Anywhere else one atomic counter serves: always right, but shared by all cores. */
 #ifndef SHARDMAP_STAMP_H
 #define SHARDMAP_STAMP_H
 
@@ -13,63 +21,121 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/atomics.h"
 
-static int sm_stamp_uses_tsc = 0;
-/* It starts above all numbers of entries, which serve as stamps where a map had one shard (core/split.pyx). The time-stamp
- * counter has passed them within a second or so of being switched on. */
+enum { SM_STAMP_COUNTER = 0, SM_STAMP_FINE = 1, SM_STAMP_COARSE = 2, SM_STAMP_SLOW = 3 };
+static int sm_stamp_source = SM_STAMP_COUNTER;
+static int sm_stamp_shift = 0;     /* of SM_STAMP_COARSE; of SM_STAMP_SLOW, how many bits do not count */
+/* It starts above all numbers of entries, which serve as stamps where a map had one shard (core/split.pyx). Clocks have passed
+ * them a few seconds after they were switched on. */
 static uint64_t sm_stamp_counter __attribute__((aligned(128))) = UINT64_C(1) << 32;
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
-static int sm_tsc_is_trusted(void)
+#define SM_CLOCK_NAME "tsc"
+static int sm_clock_found(void)
 {
     unsigned a, b, c, d;
     char clock[32] = "";
     FILE *f;
     if (!__get_cpuid(0x80000007u, &a, &b, &c, &d) || !(d & (1u << 8)))
-        return 0;
+        return SM_STAMP_COUNTER;
     f = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
     if (f == NULL)
-        return 0;
+        return SM_STAMP_COUNTER;
     if (fgets(clock, sizeof clock, f) == NULL)
         clock[0] = 0;
     fclose(f);
-    return strncmp(clock, "tsc", 3) == 0;
+    return strncmp(clock, "tsc", 3) == 0 ? SM_STAMP_FINE : SM_STAMP_COUNTER;
 }
-static inline uint64_t sm_read_tsc(void)
+static inline uint64_t sm_read_register(void)
 {
     __builtin_ia32_lfence();
     return __builtin_ia32_rdtsc();
 }
+#elif defined(__aarch64__)
+#define SM_CLOCK_NAME "cntvct_el0"
+static int sm_clock_found(void)
+{
+    uint64_t frequency;
+    __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(frequency));
+    if (frequency == 0)
+        return SM_STAMP_COUNTER;
+    while (frequency << sm_stamp_shift < UINT64_C(1) << 30)
+        sm_stamp_shift++;
+    return SM_STAMP_COARSE;
+}
+static inline uint64_t sm_read_register(void)
+{
+    uint64_t now;
+    __asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(now) : : "memory");
+    return now << sm_stamp_shift;
+}
 #else
-static int sm_tsc_is_trusted(void) { return 0; }
-static inline uint64_t sm_read_tsc(void) { return 0; }
+#define SM_CLOCK_NAME "counter"
+static int sm_clock_found(void) { return SM_STAMP_COUNTER; }
+static inline uint64_t sm_read_register(void) { return 0; }
 #endif
 
-/* Once, at import. SHARDMAP_STAMP=counter in the environment asks for the counter. */
+/* For tests: the system's clock without its last bits, as if it ticked that slowly. It is not read early, either. */
+static uint64_t sm_read_slow_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) >> sm_stamp_shift << sm_stamp_shift;
+}
+
+static inline uint64_t sm_read_clock(void)
+{
+    return __builtin_expect(sm_stamp_source == SM_STAMP_SLOW, 0) ? sm_read_slow_clock() : sm_read_register();
+}
+
+/* Once, at import. In the environment, SHARDMAP_STAMP=counter asks for the counter, slow:BITS for a clock that ticks every
+ * 2^BITS nanoseconds. */
 static void sm_stamp_init(void)
 {
     const char *wanted = getenv("SHARDMAP_STAMP");
-    sm_stamp_uses_tsc = !(wanted != NULL && strcmp(wanted, "counter") == 0) && sm_tsc_is_trusted();
+    if (wanted != NULL && strcmp(wanted, "counter") == 0)
+        return;
+    if (wanted != NULL && strncmp(wanted, "slow:", 5) == 0) {
+        sm_stamp_source = SM_STAMP_SLOW;
+        sm_stamp_shift = atoi(wanted + 5) & 31;
+        return;
+    }
+    sm_stamp_source = sm_clock_found();
+}
+
+static const char *sm_stamp_name(void)
+{
+    return sm_stamp_source == SM_STAMP_COUNTER ? "counter" : sm_stamp_source == SM_STAMP_SLOW ? "slow" : SM_CLOCK_NAME;
+}
+
+static inline int sm_stamp_uses_clock(void) { return __builtin_expect(sm_stamp_source != SM_STAMP_COUNTER, 1); }
+
+static __attribute__((noinline)) uint64_t sm_stamp_slowly(void)
+{
+    uint64_t stamp;
+    if (!sm_stamp_uses_clock())
+        return __atomic_add_fetch(&sm_stamp_counter, 1, __ATOMIC_RELAXED);
+    stamp = sm_read_clock();
+    while (sm_read_clock() == stamp)
+        sm_pause();
+    return stamp;
 }
 
 static inline uint64_t sm_stamp_now(void)
 {
-    if (__builtin_expect(sm_stamp_uses_tsc, 1))
-        return sm_read_tsc();
-    return __atomic_add_fetch(&sm_stamp_counter, 1, __ATOMIC_RELAXED);
+    return __builtin_expect(sm_stamp_source == SM_STAMP_FINE, 1) ? sm_read_register() : sm_stamp_slowly();
 }
 
 /* The first of `count` stamps in a row, for a map that has no entry yet: all of them are before any later stamp. The
  * clock has gone on by more than that since it started. */
 static inline uint64_t sm_stamp_reserve(uint64_t count)
 {
-    if (__builtin_expect(sm_stamp_uses_tsc, 1)) {
-        uint64_t now = sm_read_tsc();
-        return now - count;
-    }
+    if (sm_stamp_uses_clock())
+        return sm_read_clock() - count;
     return __atomic_fetch_add(&sm_stamp_counter, count, __ATOMIC_RELAXED) + 1;
 }
 
@@ -77,15 +143,15 @@ static inline uint64_t sm_stamp_reserve(uint64_t count)
  * them: sm_stamp_pass() the last. */
 static inline uint64_t sm_stamp_reserve_after(uint64_t count)
 {
-    if (__builtin_expect(sm_stamp_uses_tsc, 1))
-        return sm_read_tsc();
+    if (sm_stamp_uses_clock())
+        return sm_read_clock();
     return __atomic_fetch_add(&sm_stamp_counter, count, __ATOMIC_RELAXED) + 1;
 }
 
 /* Returns when all later stamps are larger than this one. Most often it is past. */
 static inline void sm_stamp_pass(uint64_t stamp)
 {
-    while (sm_stamp_uses_tsc && sm_read_tsc() <= stamp)
+    while (sm_stamp_uses_clock() && sm_read_clock() <= stamp)
         sm_pause();
 }
 

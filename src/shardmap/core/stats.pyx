@@ -49,8 +49,8 @@ def _memory(MapCore m not None, /):
 
 
 def _stamp_source():
-    """'tsc' or 'counter': where stamps come from here (core/stamp.h)."""
-    return "tsc" if sm_stamp_uses_tsc else "counter"
+    """'tsc', 'cntvct_el0', 'counter', or for tests 'slow': where stamps come from here (core/stamp.h)."""
+    return sm_stamp_name().decode()
 
 
 def _reads():

@@ -119,7 +119,8 @@ cdef extern from "core/stamp.h" nogil:
     uint64_t sm_stamp_reserve(uint64_t count)
     uint64_t sm_stamp_reserve_after(uint64_t count)
     void sm_stamp_pass(uint64_t stamp)
-    int sm_stamp_uses_tsc
+    bint sm_stamp_uses_clock()
+    const char* sm_stamp_name()
 
 cdef extern from "core/interpreter.h":
     object steal "SM_STEAL"(PyObject*)
