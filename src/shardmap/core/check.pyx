@@ -68,19 +68,22 @@ cdef bint is_misplaced(Layout* layout, uint32_t number, Block* block) noexcept:
 
 cdef enum:
     ALWAYS_CHECKED = 64         # entries: larger blocks are checked now and then
-    CHECKED_EVERY = 64
+    CHECKED_FOR_EACH_CHANGE = 16    # entries, about, so that a million insertions do not take minutes
 
-cdef uint32_t changes = 0
+cdef uint32_t unchecked_changes = 0     # approximately: threads may lose each other's
 
 
 cdef void require_consistent(Block* block) noexcept nogil:
     """After a change, in a debug build."""
-    global changes
+    global unchecked_changes
     cdef const char* violation
+    cdef uint32_t changes
     if block.used > ALWAYS_CHECKED:
-        sm_store_u32_relaxed(&changes, sm_load_u32_relaxed(&changes) + 1)
-        if sm_load_u32_relaxed(&changes) % CHECKED_EVERY != 0:
+        changes = sm_load_u32_relaxed(&unchecked_changes) + 1
+        if <uint64_t>changes * CHECKED_FOR_EACH_CHANGE < block.used:
+            sm_store_u32_relaxed(&unchecked_changes, changes)
             return
+        sm_store_u32_relaxed(&unchecked_changes, 0)
     violation = block_violation(block)
     SM_REQUIRE(violation == NULL, violation)
 
