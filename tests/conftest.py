@@ -13,7 +13,7 @@ import pytest
 
 from harness.machine import splitting
 from harness.threads import switching_often
-from shardmap import ShardMap
+from shardmap import ShardMap, _core
 
 SPLIT = 0  # a number of shards that changes
 
@@ -65,6 +65,14 @@ def make_map(shards: int) -> Iterator[Callable[..., ShardMap]]:
         yield make
     for m in made:
         m._check()
+
+
+@pytest.fixture
+def default_shards(shards: int) -> Iterator[int]:
+    """Makes `shards` what a map begins with when nobody says how many."""
+    _core._set_first_shards((shards - 1).bit_length())
+    yield shards
+    _core._set_first_shards(0)
 
 
 def pytest_report_header() -> str:

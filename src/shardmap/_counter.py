@@ -173,7 +173,7 @@ class ShardCounter(ShardMap):
         __rxor__ = _calculated(operator.xor, reflected=True)
 
         def __ixor__(self, other):
-            for element, count in _items(other):
+            for element, count in other.items():
                 self.compute(element, lambda element, old, count=count: abs(_or_zero(old) - count))
             return _keep_positive(self)
 
@@ -188,7 +188,7 @@ class ShardCounter(ShardMap):
         return _keep_positive(self)
 
     def __ior__(self, other):
-        for element, count in _items(other):
+        for element, count in other.items():
             if count > 0:
                 self.update_max(element, count)
         return _keep_positive(self)
@@ -207,18 +207,13 @@ def _counter_of(plain):
     return new
 
 
-def _items(counts):
-    """Of one point in time, also of a counter itself."""
-    return counts.to_dict().items() if isinstance(counts, MapCore) else counts.items()
-
-
 def _or_zero(count):
     return 0 if count is MISSING else count
 
 
 def _add_counts(counter, counts, as_they_are=True):
     was_empty = as_they_are and not counter
-    for element, count in _items(counts):
+    for element, count in counts.items():
         if type(count) is int or (type(count) is float and not was_empty):
             counter.add(element, count)
         elif was_empty:  # then Counter.update stores whatever it is given
@@ -228,7 +223,7 @@ def _add_counts(counter, counts, as_they_are=True):
 
 
 def _subtract_counts(counter, counts):
-    for element, count in _items(counts):
+    for element, count in counts.items():
         if type(count) is int or type(count) is float:
             counter.add(element, -count)
         else:

@@ -43,7 +43,7 @@ class ShardDefaultDict(ShardMap):
     def __missing__(self, key, /):
         """What `m[key]` calls without an entry: stores default_factory() and returns it; KeyError if that is None.
         defaultdict.__missing__."""
-        factory = getattr(self, "default_factory", None)  # it may have been deleted
+        factory = _factory_of(self)
         if factory is None:
             raise KeyError(key)
         if type(factory) is type and factory in _PLAIN_FACTORIES:
@@ -70,32 +70,38 @@ class ShardDefaultDict(ShardMap):
     def copy(self):
         """A new one with the same default_factory and the entries of one point in time. defaultdict.copy."""
         if type(self) is not ShardDefaultDict:
-            return type(self)(self.default_factory, self)
+            return type(self)(_factory_of(self), self)
         new = _core._copy(ShardDefaultDict, self)
-        new.default_factory = getattr(self, "default_factory", None)
+        new.default_factory = _factory_of(self)
         return new
 
     def __or__(self, other):
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
-        new = type(self)(self.default_factory, self)
-        new.update(other)
-        return new
+        return _united(self, self, other)
 
     def __ror__(self, other):
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
-        new = type(self)(self.default_factory, other)
-        new.update(self)
-        return new
+        return _united(self, other, self)
 
     def __repr__(self):
         return f"{type(self).__name__}({_repr_of_factory(self)}, {_repr_of_entries(self)})"
 
 
+def _factory_of(self):
+    return getattr(self, "default_factory", None)  # it may have been deleted
+
+
+def _united(self, left, right):
+    new = type(self)(_factory_of(self), left)
+    new.update(right)
+    return new
+
+
 @recursive_repr("...")
 def _repr_of_factory(self):
-    return repr(getattr(self, "default_factory", None))
+    return repr(_factory_of(self))
 
 
 @recursive_repr("{...}")

@@ -61,12 +61,6 @@ class ShardMap(MappingSurface, MapCore):
         More shards let more threads write at once; each costs 136 bytes, a table, and a little time in `len`, `clear`,
         `popitem` and at the start of an iteration. HashMap::with_capacity of Rust.
         """
-        if not isinstance(capacity, int):
-            raise TypeError("capacity must be an integer")
-        if capacity < 0:
-            raise ValueError("capacity must not be negative")
-        if capacity > _core._MOST_ENTRIES:
-            raise MemoryError
         self = _core._make(cls, shards, capacity)
         self.__init__()
         return self

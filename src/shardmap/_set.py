@@ -35,6 +35,11 @@ def _sides(left, right):
     return mine, mine if right is left else _content(right)
 
 
+def _content_and_elements(left, right):
+    """The left content, and the right elements to go over once: an iterable that is no set only as far as need be."""
+    return _sides(left, right) if _is_set(right) else (_core._content_of_set(left), right)
+
+
 class SetSurface:
     """What ShardSet and SetSnapshot have in common: set algebra on one point in time. Results are in the order of the
     left side, then of the right one; of equal elements that of the left side is taken."""
@@ -43,7 +48,7 @@ class SetSurface:
 
     def isdisjoint(self, other, /):
         """Whether no element of `other`, any iterable, is in this set. set.isdisjoint."""
-        mine, theirs = _sides(self, other) if _is_set(other) else (_core._content_of_set(self), other)
+        mine, theirs = _content_and_elements(self, other)
         return not any(element in mine for element in theirs)
 
     def issubset(self, other, /):
@@ -52,27 +57,22 @@ class SetSurface:
 
     def issuperset(self, other, /):
         """Whether every element of `other`, any iterable, is in this set. set.issuperset."""
-        mine, theirs = _sides(self, other) if _is_set(other) else (_core._content_of_set(self), other)
-        return _core._elements_within(theirs, mine)
+        mine, theirs = _content_and_elements(self, other)
+        return _core._all_elements(theirs, mine)
 
     def union(self, *others):
         """A new set with the elements of this one and of all `others`, any iterables. set.union."""
-        result = _core._set_of(ShardSet, list(_core._content_of_set(self)))
-        for other in others:
-            _core._add_all(result, other)
+        result = ShardSet(SetSnapshot(self))
+        result.update(*others)
         return self._result(result)
 
     def intersection(self, *others):
         """A new set with the elements that all `others`, any iterables, have as well. set.intersection."""
-        return self._new(_common(self, _core._content_of_set(self), others))
+        return self._new(_selected(self, _core._content_of_set(self), others, True))
 
     def difference(self, *others):
         """A new set with the elements that none of `others`, any iterables, has. set.difference."""
-        mine = _core._content_of_set(self)
-        elements = mine if others else list(mine)
-        for other in others:
-            elements = _core._elements_in(elements, mine if other is self else _content(other), False)
-        return self._new(elements)
+        return self._new(_selected(self, _core._content_of_set(self), others, False))
 
     def symmetric_difference(self, other, /):
         """A new set with the elements that either this set or `other`, any iterable, has. set.symmetric_difference."""
@@ -148,14 +148,14 @@ def _repr_of_elements(self):
 
 
 def _is_within(elements, container):
-    return len(elements) <= len(container) and _core._elements_within(elements, container)
+    return len(elements) <= len(container) and _core._all_elements(elements, container)
 
 
-def _common(s, mine, others):
-    """The elements of a set, whose content is `mine`, that are in all others."""
+def _selected(s, mine, others, present):
+    """The elements of a set, whose content is `mine`, that are in all others, or those that are in none."""
     elements = mine if others else list(mine)
     for other in others:
-        elements = _core._elements_in(elements, mine if other is s else _content(other), True)
+        elements = _core._elements_in(elements, mine if other is s else _content(other), present)
     return elements
 
 
@@ -183,12 +183,6 @@ class ShardSet(SetSurface, SetCore):
     def with_capacity(cls, capacity=0, *, shards=None):
         """An empty set with room for `capacity` elements before it grows, in `shards` shards, whose number then never
         changes: see ShardMap.with_capacity."""
-        if not isinstance(capacity, int):
-            raise TypeError("capacity must be an integer")
-        if capacity < 0:
-            raise ValueError("capacity must not be negative")
-        if capacity > _core._MOST_ENTRIES:
-            raise MemoryError
         return _core._make_set(cls, shards, capacity)
 
     def copy(self):
@@ -210,7 +204,7 @@ class ShardSet(SetSurface, SetCore):
         """Removes the elements that not all `others`, any iterables, have. Which ones is decided at one point in time;
         what was not in the set then stays. Each removal is linearizable, the whole is not. set.intersection_update."""
         mine = _core._content_of_set(self)
-        kept = set(_common(self, mine, others))
+        kept = set(_selected(self, mine, others, True))
         _core._discard_all(self, [element for element in mine if element not in kept])
 
     def difference_update(self, *others):
@@ -263,7 +257,8 @@ class ShardSet(SetSurface, SetCore):
 
     def __sizeof__(self):
         """Bytes of the set, its shards and its tables, without the elements. set.__sizeof__."""
-        return object.__sizeof__(self) + _core._set_map(self).__sizeof__() + _core._memory(_core._set_map(self))
+        entries = _core._set_map(self)
+        return object.__sizeof__(self) + entries.__sizeof__() + _core._memory(entries)
 
     def _check(self):
         """For tests: verifies every invariant of every shard; AssertionError names the one broken."""

@@ -57,11 +57,10 @@ class ShardMapForDict(NewStrings):
         return ast.fix_missing_locations(ast.copy_location(call, node))
 
 
-class NewNames(NewStrings):
+class NewNames(ast.NodeTransformer):
     """Each of some names becomes another type; displays stay what they are."""
 
-    def __init__(self, types: Mapping[str, type], strings: Mapping[str, str]) -> None:
-        super().__init__(strings)
+    def __init__(self, types: Mapping[str, type]) -> None:
         self.types = types
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
@@ -107,9 +106,9 @@ def load_cases(name: str, strings: Mapping[str, str] | None = None) -> Cases:
     return _cases_of(name, classes)
 
 
-def load_cases_of_types(name: str, types: Mapping[str, type], strings: Mapping[str, str] | None = None) -> Cases:
+def load_cases_of_types(name: str, types: Mapping[str, type]) -> Cases:
     """The tests of `test.<name>` that way, with other types in place of those that have these names."""
-    module = _load(name, NewNames(types, strings or {}), **{each.__name__: each for each in types.values()})
+    module = _load(name, NewNames(types), **{each.__name__: each for each in types.values()})
     sys.modules[module.__name__] = module  # for pickle
     return _cases_of(name, [value for value in vars(module).values() if isinstance(value, type)])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import gc
 import itertools
 import pickle
 import sys
@@ -16,6 +15,7 @@ import pytest
 
 from harness.keys import HashKey
 from harness.process import run_python
+from harness.references import assert_counted, counted
 from harness.threads import run_threads
 from shardmap import ShardMap, Snapshot, _core
 
@@ -116,22 +116,6 @@ def numbers_that_fill_up(shards: int) -> int:
     raise AssertionError
 
 
-@pytest.fixture
-def failing() -> Iterator[Callable[[int], None]]:
-    yield _core._fail_allocation
-    _core._fail_allocation(0)
-
-
-def counts() -> tuple[int, int]:
-    return sys.getrefcount(NEW), sys.getrefcount(OLD)
-
-
-def assert_counts(wanted: tuple[int, int]) -> None:
-    if counts() != wanted:
-        gc.collect()
-    assert counts() == wanted
-
-
 def fail_each_allocation(work: Callable[[], Any]) -> Iterator[bool]:
     """Runs `work` with the first, the second ... allocation failing until none is left to fail. Yields after each
     whether it raised."""
@@ -160,7 +144,7 @@ def fail_each_allocation(work: Callable[[], Any]) -> Iterator[bool]:
 def test_an_operation_without_memory_leaves_the_map_as_it_was(
     shards: int, name: str, full: bool, shared: bool
 ) -> None:
-    start = counts()
+    start = counted([NEW, OLD])
     work = WHOLE.get(name) or READING[name]
     state: dict[str, Any] = {}
 
@@ -189,14 +173,14 @@ def test_an_operation_without_memory_leaves_the_map_as_it_was(
         assert failures or "colliding" in name, "nothing failed: the test does not reach what it is for"
     del m
     state.clear()
-    assert_counts(start)
+    assert_counted([NEW, OLD], start)
 
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", PREFIX)
 @pytest.mark.usefixtures("failing")
 def test_an_update_without_memory_stops_at_a_prefix(shards: int, name: str, shared: bool) -> None:
-    start = counts()
+    start = counted([NEW, OLD])
     seen = set()
     m = ShardMap.with_capacity(shards=shards)
     m["first"] = OLD
@@ -213,13 +197,13 @@ def test_an_update_without_memory_stops_at_a_prefix(shards: int, name: str, shar
         snapshot = m.snapshot() if shared else None
     assert len(seen) > 2
     del m, snapshot, items
-    assert_counts(start)
+    assert_counted([NEW, OLD], start)
 
 
 @pytest.mark.parametrize("source", ["dict", "map", "map of other shards"])
 @pytest.mark.usefixtures("failing")
 def test_an_empty_map_that_cannot_be_filled_stays_usable(shards: int, source: str) -> None:
-    start = counts()
+    start = counted([NEW, OLD])
     entries = {HashKey(n, 1) if n == 90 else f"key {n}": OLD for n in range(100)}
     state: dict[str, Any] = {"dict": entries}
     for name, number in (("map", shards), ("map of other shards", 8)):
@@ -238,7 +222,7 @@ def test_an_empty_map_that_cannot_be_filled_stays_usable(shards: int, source: st
     assert failures
     del m, items, entries
     state.clear()
-    assert_counts(start)
+    assert_counted([NEW, OLD], start)
 
 
 @pytest.mark.usefixtures("failing")
@@ -268,7 +252,7 @@ def test_capacities_that_no_memory_holds_are_a_memory_error() -> None:
 # --- Memory of Python's own objects: in a process of its own, for a crash must be a failure ---
 
 PYTHON_MEMORY = """
-import _testcapi, sys
+import _testcapi, gc, sys
 sys.path.insert(0, {tests!r})
 from test_allocation_failure import *
 
@@ -311,7 +295,7 @@ def run(name, work, shared, stop_after, kind):
     return failures
 
 total = 0
-start = counts()
+start = counted([NEW, OLD])
 for kind, operations in (("whole", WHOLE), ("reading", READING), ("prefix", PREFIX)):
     for name, work in operations.items():
         # Without memory CPython 3.13t crashes in pickle and in generators, and 3.11 leaks what a closure holds, with
@@ -322,9 +306,9 @@ for kind, operations in (("whole", WHOLE), ("reading", READING), ("prefix", PREF
             for stop_after in (1, 0):
                 total += run(name, work, shared, stop_after, kind)
         gc.collect()
-        if counts() != start:
-            print("leak", name, start, counts())
-            start = counts()
+        if counted([NEW, OLD]) != start:
+            print("leak", name, start, counted([NEW, OLD]))
+            start = counted([NEW, OLD])
 assert total > 100, total
 print(total, "failures survived")
 """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import itertools
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness.keys import HashKey
+from harness.references import assert_counted, counted
 from shardmap import ShardMap, _core
 
 
@@ -59,8 +59,7 @@ BREAKING: dict[str, Callable[[ShardMap], Any]] = {
 }
 
 
-def counts() -> list[int]:
-    return [sys.getrefcount(thing) for thing in (*KEYS[:6], *VALUES)]
+COUNTED = [*KEYS[:6], *VALUES]
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -83,18 +82,10 @@ def test_each_reference_is_given_back(shards: int, name: str, shared: bool) -> N
         m.clear()
 
     run()
-    before = counts()
+    before = counted(COUNTED)
     for _ in range(3):
         run()
-    if counts() != before:
-        gc.collect()
-    assert counts() == before
-
-
-@pytest.fixture
-def failing() -> Iterator[None]:
-    yield
-    _core._fail_allocation(0)
+    assert_counted(COUNTED, before)
 
 
 # What each operation makes of a value (None: there is none); those not here change nothing.
@@ -117,10 +108,10 @@ AFTER: dict[str, Callable[[int, Any], Any]] = {
 @pytest.mark.usefixtures("failing")
 def test_without_memory_each_key_is_done_or_as_it_was(shards: int, name: str, shared: bool) -> None:
     gc.collect()  # what a failed test left behind in its traceback
-    before = counts()
+    before = counted(COUNTED)
     fail_each_allocation(shards, name, shared)
     gc.collect()
-    assert counts() == before
+    assert counted(COUNTED) == before
 
 
 def fail_each_allocation(shards: int, name: str, shared: bool) -> None:

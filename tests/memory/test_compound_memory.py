@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness.keys import HashKey
 from harness.threads import run_threads
-from shardmap import MISSING, ShardMap, _core
+from shardmap import MISSING, ShardMap
 from test_compound import FUNCTIONS, Boom, never
 
 
@@ -97,12 +97,6 @@ def test_nothing_leaks(use: Callable[..., Any], numbered: bool) -> None:
     for _ in range(10):
         once()
     assert counts() == before
-
-
-@pytest.fixture
-def failing() -> Iterator[Callable[[int], None]]:
-    yield _core._fail_allocation
-    _core._fail_allocation(0)
 
 
 FAILING: dict[str, Callable[[ShardMap, Any], Any]] = {

@@ -15,6 +15,7 @@ import pytest
 
 from harness.keys import HashKey
 from harness.process import resident, run_python
+from harness.references import assert_counts_stay
 from shardmap import ShardMap, _core
 from test_hostile_keys import MINE_ONLY, OPERATIONS, boom, operation
 
@@ -122,20 +123,6 @@ USES: dict[str, Callable[[ShardMap, Any, Any, Any], Any]] = {
     ],
     "init again": lambda m, k, v, e: [m.__init__({k: v}), m.__init__({e: k})],  # type: ignore[misc]
 }
-
-
-def counted(things: list[Any]) -> list[int]:
-    return [sys.getrefcount(thing) for thing in things]
-
-
-def assert_counts_stay(things: list[Any], work: Callable[[], Any]) -> None:
-    work()
-    before = counted(things)
-    for _ in range(5):
-        work()
-    if counted(things) != before:
-        gc.collect()
-    assert counted(things) == before
 
 
 @pytest.mark.parametrize("name", USES)

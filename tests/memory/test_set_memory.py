@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import gc
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from harness.keys import HashKey
-from shardmap import SetSnapshot, ShardSet, _core
+from harness.references import assert_counted, assert_counts_stay, counted
+from shardmap import SetSnapshot, ShardSet
 from test_allocation_failure import fail_each_allocation
 
 
@@ -63,27 +63,11 @@ def filled(shards: int) -> ShardSet[Any]:
     return s
 
 
-@pytest.fixture
-def failing() -> Iterator[Callable[[int], None]]:
-    yield _core._fail_allocation
-    _core._fail_allocation(0)
-
-
-def counts() -> tuple[int, int]:
-    return sys.getrefcount(NEW), sys.getrefcount(OLD)
-
-
-def assert_counts(wanted: tuple[int, int]) -> None:
-    if counts() != wanted:
-        gc.collect()
-    assert counts() == wanted
-
-
 @pytest.mark.parametrize("name", [*CHANGES, *OF_MANY, *READING])
 def test_every_operation_gives_back_each_reference_it_took(shards: int, name: str) -> None:
     work = (CHANGES | OF_MANY | READING)[name]
-    start = counts()
-    for _ in range(3):
+
+    def run() -> None:
         s = filled(shards)
         snapshot = s.snapshot()
         work(s)
@@ -91,15 +75,15 @@ def test_every_operation_gives_back_each_reference_it_took(shards: int, name: st
             work(s.__class__([[]]))
         s._check()
         assert len(snapshot) == 91
-    del s, snapshot
-    assert_counts(start)
+
+    assert_counts_stay([NEW, OLD], run)
 
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", [*CHANGES, *READING])
 @pytest.mark.usefixtures("failing")
 def test_an_operation_without_memory_leaves_the_set_as_it_was(shards: int, name: str, shared: bool) -> None:
-    start = counts()
+    start = counted([NEW, OLD])
     work = (CHANGES | READING)[name]
     state: dict[str, Any] = {}
 
@@ -118,17 +102,17 @@ def test_an_operation_without_memory_leaves_the_set_as_it_was(shards: int, name:
         if not raised:
             prepare()
     state.clear()
-    assert_counts(start)
+    assert_counted([NEW, OLD], start)
 
 
 @pytest.mark.parametrize("name", OF_MANY)
 @pytest.mark.usefixtures("failing")
 def test_many_elements_without_memory_leave_a_whole_set(shards: int, name: str) -> None:
-    start = counts()
+    start = counted([NEW, OLD])
     s = filled(shards)
     for _raised in fail_each_allocation(lambda: OF_MANY[name](s)):  # noqa: F821
         s._check()
         assert len(set(s)) == len(s) <= 94
         s = filled(shards)
     del s
-    assert_counts(start)
+    assert_counted([NEW, OLD], start)

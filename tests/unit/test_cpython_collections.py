@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from cpython.loader import Cases, load_cases_of_types, source_of
 from cpython.runner import failure_of
-from shardmap import ShardCounter, ShardDefaultDict, ShardSet, _core
+from shardmap import ShardCounter, ShardDefaultDict, ShardSet
 
 TYPES: dict[str, Mapping[str, type]] = {
     "test_set": {"set": ShardSet},
@@ -70,14 +70,6 @@ def difference_of(test: str) -> tuple[str, str] | None:
         if re.fullmatch(tests, test):
             return reason, shows
     return None
-
-
-@pytest.fixture
-def default_shards(shards: int) -> Iterator[int]:
-    """Makes `shards` what a map begins with when nobody says how many."""
-    _core._set_first_shards((shards - 1).bit_length())
-    yield shards
-    _core._set_first_shards(0)
 
 
 @pytest.mark.parametrize("module", TYPES)

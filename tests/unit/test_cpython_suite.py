@@ -17,7 +17,7 @@ from cpython.listed import DIFFERENCES, INTERNALS
 from cpython.loader import Cases, load_cases, source_of
 from cpython.runner import failure_of
 from harness.threads import run_threads
-from shardmap import ShardMap, Snapshot, _core
+from shardmap import ShardMap, Snapshot
 
 MODULES = ("mapping_tests", "test_dict", "test_dictviews", "test_free_threading.test_dict")
 CASES: Cases = {}
@@ -27,14 +27,6 @@ for _module in MODULES:
 
 LEFT_OUT = {test: reason for reason, tests in INTERNALS.items() for test in tests}
 DIFFERENT = {test: difference for difference in DIFFERENCES for test in difference.all_tests()}
-
-
-@pytest.fixture
-def default_shards(shards: int) -> Iterator[int]:
-    """Makes `shards` what a map begins with when nobody says how many."""
-    _core._set_first_shards((shards - 1).bit_length())
-    yield shards
-    _core._set_first_shards(0)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -20,21 +20,25 @@ _MOST_SHARDS = 65536
 _MOST_ENTRIES = 1 << 48     # more than any memory holds; small enough to add to
 
 
-def _make(cls, shards, uint64_t capacity, /):
+def _make(cls, shards, capacity, /):
     """An empty map of a subclass of MapCore, in `shards` shards (None: one, and more as they are needed), with room for
     `capacity` entries. Calls neither __new__ nor __init__ of the subclass."""
     cdef uint32_t bits = 0
     cdef MapCore self
     cdef uint32_t i
     cdef uint64_t each
+    if not isinstance(capacity, int):
+        raise TypeError("capacity must be an integer")
+    if capacity < 0:
+        raise ValueError("capacity must not be negative")
+    if capacity > _MOST_ENTRIES:
+        raise MemoryError()
     if shards is not None:
         if not isinstance(shards, int):
             raise TypeError("shards must be an integer")
         if not 1 <= shards <= _MOST_SHARDS:
             raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}")
         bits = (shards - 1).bit_length()
-    if capacity > _MOST_ENTRIES:
-        raise MemoryError()
     self = blank_map(cls, bits)
     if shards is not None:
         self.shards_fixed = FIXED_BY_CHOICE

@@ -13,16 +13,22 @@ def _set_map(SetCore self not None, /):
     return self.entries
 
 
-def _make_set(cls, shards, uint64_t capacity, /):
+cdef SetCore blank_set(cls):
+    if not isinstance(cls, type):       # not declared so: see blank_map()
+        raise TypeError("a subclass of SetCore is wanted")
+    return SetCore.__new__(<type>cls)
+
+
+def _make_set(cls, shards, capacity, /):
     """An empty set of a subclass of SetCore, as _make()."""
-    cdef SetCore self = SetCore.__new__(<type?>cls)
+    cdef SetCore self = blank_set(cls)
     self.entries = _make(MapCore, shards, capacity)
     return self
 
 
 def _copy_set(cls, SetCore source not None, /):
     """A set of class `cls` with the same elements: shares all its tables until one of the two writes. O(shards)."""
-    cdef SetCore self = SetCore.__new__(<type?>cls)
+    cdef SetCore self = blank_set(cls)
     mark_set_shared(source)
     self.entries = _copy(MapCore, source.entries)
     return self
@@ -30,8 +36,8 @@ def _copy_set(cls, SetCore source not None, /):
 
 def _set_of(cls, list elements not None, /):
     """A set of class `cls` with elements that are known to differ."""
-    cdef SetCore self = SetCore.__new__(<type?>cls)
-    if not elements or not fill_from_lists(self.entries, elements, None, <PyObject*>None):
+    cdef SetCore self = blank_set(cls)
+    if not fill_from_lists(self.entries, elements, None, <PyObject*>None):
         _store_keys(self.entries, elements, None)
     return self
 
@@ -48,21 +54,7 @@ def _discard_all(SetCore self not None, iterable, /):
 def _elements_in(elements, container, bint present, /):
     """Those of `elements` that are in a container, or those that are not, as a list."""
     cdef list found = []
-    cdef SnapshotCore theirs = container if isinstance(container, SnapshotCore) else None
-    cdef Access at
     for element in elements:
-        if (snapshot_find(theirs, <PyObject*>element, &at) == PRESENT if theirs is not None
-                else element in container) == present:
+        if (element in container) == present:
             found.append(element)
     return found
-
-
-def _elements_within(elements, container, /):
-    """Whether all are in it."""
-    cdef SnapshotCore theirs = container if isinstance(container, SnapshotCore) else None
-    cdef Access at
-    for element in elements:
-        if not (snapshot_find(theirs, <PyObject*>element, &at) == PRESENT if theirs is not None
-                else element in container):
-            return False
-    return True
