@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import planted
 from tools.interpreters import FREE_THREADED_NAMES, Interpreter, executables_on_path, is_usable_free_threaded, probe
 from tools.shell import BUILD, ROOT, Failure, capture
 from tools.test_files import test_file
@@ -22,6 +23,7 @@ class Instrument:
     flags: str  # for compiling and linking
     tests: tuple[str, ...]
     options: tuple[str, ...] = ()  # to pytest
+    change: Callable[[Path], None] | None = None  # what is done to the copy of the sources that is built
 
     @property
     def test_files(self) -> list[str]:
@@ -32,7 +34,10 @@ class Instrument:
     @property
     def build_variables(self) -> dict[str, str]:
         # What is in CFLAGS setuptools gives to the linker as well.
-        return {"CFLAGS": f"{self.flags} -g -fno-omit-frame-pointer"}
+        variables = {"CFLAGS": f"{self.flags} -g -fno-omit-frame-pointer"}
+        if self.change is planted.plant:
+            variables["SHARDMAP_PLANTED"] = planted.description()  # another wheel when it changes
+        return variables
 
 
 CONCURRENT = (
@@ -121,6 +126,14 @@ TSAN = Instrument(
         "reentrancy_threads",
     ),
     ("-k", "not fork"),  # it ends a child that starts threads
+)
+
+EXPLORE = Instrument(
+    "explore",
+    f"-O1 {DEBUG} -DSHARDMAP_EXPLORE",
+    ("explore",),
+    ("-rP", "--no-header"),  # how many schedules there were
+    change=planted.plant,
 )
 
 

@@ -26,6 +26,7 @@ from tools.test_files import test_file
 DEFAULT_GROUPS = ("test", "lint", "plot", "web", "libraries")
 FREE_THREADED_GROUPS = ("test", "libraries")
 STRESS_SECONDS = "600"
+EXPLORE_SECONDS = "60"
 
 Arguments = Sequence[str]
 
@@ -114,14 +115,20 @@ def run_instrumented(
     instrument: Instrument, environments: Sequence[Environment], arguments: Arguments
 ) -> int:
     """Build the extension that way for each environment and run the tests that are worth it."""
+    return finish(failed_instrumented(instrument, environments, arguments))
+
+
+def failed_instrumented(
+    instrument: Instrument, environments: Sequence[Environment], arguments: Arguments
+) -> list[str]:
     failed = []
     for environment in environments:
         variables = instrumented.run_variables(instrument, environment.interpreter)
-        wheels.install_wheel(environment, instrument.build_variables)
+        wheels.install_wheel(environment, instrument.build_variables, instrument.change)
         instrumented.clear_reports(instrument)
         failed += run_pytest([environment], [*instrument.test_files, *instrument.options, *arguments], variables)
         failed += instrumented.show_reports(instrument)
-    return finish(failed)
+    return failed
 
 
 def run_lint(environment: Environment) -> list[str]:
@@ -158,10 +165,12 @@ def run_script(environment: Environment, script: str, arguments: Arguments = ())
 
 
 def test(arguments: Arguments) -> int:
-    """static checks, then the tests on the default and a free-threaded Python (ARGS: to pytest)"""
+    """static checks, the tests on the default and a free-threaded Python, schedules explored (ARGS: to pytest)"""
     environments = ready_environments()
-    failed = run_lint(environments[0])
-    return finish(failed + run_pytest(environments, arguments, {}))
+    failed = run_lint(environments[0]) + run_pytest(environments, arguments, {})
+    if not arguments:
+        failed += failed_instrumented(instrumented.EXPLORE, [exploring_environment(environments)], [])
+    return finish(failed)
 
 
 def lint(arguments: Arguments) -> int:
@@ -197,6 +206,21 @@ def pauses(arguments: Arguments) -> int:
     """concurrent tests on both Pythons, threads stopping between the steps that matter"""
     instrument = instrumented.PAUSES
     return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+
+
+def exploring_environment(environments: tuple[Environment, Environment]) -> Environment:
+    """With the build that explores schedules: threads that wait for their turn would keep a GIL."""
+    main, free = environments
+    variant = instrumented.EXPLORE.name
+    return prepare(free.interpreter, FREE_THREADED_GROUPS, downloader=main, variant=variant)
+
+
+def explore(arguments: Arguments) -> int:
+    """all schedules of small scenarios and samples of large ones, free-threaded (SHARDMAP_EXPLORE_SECONDS for each)"""
+    os.environ.setdefault("SHARDMAP_EXPLORE_SECONDS", EXPLORE_SECONDS)
+    os.environ.setdefault("SHARDMAP_EXPLORE_MORE", "1")
+    environment = exploring_environment(both_environments())
+    return run_instrumented(instrumented.EXPLORE, [environment], arguments)
 
 
 def asan(arguments: Arguments) -> int:
@@ -367,6 +391,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "libraries": run_libraries,
     "check": check,
     "pauses": pauses,
+    "explore": explore,
     "asan": asan,
     "tsan": tsan,
     "instructions": instructions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tools.environments import PIP, Environment, digest, project_file
@@ -76,7 +76,13 @@ def package_name() -> str:
     return name.replace("-", "_")
 
 
-def build_wheel(environment: Environment, variables: Mapping[str, str] | None = None) -> Path:
+Change = Callable[[Path], None]
+"""What is done to the copy of the sources that is built, whose root it gets. Builds know it by its variables."""
+
+
+def build_wheel(
+    environment: Environment, variables: Mapping[str, str] | None = None, change: Change | None = None
+) -> Path:
     """The project's wheel for this environment's interpreter. `variables`: for the compiler, such as CFLAGS."""
     name = environment.name
     variables = variables or {}
@@ -91,6 +97,8 @@ def build_wheel(environment: Environment, variables: Mapping[str, str] | None = 
         shutil.rmtree(output, ignore_errors=True)
         stage = BUILD / "stage" / name
         _stage(files, stage)
+        if change is not None:
+            change(stage)
         log = LOGS / f"wheel-{name}.log"
         log.unlink(missing_ok=True)
         run_logged(
@@ -108,9 +116,11 @@ def build_wheel(environment: Environment, variables: Mapping[str, str] | None = 
     return wheels[0]
 
 
-def install_wheel(environment: Environment, variables: Mapping[str, str] | None = None) -> Path:
+def install_wheel(
+    environment: Environment, variables: Mapping[str, str] | None = None, change: Change | None = None
+) -> Path:
     """Build the wheel if need be and install it, if it is not the one already there."""
-    wheel = build_wheel(environment, variables)
+    wheel = build_wheel(environment, variables, change)
     stamp = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if environment.read_stamp("wheel") != stamp:
         command: Command = [environment.python, *PIP, "install", "--no-deps", "--no-index"]

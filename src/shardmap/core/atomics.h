@@ -78,4 +78,8 @@ static inline int sm_claim(unsigned long *owner, unsigned long me)
     return __atomic_compare_exchange_n(owner, &nobody, me, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+#ifdef SHARDMAP_EXPLORE
+#include "explored_calls.h"
+#endif
+
 #endif

@@ -241,6 +241,8 @@ cdef inline Read look_along(ProbeSequence* sequence, Block* block, uint32_t hash
             if stored == key:
                 return FOUND_PRESENT
             if stored != NULL:
+                if is_plain_slot(content):
+                    sm_require_unfreed_key(stored)
                 answer = sm_compare(stored, key) if is_plain_slot(content) else -1
                 if answer > 0:
                     return FOUND_PRESENT

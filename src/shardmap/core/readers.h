@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atomics.h"
 #include "build.h"
 #include "system.h"
 
@@ -144,7 +145,7 @@ static __attribute__((noinline)) void sm_wait_for_readers(void)
         /* A later odd value says as much: it was stored after the even one, by the same thread. */
         for (round = 0; __atomic_load_n(&r->seq, __ATOMIC_ACQUIRE) == seq; round++) {
             if (round < 100)
-                ;
+                sm_pause();
             else if (round < 1000)
                 sm_yield();
             else

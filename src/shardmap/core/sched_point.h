@@ -1,6 +1,7 @@
 /* sm_sched_point(): where another thread may come between two steps that matter. Nothing, but in a build with
  * -DSHARDMAP_PAUSES (make pauses), where a thread now and then stops there for a while, so that the tests
- * meet orders of events that else come once in a day. */
+ * meet orders of events that else come once in a day. (Where schedules are explored, each atomic access is such a point by
+ * itself: explore.h.) */
 #ifndef SHARDMAP_SCHED_POINT_H
 #define SHARDMAP_SCHED_POINT_H
 
@@ -31,6 +32,14 @@ static const int sm_has_pauses = 1;
 #define sm_sched_point() ((void)0)
 static const int sm_has_pauses = 0;
 
+#endif
+
+/* What a reader compares with was not freed: only a build that explores schedules can tell. */
+#ifdef SHARDMAP_EXPLORE
+#define sm_require_unfreed_key(key) \
+    (sm_explored_point(__func__), SM_REQUIRE(Py_REFCNT(key) > 0, "a reader compares with a key that was freed"))
+#else
+#define sm_require_unfreed_key(key) ((void)0)
 #endif
 
 #endif

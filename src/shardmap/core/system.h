@@ -233,4 +233,8 @@ static inline void sm_release_table(void *memory, size_t size)
         munmap(memory, SM_MAPPED(size));
 }
 
+#ifdef SHARDMAP_EXPLORE
+#include "explored_system.h"
+#endif
+
 #endif

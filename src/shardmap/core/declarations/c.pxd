@@ -68,6 +68,7 @@ cdef extern from "core/token.h" nogil:
 
 cdef extern from "core/sched_point.h" nogil:
     void sm_sched_point()
+    void sm_require_unfreed_key(PyObject*)
     const bint sm_has_pauses
 
 cdef extern from "core/hashing.h" nogil:

@@ -1,0 +1,25 @@
+/* In a build that explores schedules (explore.h), what its atomics and its system's functions are: each with a point, and
+ * waits that are decisions. A macro does not expand itself: what it calls is the function of the same name. */
+#ifndef SHARDMAP_EXPLORED_CALLS_H
+#define SHARDMAP_EXPLORED_CALLS_H
+
+#include "explore.h"
+
+#define sm_load_u64(p) SM_AT_POINT(sm_load_u64(p))
+#define sm_store_u64(p, v) SM_AT_POINT(sm_store_u64(p, v))
+#define sm_add_u64(p, v) SM_AT_POINT(sm_add_u64(p, v))
+#define sm_load_u32(p) SM_AT_POINT(sm_load_u32(p))
+#define sm_store_u32(p, v) SM_AT_POINT(sm_store_u32(p, v))
+#define sm_load_ptr(p) SM_AT_POINT(sm_load_ptr(p))
+#define sm_store_ptr(p, v) SM_AT_POINT(sm_store_ptr(p, v))
+#define sm_store_u8(p, v) SM_AT_POINT(sm_store_u8(p, v))
+#define sm_load_u8(p) SM_AT_POINT(sm_load_u8(p))
+#define sm_load_i64(p) SM_AT_POINT(sm_load_i64(p))
+#define sm_store_i64(p, v) SM_AT_POINT(sm_store_i64(p, v))
+#define sm_add_up_to(p, v, most) SM_AT_POINT(sm_add_up_to(p, v, most))
+#define sm_change_u8(p, from, to) SM_AT_POINT(sm_change_u8(p, from, to))
+#define sm_put_if_null(p, mine) SM_AT_POINT(sm_put_if_null(p, mine))
+#define sm_claim(owner, me) SM_AT_POINT(sm_claim(owner, me))
+#define sm_pause() (sm_explored_wait(1, -1, __func__) ? (void)0 : sm_pause())
+
+#endif

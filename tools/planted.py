@@ -1,0 +1,106 @@
+"""Bugs that are planted into a copy of the core, to see that exploring finds them: each in one process at a time, as
+`sm_planted` says (core/explore.h). The core itself knows nothing of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+DECLARATION = 'cdef extern from "core/explore.h" nogil:\n    int sm_planted\n'
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`old` is replaced by `new`, in which PLANTED is whether this bug is wanted."""
+
+    file: str
+    old: str
+    new: str
+    scenario: str  # that finds it
+
+
+PLANTED = {
+    "nobody waits for readers": Bug(
+        "deferred_free.pyx",
+        "        sm_wait_for_readers()\n    at.deferred",
+        "        if not PLANTED: sm_wait_for_readers()\n    at.deferred",
+        "a large block is freed beside reads",
+    ),
+    "a removed key is freed at once": Bug(
+        "deferred_free.pyx",
+        "    if not (SM_READERS_MEET_WRITERS and sm_reads_unlocked):\n        return False\n    if not",
+        "    if PLANTED or not (SM_READERS_MEET_WRITERS and sm_reads_unlocked):\n        return False\n    if not",
+        "a key is removed beside reads",
+    ),
+    "an entry after the slot that shows it": Bug(
+        "block.pyx",
+        "    # Who only prefetches has not looked at the slot, and may be reading.\n",
+        "    if PLANTED:\n"
+        "        block.hash31s[entry] = hash31 | <uint32_t>plain << 31\n"
+        "        sm_store_u32(&block.index[slot], slot_for(block, entry))\n",
+        "read beside delete and insert",
+    ),
+    "an insertion that is not announced": Bug(
+        "shard.pyx",
+        "    require_locked(shard)\n    make_version_odd_locked(shard)\n    if block.stamps",
+        "    require_locked(shard)\n    if PLANTED: return\n    make_version_odd_locked(shard)\n    if block.stamps",
+        "insertion order of two threads",
+    ),
+    "a removal that is not announced": Bug(
+        "shard.pyx",
+        '    """The same before an entry goes: who finds it gone without locks does not count it afterwards."""\n',
+        "    if PLANTED: return\n",
+        "len beside a removal",
+    ),
+    "a writer that does not look where the entries are now": Bug(
+        "shard.pyx",
+        "    while at.shard.is_moved:\n",
+        "    while at.shard.is_moved and not PLANTED:\n",
+        "split beside writes",
+    ),
+    "a map that is cleared shard by shard": Bug(
+        "clear.pyx",
+        "    sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)\n    sm_fence_release()\n",
+        "    sm_store_u64(&m.whole_map_seq, m.whole_map_seq + (2 if PLANTED else 1))\n    sm_fence_release()\n",
+        "clear beside writes",
+    ),
+    "a lock for who has stopped waiting": Bug(
+        "key_wait.pyx",
+        "    timed_out = not waiter.granted and deadline >= 0 and sm_now() >= deadline\n    if timed_out:\n",
+        "    timed_out = (PLANTED or not waiter.granted) and deadline >= 0 and sm_now() >= deadline\n"
+        "    if timed_out and not waiter.granted:\n",
+        "a key lock with a time-out",
+    ),
+    "an entry that was removed while its key was compared": Bug(
+        "lookup.pyx",
+        "    return EQUAL if at.found.block.entries[entry].key != NULL else START_OVER\n",
+        "    return EQUAL if PLANTED or at.found.block.entries[entry].key != NULL else START_OVER\n",
+        "keys that Python compares",
+    ),
+    "a load that does not notice an invalidation": Bug(
+        "cache_load.pyx",
+        "    return sm_load_u8(&(<Load>load).overtaken) or",
+        "    return not PLANTED and sm_load_u8(&(<Load>load).overtaken) or",
+        "a load beside an invalidation",
+    ),
+}
+
+
+def description() -> str:
+    """Another one for other bugs."""
+    return hashlib.sha256(repr(PLANTED).encode()).hexdigest()
+
+
+def plant(root: Path) -> None:
+    """All of them into the core of a copy of the project. ValueError: the code that one of them changes is there no
+    more."""
+    core = root / "src" / "shardmap" / "core"
+    for number, (name, bug) in enumerate(PLANTED.items(), 1):
+        file = core / bug.file
+        source = file.read_text()
+        if source.count(bug.old) != 1:
+            raise ValueError(f"cannot plant {name!r}: {bug.file} has its place {source.count(bug.old)} times")
+        file.write_text(source.replace(bug.old, bug.new.replace("PLANTED", f"(sm_planted == {number})")))
+    first = core / "memory.pyx"
+    first.write_text(DECLARATION + "\n" + first.read_text())
