@@ -1,5 +1,8 @@
 """The map that Python threads share: a concurrent drop-in dict, made for free-threaded CPython."""
 
+import shardmap._interpreter  # noqa: F401  (before the core)
+
+# isort: split
 from shardmap._cache import CacheStats, ShardCache
 from shardmap._cached import cached
 from shardmap._core import (

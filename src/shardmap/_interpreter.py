@@ -1,0 +1,21 @@
+"""Refuses subinterpreters, before the core is imported: its types and its locks are those of one interpreter, and a
+subinterpreter that imported it first would lock the main one out."""
+
+import importlib
+
+
+def _is_main() -> bool:
+    for name in "_interpreters", "_xxsubinterpreters":  # the latter up to 3.12
+        try:
+            interpreters = importlib.import_module(name)
+        except ImportError:
+            continue
+        return bool(interpreters.get_current() == interpreters.get_main())
+    return True  # a CPython without subinterpreters
+
+
+if not _is_main():
+    raise ImportError(
+        "shardmap cannot be imported in a subinterpreter: only the main interpreter of a process can use it",
+        name="shardmap",
+    )
