@@ -19,7 +19,7 @@
 
 static inline int sm_byte_try(uint8_t *lock)
 {
-    return !__atomic_load_n(lock, __ATOMIC_RELAXED) && !__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE);
+    return !sm_load_u8_relaxed(lock) && !sm_exchange_u8_acquire(lock, 1);
 }
 
 /* The owner was taken off its processor: sleeps, detached, a little longer each time. */
@@ -50,7 +50,7 @@ static inline void sm_byte_lock(uint8_t *lock)
         sm_byte_wait(lock);
 }
 
-static inline void sm_byte_unlock(uint8_t *lock) { __atomic_store_n(lock, 0, __ATOMIC_RELEASE); }
+static inline void sm_byte_unlock(uint8_t *lock) { sm_store_u8(lock, 0); }
 
 #else
 
@@ -71,7 +71,7 @@ static inline PyObject *sm_try_get_ref(PyObject **slot)
 {
     PyObject *op = sm_load_ptr((void **)slot);
     if (sm_try_incref(op)) {
-        if (__builtin_expect(sm_load_ptr((void **)slot) == op, 1))
+        if (SM_LIKELY(sm_load_ptr((void **)slot) == op))
             return op;
         Py_DECREF(op);
     }

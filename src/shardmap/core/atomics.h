@@ -1,8 +1,18 @@
-/* Atomic loads and stores, which Cython has no words for. GCC and Clang builtins. */
+/* Atomic loads and stores, which Cython has no words for: by builtins of GCC and Clang, or by Microsoft's intrinsics
+ * (atomics_msvc.h, also with -DSM_USE_MSVC_INTRINSICS where another compiler has them: for tests). */
 #ifndef SHARDMAP_ATOMICS_H
 #define SHARDMAP_ATOMICS_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "compiler.h"
+
+typedef uint32_t SM_MAY_ALIAS sm_word; /* of an object of another type */
+
+#if (defined(_MSC_VER) && !defined(__clang__)) || defined(SM_USE_MSVC_INTRINSICS)
+#include "atomics_msvc.h"
+#else
 
 static inline uint64_t sm_load_u64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void sm_store_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
@@ -22,6 +32,29 @@ static inline int64_t sm_load_i64(const int64_t *p) { return __atomic_load_n(p, 
 static inline void sm_store_i64(int64_t *p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline int64_t sm_load_i64_relaxed(const int64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+
+static inline uint32_t sm_load_word_relaxed(const sm_word *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline uint64_t sm_load_u64_relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void sm_store_u64_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+static inline uint64_t sm_add_u64_relaxed(uint64_t *p, uint64_t v) { return __atomic_add_fetch(p, v, __ATOMIC_RELAXED); }
+static inline void *sm_load_ptr_relaxed(void *const *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void *sm_load_ptr_seq_cst(void *const *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+static inline uint32_t sm_load_u32_seq_cst(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+static inline void sm_store_u32_seq_cst(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
+static inline void sm_store_u8_seq_cst(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
+static inline uint8_t sm_exchange_u8_acquire(uint8_t *p, uint8_t v) { return __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE); }
+static inline void sm_or_u8_relaxed(uint8_t *p, uint8_t bits) { __atomic_fetch_or(p, bits, __ATOMIC_RELAXED); }
+static inline void sm_and_u8_relaxed(uint8_t *p, uint8_t bits) { __atomic_fetch_and(p, bits, __ATOMIC_RELAXED); }
+
+/* From one value to another: whether this thread did it. */
+static inline int sm_change_ptr_seq_cst(void **p, void *from, void *to)
+{
+    return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+static inline int sm_change_u32(uint32_t *p, uint32_t from, uint32_t to)
+{
+    return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
 
 /* Adds, if the sum is not more than `most`. */
 static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
@@ -50,16 +83,11 @@ static inline void *sm_put_if_null(void **p, void *mine)
 /* Keeps a store before it before the loads after it, the time-stamp counter's among them. */
 static inline void sm_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
-/* The same after a mutex was released, which on x86 is a locked instruction and so a full barrier itself. */
-static inline void sm_fence_after_unlock(void)
-{
-#if !defined(__x86_64__)
-    sm_fence_full();
-#endif
-}
-
 /* Keeps the stores before it before the stores after it. */
 static inline void sm_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+
+/* Keeps the compiler from moving loads and stores past it. */
+static inline void sm_fence_compiler(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 
 /* One turn of a spin loop: tells the core that it waits. */
 static inline void sm_pause(void)
@@ -81,5 +109,15 @@ static inline int sm_claim(unsigned long *owner, unsigned long me)
 #ifdef SHARDMAP_EXPLORE
 #include "explored_calls.h"
 #endif
+
+#endif
+
+/* sm_fence_full() after a mutex was released, which on x86 is a locked instruction and so a full barrier itself. */
+static inline void sm_fence_after_unlock(void)
+{
+#if !defined(__x86_64__) || defined(_WIN32) /* Windows does not say so */
+    sm_fence_full();
+#endif
+}
 
 #endif

@@ -10,8 +10,7 @@
 #ifndef SHARDMAP_CONTRACTS_H
 #define SHARDMAP_CONTRACTS_H
 
-/* As `cdef inline` (setup.py): for what every look-up does. */
-#define SM_INLINE static inline __attribute__((always_inline))
+#include "compiler.h"
 
 #ifdef SHARDMAP_DEBUG
 
@@ -20,8 +19,8 @@
 
 #define SM_DEBUG 1
 
-static __thread int sm_mutexes_held = 0;
-static __thread int sm_is_reading = 0;
+static SM_THREAD_LOCAL int sm_mutexes_held = 0;
+static SM_THREAD_LOCAL int sm_is_reading = 0;
 
 static void sm_broken_contract(const char *what, const char *function, int line)
 {

@@ -21,10 +21,10 @@ static inline sm_reader *sm_own_reader(void) { return sm_this_reader; }
 static inline int sm_count(sm_reader *me, uint32_t number, int which)
 {
     uint64_t *count;
-    if (__builtin_expect(me == NULL || me->counted <= number, 0))
+    if (SM_UNLIKELY(me == NULL || me->counted <= number))
         return 0;
     count = &me->counts[2 * (size_t)number + which];
-    __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
+    sm_store_u64_relaxed(count, *count + 1);
     return 1;
 }
 
@@ -57,10 +57,10 @@ static void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *misses)
     sm_reader *r;
     *hits = *misses = 0;
     sm_byte_lock(&sm_counts_lock);
-    for (r = __atomic_load_n(&sm_readers, __ATOMIC_ACQUIRE); r != NULL; r = r->next) {
+    for (r = sm_load_ptr((void *const *)&sm_readers); r != NULL; r = r->next) {
         if (number < r->counted) {
-            *hits += __atomic_load_n(&r->counts[2 * (size_t)number], __ATOMIC_RELAXED);
-            *misses += __atomic_load_n(&r->counts[2 * (size_t)number + 1], __ATOMIC_RELAXED);
+            *hits += sm_load_u64_relaxed(&r->counts[2 * (size_t)number]);
+            *misses += sm_load_u64_relaxed(&r->counts[2 * (size_t)number + 1]);
         }
     }
     sm_byte_unlock(&sm_counts_lock);
@@ -77,17 +77,17 @@ static inline void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *miss
 #endif
 
 /* The load that this thread is in the middle of, the innermost one (core/load.pyx); owned. */
-static __thread PyObject *sm_innermost_load SM_TLS_MODEL = NULL;
+static SM_THREAD_LOCAL PyObject *sm_innermost_load SM_TLS_MODEL = NULL;
 static inline PyObject *sm_get_innermost_load(void) { return sm_innermost_load; }
 static inline void sm_set_innermost_load(PyObject *load) { sm_innermost_load = load; }
 
 /* Bits of a mark: readers set one of them, writers under the mutex set and clear others at the same time. */
 static inline void sm_raise_mark(uint8_t *mark, uint8_t bit)
 {
-    if (__builtin_expect(!(__atomic_load_n(mark, __ATOMIC_RELAXED) & bit), 0))
-        __atomic_fetch_or(mark, bit, __ATOMIC_RELAXED);
+    if (SM_UNLIKELY(!(sm_load_u8_relaxed(mark) & bit)))
+        sm_or_u8_relaxed(mark, bit);
 }
 
-static inline void sm_lower_mark(uint8_t *mark, uint8_t bit) { __atomic_fetch_and(mark, (uint8_t)~bit, __ATOMIC_RELAXED); }
+static inline void sm_lower_mark(uint8_t *mark, uint8_t bit) { sm_and_u8_relaxed(mark, (uint8_t)~bit); }
 
 #endif

@@ -32,6 +32,8 @@
 
 #include <stdint.h>
 
+#include "compiler.h"
+
 #define SM_MIXED_BITS 31
 #define SM_ROW_BITS 15 /* so many neighbours are turned round alike */
 #define SM_MIXED_MASK UINT32_C(0x7FFFFFFF)
@@ -87,16 +89,31 @@ static inline uint32_t sm_hash31_of(uint64_t hash, unsigned shard_bits)
     return sm_hash31_of_mixed(sm_mixed_of(hash), shard_bits);
 }
 
+#if defined(_MSC_VER) && !defined(__clang__)
+static inline unsigned sm_trailing_zeros(uint32_t number)
+{
+    unsigned long zeros;
+    _BitScanForward(&zeros, number);
+    return zeros;
+}
+static inline uint64_t sm_multiply_high(uint64_t a, uint64_t b) { return __umulh(a, b); }
+#else
+static inline unsigned sm_trailing_zeros(uint32_t number) { return (unsigned)__builtin_ctz(number); }
+static inline uint64_t sm_multiply_high(uint64_t a, uint64_t b)
+{
+    return (uint64_t)((unsigned __int128)a * b >> 64);
+}
+#endif
+
 /* Spreads hashes over any number of owners; over a power of two as a map does with as many shards. Else the
  * 128-bit product with 2^64 / phi, its halves folded together (wyhash's mixing), is taken as a fraction of the
  * whole range, times the number. */
 static inline uint32_t sm_owner_of(uint64_t hash, uint32_t owners)
 {
     if ((owners & (owners - 1)) == 0)
-        return sm_shard_of(hash, (unsigned)__builtin_ctz(owners));
-    unsigned __int128 product = (unsigned __int128)hash * UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
-    return (uint32_t)(((unsigned __int128)folded * owners) >> 64);
+        return sm_shard_of(hash, sm_trailing_zeros(owners));
+    uint64_t folded = hash * UINT64_C(0x9E3779B97F4A7C15) ^ sm_multiply_high(hash, UINT64_C(0x9E3779B97F4A7C15));
+    return (uint32_t)sm_multiply_high(folded, owners);
 }
 
 #endif

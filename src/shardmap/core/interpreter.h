@@ -4,6 +4,7 @@
 
 #include <Python.h>
 
+#include "atomics.h"
 #include "contracts.h"
 
 /* What may run Python code, wait or detach. In a debug build only from where that is allowed. */
@@ -30,7 +31,7 @@
 /* Acquire: who finds it set by another thread has not read the map before that one's barrier either. */
 static inline int sm_is_foreign(PyObject *op, uint8_t *seen)
 {
-    return __builtin_expect(!__atomic_load_n(seen, __ATOMIC_ACQUIRE), 0) && !_Py_IsOwnedByCurrentThread(op);
+    return SM_UNLIKELY(!sm_load_u8(seen)) && !_Py_IsOwnedByCurrentThread(op);
 }
 #else
 static inline int sm_is_foreign(PyObject *op, uint8_t *seen) { (void)op; (void)seen; return 0; }
@@ -43,7 +44,7 @@ static inline int sm_is_foreign(PyObject *op, uint8_t *seen) { (void)op; (void)s
  * begins to defer there is never freed (3.15 takes its count for one that overflows, and makes it immortal). */
 static inline void sm_defer(PyObject *op)
 {
-    if (!(__atomic_load_n(&op->ob_gc_bits, __ATOMIC_RELAXED) & SM_GC_BITS_UNREACHABLE))
+    if (!(_Py_atomic_load_uint8_relaxed(&op->ob_gc_bits) & SM_GC_BITS_UNREACHABLE))
         PyUnstable_Object_EnableDeferredRefcount(op);
 }
 
@@ -55,8 +56,8 @@ static inline void sm_defer(PyObject *op)
 static inline void sm_mark_shared(PyObject *op, uint8_t *seen)
 {
     if (sm_is_foreign(op, seen)) {
-        __atomic_store_n(seen, 1, __ATOMIC_SEQ_CST);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before this thread's first read: see sm_wait_for_readers() */
+        sm_store_u8_seq_cst(seen, 1);
+        sm_fence_full(); /* before this thread's first read: see sm_wait_for_readers() */
         SM_DEFER(op);
     }
 }
@@ -75,13 +76,12 @@ static inline void sm_mark_shared(PyObject *op, uint8_t *seen)
  * that it is merged before it is freed. */
 static inline int sm_try_incref_shared(PyObject *op)
 {
-    Py_ssize_t shared = __atomic_load_n(&op->ob_ref_shared, __ATOMIC_RELAXED);
+    Py_ssize_t shared = _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared);
     do {
         if (shared == 0 || shared == _Py_REF_MERGED)
             return 0;
-    } while (!__atomic_compare_exchange_n(&op->ob_ref_shared, &shared,
-                                          shared + ((Py_ssize_t)1 << _Py_REF_SHARED_SHIFT), 0, __ATOMIC_SEQ_CST,
-                                          __ATOMIC_RELAXED));
+    } while (!_Py_atomic_compare_exchange_ssize(&op->ob_ref_shared, &shared,
+                                                shared + ((Py_ssize_t)1 << _Py_REF_SHARED_SHIFT)));
     return 1;
 }
 
@@ -90,12 +90,11 @@ static inline void sm_enable_try_incref(PyObject *op)
     Py_ssize_t shared;
     if (_Py_IsImmortal(op))
         return;
-    shared = __atomic_load_n(&op->ob_ref_shared, __ATOMIC_RELAXED);
+    shared = _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared);
     do {
         if ((shared & _Py_REF_SHARED_FLAG_MASK) != 0)
             return; /* the flag, or another that says as much */
-    } while (!__atomic_compare_exchange_n(&op->ob_ref_shared, &shared, shared | _Py_REF_MAYBE_WEAKREF, 0,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    } while (!_Py_atomic_compare_exchange_ssize(&op->ob_ref_shared, &shared, shared | _Py_REF_MAYBE_WEAKREF));
 }
 #define SM_TRY_INCREF_SHARED(op) sm_try_incref_shared(op)
 #define SM_ENABLE_TRY_INCREF(op) sm_enable_try_incref(op)
@@ -103,7 +102,7 @@ static inline void sm_enable_try_incref(PyObject *op)
 
 SM_INLINE int sm_try_incref(PyObject *op)
 {
-    if (__atomic_load_n(&op->ob_ref_local, __ATOMIC_RELAXED) == _Py_IMMORTAL_REFCNT_LOCAL)
+    if (_Py_atomic_load_uint32_relaxed(&op->ob_ref_local) == _Py_IMMORTAL_REFCNT_LOCAL)
         return 1;
     if (_Py_IsOwnedByCurrentThread(op)) {
         Py_INCREF(op);
@@ -212,7 +211,7 @@ static inline int sm_small_int_hash(PyObject *o, Py_hash_t *hash)
 static inline Py_hash_t sm_str_hash(PyObject *s)
 {
 #ifdef Py_GIL_DISABLED
-    return __atomic_load_n(&((PyASCIIObject *)s)->hash, __ATOMIC_RELAXED);
+    return _Py_atomic_load_ssize_relaxed(&((PyASCIIObject *)s)->hash);
 #else
     return ((PyASCIIObject *)s)->hash;
 #endif
@@ -224,9 +223,9 @@ static inline Py_hash_t sm_str_hash(PyObject *s)
 #define SM_OFTEN 4096
 static inline void sm_mark_used_often(PyObject *op, uint32_t *uses)
 {
-    uint32_t count = __atomic_load_n(uses, __ATOMIC_RELAXED);
-    if (__builtin_expect(count < SM_OFTEN, 0) && !_Py_IsOwnedByCurrentThread(op)) {
-        __atomic_store_n(uses, count + 1, __ATOMIC_RELAXED);
+    uint32_t count = sm_load_u32_relaxed(uses);
+    if (SM_UNLIKELY(count < SM_OFTEN) && !_Py_IsOwnedByCurrentThread(op)) {
+        sm_store_u32_relaxed(uses, count + 1);
         if (count + 1 == SM_OFTEN)
             sm_defer(op);
     }

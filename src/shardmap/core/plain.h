@@ -10,10 +10,8 @@
 #include <Python.h>
 #include <string.h>
 
+#include "atomics.h"
 #include "interpreter.h"
-
-#define SM_PREFETCH(p) __builtin_prefetch(p)
-#define SM_PREFETCH_TO_WRITE(p) __builtin_prefetch((p), 1)
 
 /* memcmp() == 0 without the call where there are few bytes: two loads that overlap. */
 SM_INLINE int sm_same_chars(const char *a, const char *b, size_t size)
@@ -40,27 +38,28 @@ SM_INLINE int sm_same_chars(const char *a, const char *b, size_t size)
 }
 
 /* Of one length; one of them perhaps not of ASCII characters. */
-static __attribute__((noinline)) int sm_same_wide_str(PyObject *a, PyObject *b)
+static SM_NOINLINE int sm_same_wide_str(PyObject *a, PyObject *b)
 {
     int kind = PyUnicode_KIND(a);
     return kind == (int)PyUnicode_KIND(b)
         && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)PyUnicode_GET_LENGTH(a) * (size_t)kind) == 0;
 }
 
-typedef uint32_t __attribute__((may_alias)) sm_flags;
+/* The last word of `state`. Microsoft's compilers put the flags behind a word for `interned`, where that is a byte. */
+#define SM_FLAGS(str) ((const sm_word *)(&(str)->state + 1) - 1)
 
 /* PyUnicode_IS_COMPACT_ASCII() of both, with one load of each: that is a function of 13 instructions, which the compiler
  * may or may not inline. */
 SM_INLINE int sm_both_are_ascii(PyObject *a, PyObject *b)
 {
     PyASCIIObject ascii = {0};
-    sm_flags wanted, of_a, of_b;
-    _Static_assert(sizeof ascii.state == sizeof wanted, "str's flags are one word");
+    uint32_t wanted, of_a, of_b;
+    _Static_assert(sizeof ascii.state == 4 || sizeof ascii.state == 8, "str's flags are a word, perhaps the second");
     ascii.state.compact = 1;
     ascii.state.ascii = 1;
-    memcpy(&wanted, &ascii.state, sizeof wanted);
-    of_a = __atomic_load_n((sm_flags *)&((PyASCIIObject *)a)->state, __ATOMIC_RELAXED);
-    of_b = __atomic_load_n((sm_flags *)&((PyASCIIObject *)b)->state, __ATOMIC_RELAXED);
+    memcpy(&wanted, SM_FLAGS(&ascii), sizeof wanted);
+    of_a = sm_load_word_relaxed(SM_FLAGS((PyASCIIObject *)a));
+    of_b = sm_load_word_relaxed(SM_FLAGS((PyASCIIObject *)b));
     return (of_a & of_b & wanted) == wanted;
 }
 
@@ -186,7 +185,7 @@ static inline int sm_compare_tuples(PyObject *a, PyObject *b)
 }
 
 /* Of one type, and not the same object. */
-static __attribute__((noinline)) int sm_compare_others(PyObject *a, PyObject *b)
+static SM_NOINLINE int sm_compare_others(PyObject *a, PyObject *b)
 {
     PyTypeObject *type = Py_TYPE(a);
     if (type == &PyLong_Type)

@@ -12,7 +12,7 @@
  * full barrier on both sides between store and load. The reader's would cost more than all the rest of
  * the read; Linux's membarrier() runs one on all cores that run this process, from the side that waits,
  * which is rare (asymmetric barriers, as in liburcu's urcu-memb; Desnoyers et al., User-level
- * implementations of read-copy update, 2012). So either the reader's flag was stored before that barrier,
+ * implementations of read-copy update, 2012), as does Windows' FlushProcessWriteBuffers(). So either the reader's flag was stored before that barrier,
  * and who waits sees it; or it is stored after, and then the reader loads the new pointer. Where there is
  * no membarrier(), both sides have a barrier of their own.
  *
@@ -26,10 +26,11 @@
 
 #include "atomics.h"
 #include "build.h"
+#include "compiler.h"
 #include "system.h"
 
 static int sm_reads_unlocked = 0;   /* fixed at import */
-static int sm_asymmetric = 0;       /* membarrier() does the readers' barrier for them */
+static uint32_t sm_asymmetric = 0;  /* membarrier() does the readers' barrier for them */
 
 #if SM_READERS_MEET_WRITERS
 
@@ -39,39 +40,52 @@ static int sm_asymmetric = 0;       /* membarrier() does the readers' barrier fo
 #define SM_MEMBARRIER_EXPEDITED 8            /* linux/membarrier.h, which old systems lack */
 #define SM_MEMBARRIER_REGISTER_EXPEDITED 16
 static int sm_membarrier(int command) { return (int)syscall(__NR_membarrier, command, 0, 0); }
+#elif defined(_WIN32)
+#define SM_MEMBARRIER_EXPEDITED 1
+#define SM_MEMBARRIER_REGISTER_EXPEDITED 2
+/* Windows' own such barrier, which needs no registration and never fails. */
+static int sm_membarrier(int command)
+{
+    if (command == SM_MEMBARRIER_EXPEDITED)
+        FlushProcessWriteBuffers();
+    return 0;
+}
 #else
 #define SM_MEMBARRIER_EXPEDITED 0
 #define SM_MEMBARRIER_REGISTER_EXPEDITED 0
 static int sm_membarrier(int command) { (void)command; return -1; }
 #endif
 
-typedef struct sm_reader {
+typedef struct SM_ALIGNED(128) sm_reader {
     uint64_t seq;                 /* odd: reading */
-    int in_use;                      /* by a thread that lives */
+    uint32_t in_use;                /* by a thread that lives */
     uint32_t counted;               /* numbers that there are counts for (counts.h) */
     uint64_t *counts;
     struct sm_reader *next;         /* all there ever were; they are used again, never freed */
-} __attribute__((aligned(128))) sm_reader;
+} sm_reader;
 
 static sm_reader *sm_readers = NULL;
-static int sm_turning_off = 0;      /* some reader may not know yet that it needs a barrier of its own */
-static __thread sm_reader *sm_this_reader SM_TLS_MODEL = NULL;
+static uint32_t sm_turning_off = 0;      /* some reader may not know yet that it needs a barrier of its own */
+static SM_THREAD_LOCAL sm_reader *sm_this_reader SM_TLS_MODEL = NULL;
 static sm_thread_key sm_reader_key;
 
 static void sm_give_reader_back(void *reader)
 {
+#if defined(SM_FIBRES_END)
+    if (sm_this_reader != reader)
+        return; /* another thread deletes a fibre in which it was taken: who has it lives on */
+#endif
     sm_this_reader = NULL;
-    __atomic_store_n(&((sm_reader *)reader)->in_use, 0, __ATOMIC_RELEASE);
+    sm_store_u32(&((sm_reader *)reader)->in_use, 0);
 }
 
 /* A thread's first read. NULL when there is no memory. */
-static __attribute__((noinline)) sm_reader *sm_new_reader(void)
+static SM_NOINLINE sm_reader *sm_new_reader(void)
 {
-    sm_reader *r = __atomic_load_n(&sm_readers, __ATOMIC_ACQUIRE);
+    sm_reader *r = sm_load_ptr((void *const *)&sm_readers);
     void *memory = NULL;
     for (; r != NULL; r = r->next) {
-        int taken = 0;
-        if (__atomic_compare_exchange_n(&r->in_use, &taken, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        if (sm_change_u32(&r->in_use, 0, 1))
             break;
     }
     if (r == NULL) {
@@ -80,12 +94,12 @@ static __attribute__((noinline)) sm_reader *sm_new_reader(void)
         r = memory;
         memset(r, 0, sizeof *r);
         r->in_use = 1;
-        r->next = __atomic_load_n(&sm_readers, __ATOMIC_RELAXED);
-        while (!__atomic_compare_exchange_n(&sm_readers, &r->next, r, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-            ;
+        do
+            r->next = sm_load_ptr_relaxed((void *const *)&sm_readers);
+        while (!sm_change_ptr_seq_cst((void **)&sm_readers, r->next, r));
     }
     if (sm_thread_key_set(sm_reader_key, r) != 0) {
-        __atomic_store_n(&r->in_use, 0, __ATOMIC_RELEASE);
+        sm_store_u32(&r->in_use, 0);
         return NULL;
     }
     sm_this_reader = r;
@@ -96,54 +110,54 @@ static __attribute__((noinline)) sm_reader *sm_new_reader(void)
 static inline sm_reader *sm_read_lock(void)
 {
     sm_reader *me = sm_this_reader;
-    if (__builtin_expect(me == NULL, 0)) {
+    if (SM_UNLIKELY(me == NULL)) {
         me = sm_new_reader();
         if (me == NULL)
             return NULL;
     }
-    __atomic_store_n(&me->seq, me->seq + 1, __ATOMIC_RELAXED);
+    sm_store_u64_relaxed(&me->seq, me->seq + 1);
     sm_note_reading(1);
-    if (__builtin_expect(__atomic_load_n(&sm_asymmetric, __ATOMIC_RELAXED), 1))
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (SM_LIKELY(sm_load_u32_relaxed(&sm_asymmetric)))
+        sm_fence_compiler();
     else
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        sm_fence_full();
     return me;
 }
 
 static inline void sm_read_unlock(sm_reader *me)
 {
     sm_note_reading(0);
-    __atomic_store_n(&me->seq, me->seq + 1, __ATOMIC_RELEASE);
+    sm_store_u64(&me->seq, me->seq + 1);
 }
 
 /* Returns when every thread that may have seen what the caller has put out of reach has stopped reading. Not to
  * be called while reading, nor under a mutex. */
-static __attribute__((noinline)) void sm_wait_for_readers(void)
+static SM_NOINLINE void sm_wait_for_readers(void)
 {
     sm_reader *r;
     uint64_t seq;
     int round;
     SM_REQUIRE(sm_mutexes_held == 0 && !sm_is_reading, "a grace period is waited for under a mutex, or by a reader");
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    sm_fence_full();
     if (sm_asymmetric && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0
         && (sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) != 0 || sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0)) {
         /* Somebody has forbidden it since (seccomp). From now on every reader has its own barrier; those who
          * did not know yet have theirs from the scheduler by then. */
-        __atomic_store_n(&sm_turning_off, 1, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&sm_asymmetric, 0, __ATOMIC_SEQ_CST);
+        sm_store_u32_seq_cst(&sm_turning_off, 1);
+        sm_store_u32_seq_cst(&sm_asymmetric, 0);
         sm_nap(50000);
-        __atomic_store_n(&sm_turning_off, 0, __ATOMIC_SEQ_CST);
+        sm_store_u32_seq_cst(&sm_turning_off, 0);
     }
     else {
-        while (__atomic_load_n(&sm_turning_off, __ATOMIC_SEQ_CST))
+        while (sm_load_u32_seq_cst(&sm_turning_off))
             sm_nap(1000); /* another thread has just found that out */
     }
-    for (r = __atomic_load_n(&sm_readers, __ATOMIC_SEQ_CST); r != NULL; r = r->next) {
-        seq = __atomic_load_n(&r->seq, __ATOMIC_ACQUIRE);
+    for (r = sm_load_ptr_seq_cst((void *const *)&sm_readers); r != NULL; r = r->next) {
+        seq = sm_load_u64(&r->seq);
         if ((seq & 1) == 0)
             continue;
         /* A later odd value says as much: it was stored after the even one, by the same thread. */
-        for (round = 0; __atomic_load_n(&r->seq, __ATOMIC_ACQUIRE) == seq; round++) {
+        for (round = 0; sm_load_u64(&r->seq) == seq; round++) {
             if (round < 100)
                 sm_pause();
             else if (round < 1000)

@@ -11,7 +11,7 @@
 
 #include "system.h"
 
-static __thread uint32_t sm_sched_seed = 0;
+static SM_THREAD_LOCAL uint32_t sm_sched_seed = 0;
 
 static void sm_sched_point(void)
 {

@@ -13,7 +13,8 @@
  * branch that ends the wait comes before the stores, which no processor makes visible on a guess). ISB is the fence. The
  * count is shifted to at least 2^30 a second, so that it is soon above all numbers of entries, as below.
  *
- * Anywhere else one atomic counter serves: always right, but shared by all cores. */
+ * Anywhere else one atomic counter serves: always right, but shared by all cores. So on Windows: it does not say whether its
+ * own clock is the time-stamp counter, and allows that clock to differ by a tick from core to core. */
 #ifndef SHARDMAP_STAMP_H
 #define SHARDMAP_STAMP_H
 
@@ -21,16 +22,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/atomics.h"
+#include "core/compiler.h"
+#include "core/system.h"
 
 enum { SM_STAMP_COUNTER = 0, SM_STAMP_FINE = 1, SM_STAMP_COARSE = 2, SM_STAMP_SLOW = 3 };
 static int sm_stamp_source = SM_STAMP_COUNTER;
 static int sm_stamp_shift = 0;     /* of SM_STAMP_COARSE; of SM_STAMP_SLOW, how many bits do not count */
 /* It starts above all numbers of entries, which serve as stamps where a map had one shard (core/split.pyx). Clocks have passed
  * them a few seconds after they were switched on. */
-static uint64_t sm_stamp_counter __attribute__((aligned(128))) = UINT64_C(1) << 32;
+static SM_ALIGNED(128) uint64_t sm_stamp_counter = UINT64_C(1) << 32;
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -55,7 +57,7 @@ static inline uint64_t sm_read_register(void)
     __builtin_ia32_lfence();
     return __builtin_ia32_rdtsc();
 }
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(_WIN32)
 #define SM_CLOCK_NAME "cntvct_el0"
 static int sm_clock_found(void)
 {
@@ -82,14 +84,12 @@ static inline uint64_t sm_read_register(void) { return 0; }
 /* For tests: the system's clock without its last bits, as if it ticked that slowly. It is not read early, either. */
 static uint64_t sm_read_slow_clock(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) >> sm_stamp_shift << sm_stamp_shift;
+    return (uint64_t)sm_monotonic_ns() >> sm_stamp_shift << sm_stamp_shift;
 }
 
 static inline uint64_t sm_read_clock(void)
 {
-    return __builtin_expect(sm_stamp_source == SM_STAMP_SLOW, 0) ? sm_read_slow_clock() : sm_read_register();
+    return SM_UNLIKELY(sm_stamp_source == SM_STAMP_SLOW) ? sm_read_slow_clock() : sm_read_register();
 }
 
 /* Once, at import. In the environment, SHARDMAP_STAMP=counter asks for the counter, slow:BITS for a clock that ticks every
@@ -112,13 +112,13 @@ static const char *sm_stamp_name(void)
     return sm_stamp_source == SM_STAMP_COUNTER ? "counter" : sm_stamp_source == SM_STAMP_SLOW ? "slow" : SM_CLOCK_NAME;
 }
 
-static inline int sm_stamp_uses_clock(void) { return __builtin_expect(sm_stamp_source != SM_STAMP_COUNTER, 1); }
+static inline int sm_stamp_uses_clock(void) { return SM_LIKELY(sm_stamp_source != SM_STAMP_COUNTER); }
 
-static __attribute__((noinline)) uint64_t sm_stamp_slowly(void)
+static SM_NOINLINE uint64_t sm_stamp_slowly(void)
 {
     uint64_t stamp;
     if (!sm_stamp_uses_clock())
-        return __atomic_add_fetch(&sm_stamp_counter, 1, __ATOMIC_RELAXED);
+        return sm_add_u64_relaxed(&sm_stamp_counter, 1);
     stamp = sm_read_clock();
     while (sm_read_clock() == stamp)
         sm_pause();
@@ -127,7 +127,7 @@ static __attribute__((noinline)) uint64_t sm_stamp_slowly(void)
 
 static inline uint64_t sm_stamp_now(void)
 {
-    return __builtin_expect(sm_stamp_source == SM_STAMP_FINE, 1) ? sm_read_register() : sm_stamp_slowly();
+    return SM_LIKELY(sm_stamp_source == SM_STAMP_FINE) ? sm_read_register() : sm_stamp_slowly();
 }
 
 /* The first of `count` stamps in a row, for a map that has no entry yet: all of them are before any later stamp. The
@@ -136,7 +136,7 @@ static inline uint64_t sm_stamp_reserve(uint64_t count)
 {
     if (sm_stamp_uses_clock())
         return sm_read_clock() - count;
-    return __atomic_fetch_add(&sm_stamp_counter, count, __ATOMIC_RELAXED) + 1;
+    return sm_add_u64_relaxed(&sm_stamp_counter, count) - count + 1;
 }
 
 /* The first of `count` stamps in a row that come after all stamps so far. Before anybody can insert beside what got
@@ -145,7 +145,7 @@ static inline uint64_t sm_stamp_reserve_after(uint64_t count)
 {
     if (sm_stamp_uses_clock())
         return sm_read_clock();
-    return __atomic_fetch_add(&sm_stamp_counter, count, __ATOMIC_RELAXED) + 1;
+    return sm_add_u64_relaxed(&sm_stamp_counter, count) - count + 1;
 }
 
 /* Returns when all later stamps are larger than this one. Most often it is past. */

@@ -5,16 +5,17 @@
 
 #include <stdint.h>
 
-#include "system.h"
+#include "atomics.h"
+#include "compiler.h"
 
 static uint64_t sm_newest_token = 0;
-static __thread uint64_t sm_token_of_this_thread SM_TLS_MODEL = 0;
+static SM_THREAD_LOCAL uint64_t sm_token_of_this_thread SM_TLS_MODEL = 0;
 
-static inline uint64_t sm_new_token(void) { return __atomic_add_fetch(&sm_newest_token, 1, __ATOMIC_RELAXED); }
+static inline uint64_t sm_new_token(void) { return sm_add_u64_relaxed(&sm_newest_token, 1); }
 
 static inline uint64_t sm_thread_token(void)
 {
-    if (__builtin_expect(sm_token_of_this_thread == 0, 0))
+    if (SM_UNLIKELY(sm_token_of_this_thread == 0))
         sm_token_of_this_thread = sm_new_token();
     return sm_token_of_this_thread;
 }

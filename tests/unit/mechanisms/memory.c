@@ -41,7 +41,7 @@ static void tables_of_any_size_are_ours_from_end_to_end(void)
         for (j = 0; j < 2; j++) {
             each[j] = sm_allocate_table(SIZES[i]);
             CHECK(each[j] != NULL && (uintptr_t)each[j] % 64 == 0);
-            CHECK(SIZES[i] < SM_LARGE || (uintptr_t)each[j] % SM_HUGE_PAGE == 0);
+            CHECK(SIZES[i] < SM_LARGE || (uintptr_t)each[j] % SM_LARGE_ALIGNMENT == 0);
             for (at = 0; at < SIZES[i]; at += 4096)
                 each[j][at] = (unsigned char)(j + 1);
             each[j][SIZES[i] - 1] = (unsigned char)(j + 1);

@@ -1,0 +1,225 @@
+/* system.h for POSIX: Linux, macOS and their like. */
+#ifndef SHARDMAP_SYSTEM_POSIX_H
+#define SHARDMAP_SYSTEM_POSIX_H
+
+#include "atomics.h"
+#include "contracts.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+/* --- Mutexes. Nothing here fails: they are plain ones, used right. --- */
+
+#if SM_DEBUG
+
+/* With a note of who holds it. */
+typedef struct {
+    pthread_mutex_t plain;
+    pthread_t owner;
+    uint8_t held;
+} sm_mutex;
+
+#define SM_PLAIN(mutex) (&(mutex)->plain)
+#define SM_IS_HELD(mutex) \
+    (sm_load_u8_relaxed(&(mutex)->held) && pthread_equal((mutex)->owner, pthread_self()))
+
+static inline void sm_note_held(sm_mutex *mutex)
+{
+    mutex->owner = pthread_self();
+    sm_store_u8_relaxed(&mutex->held, 1);
+    sm_mutexes_held++;
+}
+
+static inline void sm_note_released(sm_mutex *mutex)
+{
+    SM_REQUIRE(SM_IS_HELD(mutex), "a mutex is released by a thread that does not hold it");
+    sm_store_u8_relaxed(&mutex->held, 0);
+    sm_mutexes_held--;
+}
+
+#else
+
+typedef pthread_mutex_t sm_mutex;
+
+#define SM_PLAIN(mutex) (mutex)
+#define SM_IS_HELD(mutex) 1
+
+static inline void sm_note_held(sm_mutex *mutex) { (void)mutex; }
+static inline void sm_note_released(sm_mutex *mutex) { (void)mutex; }
+
+#endif
+
+static inline void sm_mutex_init(sm_mutex *mutex)
+{
+#if SM_DEBUG
+    mutex->held = 0;
+#endif
+    pthread_mutex_init(SM_PLAIN(mutex), NULL);
+}
+
+static inline void sm_mutex_destroy(sm_mutex *mutex) { pthread_mutex_destroy(SM_PLAIN(mutex)); }
+
+static inline int sm_mutex_try(sm_mutex *mutex)
+{
+    int got = pthread_mutex_trylock(SM_PLAIN(mutex)) == 0;
+    if (got)
+        sm_note_held(mutex);
+    return got;
+}
+
+static inline void sm_mutex_lock(sm_mutex *mutex)
+{
+    SM_REQUIRE(!sm_is_reading, "a reader waits for a mutex");
+    pthread_mutex_lock(SM_PLAIN(mutex));
+    sm_note_held(mutex);
+}
+
+static inline void sm_mutex_unlock(sm_mutex *mutex)
+{
+    sm_note_released(mutex);
+    pthread_mutex_unlock(SM_PLAIN(mutex));
+}
+
+/* --- Conditions, with a monotonic clock where the system has one for them --- */
+
+typedef pthread_cond_t sm_cond;
+
+#if defined(__APPLE__)
+#define SM_WAIT_CLOCK CLOCK_REALTIME /* no pthread_condattr_setclock */
+#else
+#define SM_WAIT_CLOCK CLOCK_MONOTONIC
+#endif
+
+static void sm_cond_init(sm_cond *cond)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+#if !defined(__APPLE__)
+    pthread_condattr_setclock(&attributes, SM_WAIT_CLOCK);
+#endif
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static inline void sm_cond_destroy(sm_cond *cond) { pthread_cond_destroy(cond); }
+static inline void sm_cond_signal(sm_cond *cond) { pthread_cond_signal(cond); }
+
+static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex)
+{
+    sm_note_released(mutex);
+    pthread_cond_wait(cond, SM_PLAIN(mutex));
+    sm_note_held(mutex);
+}
+
+/* The clock of sm_cond_wait_until(), in seconds. */
+static double sm_now(void)
+{
+    struct timespec now;
+    clock_gettime(SM_WAIT_CLOCK, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Nanoseconds of a clock that never goes back. */
+static inline int64_t sm_monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Waits until woken, or until the clock says `until`. */
+static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
+{
+    struct timespec end;
+    end.tv_sec = (time_t)until;
+    end.tv_nsec = (long)((until - (double)end.tv_sec) * 1e9);
+    sm_note_released(mutex);
+    pthread_cond_timedwait(cond, SM_PLAIN(mutex), &end);
+    sm_note_held(mutex);
+}
+
+/* --- Letting others run --- */
+
+static inline void sm_yield(void) { sched_yield(); }
+
+static inline void sm_nap(long microseconds) /* under a second */
+{
+    struct timespec time = {0, microseconds * 1000};
+    nanosleep(&time, NULL);
+}
+
+/* --- Thread ends and forks. 0, or an error. --- */
+
+typedef pthread_key_t sm_thread_key;
+
+/* Has `at_end` called at the end of each thread that has set a value, with that value. */
+static inline int sm_thread_key_create(sm_thread_key *key, void (*at_end)(void *))
+{
+    return pthread_key_create(key, at_end);
+}
+
+static inline int sm_thread_key_set(sm_thread_key key, void *value) { return pthread_setspecific(key, value); }
+
+static inline int sm_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    return pthread_atfork(before, in_parent, in_child);
+}
+
+/* --- Memory --- */
+
+#define SM_MALLOC_ALIGNMENT (2 * sizeof(void *))
+static void *sm_allocate(size_t size, size_t alignment)
+{
+    void *memory = NULL;
+    if (alignment <= SM_MALLOC_ALIGNMENT)
+        return malloc(size);
+    return posix_memalign(&memory, alignment, size) == 0 ? memory : NULL;
+}
+
+static inline void sm_release(void *memory) { free(memory); }
+
+#define SM_HUGE_PAGE ((size_t)2 << 20)                              /* x86-64, and arm64 with pages of 4 KiB */
+#define SM_LARGE_ALIGNMENT SM_HUGE_PAGE
+#define SM_LARGE (2 * SM_HUGE_PAGE)
+#define SM_MAPPED(size) (((size) + 65535) & ~(size_t)65535)         /* whole pages, whatever their size */
+
+/* For tables, on whole cache lines. Large ones are mapped, so that their memory goes back to the system at once, and ask
+ * for huge pages where the system gives them to who asks (Linux: "madvise"; numpy does so, too): a look-up at a random
+ * place of a large table else costs a walk through page tables for each of its lines, and filling one a page fault for
+ * every 4 KiB. */
+static void *sm_allocate_table(size_t size)
+{
+    char *memory, *aligned;
+    size_t mapped = SM_MAPPED(size) + SM_HUGE_PAGE;
+    if (size < SM_LARGE)
+        return sm_allocate(size, 64);
+    if (mapped < size)
+        return NULL;
+    memory = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    aligned = (char *)(((uintptr_t)memory + SM_HUGE_PAGE - 1) & ~(uintptr_t)(SM_HUGE_PAGE - 1));
+    if (aligned != memory)
+        munmap(memory, (size_t)(aligned - memory));
+    mapped -= (size_t)(aligned - memory);
+    if (mapped != SM_MAPPED(size))
+        munmap(aligned + SM_MAPPED(size), mapped - SM_MAPPED(size));
+#if defined(MADV_HUGEPAGE)
+    (void)madvise(aligned, SM_MAPPED(size), MADV_HUGEPAGE); /* refused: as well without */
+#endif
+    return aligned;
+}
+
+static inline void sm_release_table(void *memory, size_t size)
+{
+    if (size < SM_LARGE)
+        free(memory);
+    else
+        munmap(memory, SM_MAPPED(size));
+}
+
+#endif

@@ -1,0 +1,234 @@
+/* system.h for Windows, 64 bits. No fork. */
+#ifndef SHARDMAP_SYSTEM_WIN32_H
+#define SHARDMAP_SYSTEM_WIN32_H
+
+#if !defined(_WIN64)
+#error "shardmap needs a 64-bit Windows"
+#endif
+
+#include "atomics.h"
+#include "contracts.h"
+
+#if !defined(_WIN32_WINNT)
+#define _WIN32_WINNT 0x0602 /* Windows 8, as CPython 3.11 */
+#endif
+#if !defined(WIN32_LEAN_AND_MEAN)
+#define WIN32_LEAN_AND_MEAN
+#endif
+#if !defined(NOMINMAX)
+#define NOMINMAX
+#endif
+#include <windows.h>
+
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* --- Mutexes. Nothing here fails: they are plain ones, used right. --- */
+
+#if SM_DEBUG
+
+/* With a note of who holds it. */
+typedef struct {
+    SRWLOCK plain;
+    DWORD owner;
+    uint8_t held;
+} sm_mutex;
+
+#define SM_PLAIN(mutex) (&(mutex)->plain)
+#define SM_IS_HELD(mutex) (sm_load_u8_relaxed(&(mutex)->held) && (mutex)->owner == GetCurrentThreadId())
+
+static inline void sm_note_held(sm_mutex *mutex)
+{
+    mutex->owner = GetCurrentThreadId();
+    sm_store_u8_relaxed(&mutex->held, 1);
+    sm_mutexes_held++;
+}
+
+static inline void sm_note_released(sm_mutex *mutex)
+{
+    SM_REQUIRE(SM_IS_HELD(mutex), "a mutex is released by a thread that does not hold it");
+    sm_store_u8_relaxed(&mutex->held, 0);
+    sm_mutexes_held--;
+}
+
+#else
+
+typedef SRWLOCK sm_mutex;
+
+#define SM_PLAIN(mutex) (mutex)
+#define SM_IS_HELD(mutex) 1
+
+static inline void sm_note_held(sm_mutex *mutex) { (void)mutex; }
+static inline void sm_note_released(sm_mutex *mutex) { (void)mutex; }
+
+#endif
+
+static inline void sm_mutex_init(sm_mutex *mutex)
+{
+#if SM_DEBUG
+    mutex->held = 0;
+#endif
+    InitializeSRWLock(SM_PLAIN(mutex));
+}
+
+static inline void sm_mutex_destroy(sm_mutex *mutex) { (void)mutex; }
+
+static inline int sm_mutex_try(sm_mutex *mutex)
+{
+    int got = TryAcquireSRWLockExclusive(SM_PLAIN(mutex)) != 0;
+    if (got)
+        sm_note_held(mutex);
+    return got;
+}
+
+static inline void sm_mutex_lock(sm_mutex *mutex)
+{
+    SM_REQUIRE(!sm_is_reading, "a reader waits for a mutex");
+    AcquireSRWLockExclusive(SM_PLAIN(mutex));
+    sm_note_held(mutex);
+}
+
+static inline void sm_mutex_unlock(sm_mutex *mutex)
+{
+    sm_note_released(mutex);
+    ReleaseSRWLockExclusive(SM_PLAIN(mutex));
+}
+
+/* --- The clock, which never goes back --- */
+
+/* Ticks, and how many of them are a second. */
+static inline int64_t sm_ticks(int64_t *second)
+{
+    LARGE_INTEGER now, frequency;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&now);
+    *second = frequency.QuadPart;
+    return now.QuadPart;
+}
+
+/* The clock of sm_cond_wait_until(), in seconds. */
+static double sm_now(void)
+{
+    int64_t second, ticks = sm_ticks(&second);
+    return (double)ticks / (double)second;
+}
+
+/* Nanoseconds of a clock that never goes back. */
+static inline int64_t sm_monotonic_ns(void)
+{
+    int64_t second, ticks = sm_ticks(&second);
+    return ticks / second * 1000000000 + ticks % second * 1000000000 / second;
+}
+
+/* --- Conditions --- */
+
+typedef CONDITION_VARIABLE sm_cond;
+
+static void sm_cond_init(sm_cond *cond) { InitializeConditionVariable(cond); }
+static inline void sm_cond_destroy(sm_cond *cond) { (void)cond; }
+static inline void sm_cond_signal(sm_cond *cond) { WakeConditionVariable(cond); }
+
+static inline void sm_wait_at_most(sm_cond *cond, sm_mutex *mutex, DWORD milliseconds)
+{
+    sm_note_released(mutex);
+    (void)SleepConditionVariableSRW(cond, SM_PLAIN(mutex), milliseconds, 0);
+    sm_note_held(mutex);
+}
+
+static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex) { sm_wait_at_most(cond, mutex, INFINITE); }
+
+#define SM_LONGEST_WAIT 86400.0 /* seconds; a wait may end for no reason */
+
+/* Waits until woken, or until the clock says `until`. The system waits for whole milliseconds: not for fewer than it should. */
+static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
+{
+    double left = until - sm_now();
+    DWORD milliseconds = 0;
+    if (left >= SM_LONGEST_WAIT)
+        milliseconds = (DWORD)(SM_LONGEST_WAIT * 1e3);
+    else if (left > 0)
+        milliseconds = (DWORD)(left * 1e3) + 1;
+    sm_wait_at_most(cond, mutex, milliseconds);
+}
+
+/* --- Letting others run --- */
+
+static inline void sm_yield(void)
+{
+    if (!SwitchToThread()) /* nobody waits for this core */
+        Sleep(0);
+}
+
+#if !defined(CREATE_WAITABLE_TIMER_HIGH_RESOLUTION)
+#define CREATE_WAITABLE_TIMER_HIGH_RESOLUTION 2 /* Windows 10, version 1803 */
+#endif
+
+static inline void sm_nap(long microseconds) /* under a second */
+{
+    LARGE_INTEGER time;
+    HANDLE timer = CreateWaitableTimerExW(NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS);
+    time.QuadPart = -10 * (LONGLONG)microseconds; /* from now, in steps of 100 ns */
+    if (timer != NULL && SetWaitableTimer(timer, &time, 0, NULL, NULL, FALSE))
+        (void)WaitForSingleObject(timer, INFINITE);
+    else
+        Sleep((DWORD)((microseconds + 999) / 1000)); /* of the system's ticks, which may be 16 ms */
+    if (timer != NULL)
+        CloseHandle(timer);
+}
+
+/* --- Thread ends and forks. 0, or an error. --- */
+
+typedef DWORD sm_thread_key;
+
+/* The end of a fibre is told, too, perhaps by another thread than that which set the value (core/readers.h). */
+#define SM_FIBRES_END 1
+
+/* Has `at_end` called at the end of each thread that has set a value, with that value. */
+static inline int sm_thread_key_create(sm_thread_key *key, void (*at_end)(void *))
+{
+    *key = FlsAlloc(at_end);
+    return *key == FLS_OUT_OF_INDEXES;
+}
+
+static inline int sm_thread_key_set(sm_thread_key key, void *value) { return FlsSetValue(key, value) == 0; }
+
+static inline int sm_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    (void)before;
+    (void)in_parent;
+    (void)in_child;
+    return 0; /* there is none */
+}
+
+/* --- Memory --- */
+
+/* All of it by one pair of functions: free() does not take what _aligned_malloc() gives. */
+static void *sm_allocate(size_t size, size_t alignment)
+{
+    return _aligned_malloc(size != 0 ? size : 1, alignment < 16 ? 16 : alignment);
+}
+
+static inline void sm_release(void *memory) { _aligned_free(memory); }
+
+#define SM_LARGE_ALIGNMENT ((size_t)65536)                          /* of what is mapped */
+#define SM_LARGE ((size_t)4 << 20)
+
+/* For tables, on whole cache lines. Large ones are mapped, so that their memory goes back to the system at once. Its large
+ * pages need a privilege that programs do not have. */
+static void *sm_allocate_table(size_t size)
+{
+    if (size < SM_LARGE)
+        return sm_allocate(size, 64);
+    return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+static inline void sm_release_table(void *memory, size_t size)
+{
+    if (size < SM_LARGE)
+        sm_release(memory);
+    else
+        VirtualFree(memory, 0, MEM_RELEASE);
+}
+
+#endif
