@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import which
 
@@ -179,6 +179,80 @@ def test_mechanism_on_arm64_by_emulation(name: str, tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False, env={**FENCED})
         assert done.returncode == 0, done.stdout + done.stderr
         assert name != "stamps" or "stamps: from cntvct_el0\n" in done.stdout
+
+
+WINDOWS = ("x86_64-w64-mingw32-gcc", "wine", "wineserver")  # of Debian: gcc-mingw-w64-x86-64, wine
+needs_wine = pytest.mark.skipif(not all(map(which, WINDOWS)), reason=f"needs {', '.join(WINDOWS)}")
+WINDOWS_BUILDS = {
+    "plain": ("-O2",),
+    # By the intrinsics that Microsoft's compiler has, as far as others have them, too.
+    "msvc": ("-O2", "-DSM_USE_MSVC_INTRINSICS", "-DSHARDMAP_PAUSES"),
+    "debug": ("-O1", "-DSHARDMAP_DEBUG"),
+}
+NOT_PLAIN = {"msvc": ("atomics", "readers"), "debug": ("records", "system")}
+WINDOWS_RUNS = [
+    pytest.param(name, how, variables, id="-".join((name, how, *variables.values())))
+    for name in sorted(path.stem for path in PROGRAMS.glob("*.c"))
+    for how in WINDOWS_BUILDS
+    for variables in VARIABLES.get(name, ({},))
+    # Not every version of wine has FlushProcessWriteBuffers(): what readers are without it is not tested.
+    if name in NOT_PLAIN.get(how, (name,)) and not (name == "readers" and variables == {})
+]
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Compiles a program for Windows and runs it, in a Windows of its own."""
+    folder = tmp_path_factory.mktemp("wine")
+    prefix = {"WINEPREFIX": str(folder), "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml="}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHARDMAP_")}
+
+    @functools.cache
+    def compiled(name: str, *flags: str) -> Path:
+        program = folder / ("-".join((name, *(flag.strip("-") for flag in flags))) + ".exe")
+        command = [WINDOWS[0], *ALWAYS, "-static", *flags, str(PROGRAMS / f"{name}.c"), "-o", str(program)]
+        subprocess.run(command, check=True, timeout=LONG)
+        return program
+
+    def run_there(
+        name: str, flags: tuple[str, ...], *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        # Into a file: services that wine starts have a pipe open for seconds after the program has ended.
+        with (folder / "output.txt").open("w+") as output:
+            done = subprocess.run(
+                [WINDOWS[1], str(compiled(name, *flags)), *arguments],
+                env={**inherited, **prefix, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                timeout=LONG,
+                check=False,
+            )
+            output.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, output.read(), "")
+
+    yield run_there
+    subprocess.run([WINDOWS[2], "-k"], env={**inherited, **prefix}, check=False, timeout=LONG)
+
+
+Wine = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@needs_wine
+@pytest.mark.parametrize(("name", "how", "variables"), WINDOWS_RUNS)
+def test_mechanism_on_windows_by_wine(name: str, how: str, variables: dict[str, str], wine: Wine) -> None:
+    """What it shows is that the functions of Windows are called right, as wine has them."""
+    done = wine(name, WINDOWS_BUILDS[how], **variables)
+    assert done.returncode == 0, done.stdout
+    assert name != "stamps" or variables == SLOW or "stamps: from counter\n" in done.stdout
+
+
+@needs_wine
+@pytest.mark.parametrize(("name", "mutant", "sentence"), [NOTICED[1], NOTICED[-1]])
+def test_what_is_wrong_is_noticed_on_windows_by_wine(name: str, mutant: str, sentence: str, wine: Wine) -> None:
+    done = wine(name, ("-O2", "-DSHARDMAP_PAUSES", f"-D{mutant}"), sentence, **FENCED)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{name}: {sentence} ... FAILED\n" in done.stdout
 
 
 def test_a_sentence_that_no_test_has_is_an_error(build: Build) -> None:

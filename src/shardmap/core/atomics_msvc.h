@@ -9,13 +9,22 @@
 
 #include <intrin.h>
 
-#if defined(_M_X64) || defined(__x86_64__)
-#define SM_KEEP_ORDER() _ReadWriteBarrier()
-#elif defined(_M_ARM64) || defined(__aarch64__)
-#define SM_KEEP_ORDER() (_ReadWriteBarrier(), __dmb(11), _ReadWriteBarrier()) /* inner shareable */
-#else
+#if defined(__MINGW32__) /* where the tests compile this, two are missing */
+#define _InterlockedExchange8(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define _InterlockedCompareExchange8(p, to, from) __sync_val_compare_and_swap((p), (from), (to))
+#endif
+
+/* What precedes it is done before what follows it; on x86-64 all but loads after stores. */
+static inline void sm_keep_order(void)
+{
+    _ReadWriteBarrier();
+#if defined(_M_ARM64) || defined(__aarch64__)
+    __dmb(11); /* all accesses, among the cores of the system */
+    _ReadWriteBarrier();
+#elif !defined(_M_X64) && !defined(__x86_64__)
 #error "shardmap needs a 64-bit Windows"
 #endif
+}
 
 /* --- Fences --- */
 
@@ -23,7 +32,7 @@
 static inline void sm_fence_compiler(void) { _ReadWriteBarrier(); }
 
 /* Keeps the stores before it before the stores after it. */
-static inline void sm_fence_release(void) { SM_KEEP_ORDER(); }
+static inline void sm_fence_release(void) { sm_keep_order(); }
 
 /* Keeps a store before it before the loads after it, the time-stamp counter's among them. */
 static inline void sm_fence_full(void)
@@ -32,7 +41,7 @@ static inline void sm_fence_full(void)
     _ReadWriteBarrier();
     _mm_mfence();
 #endif
-    SM_KEEP_ORDER();
+    sm_keep_order();
 }
 
 /* One turn of a spin loop: tells the core that it waits. */
@@ -53,12 +62,12 @@ static inline void sm_pause(void)
     static inline type sm_load_##name(const type *p) \
     { \
         type v = *(const volatile type *)p; \
-        SM_KEEP_ORDER(); \
+        sm_keep_order(); \
         return v; \
     } \
     static inline void sm_store_##name(type *p, type v) \
     { \
-        SM_KEEP_ORDER(); \
+        sm_keep_order(); \
         *(volatile type *)p = v; \
     } \
     static inline type sm_load_##name##_seq_cst(const type *p) \
@@ -84,13 +93,13 @@ static inline void *sm_load_ptr_relaxed(void *const *p) { return *(void *const v
 static inline void *sm_load_ptr(void *const *p)
 {
     void *v = *(void *const volatile *)p;
-    SM_KEEP_ORDER();
+    sm_keep_order();
     return v;
 }
 
 static inline void sm_store_ptr(void **p, void *v)
 {
-    SM_KEEP_ORDER();
+    sm_keep_order();
     *(void *volatile *)p = v;
 }
 

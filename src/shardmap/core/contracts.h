@@ -12,6 +12,8 @@
 
 #include "compiler.h"
 
+#undef SM_DEBUG /* Windows' own, if its headers were here before */
+
 #ifdef SHARDMAP_DEBUG
 
 #include <stdio.h>

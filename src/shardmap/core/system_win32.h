@@ -18,6 +18,9 @@
 #if !defined(NOMINMAX)
 #define NOMINMAX
 #endif
+#if !defined(NOSYSMETRICS)
+#define NOSYSMETRICS /* their names begin with SM_, too */
+#endif
 #include <windows.h>
 
 #include <malloc.h>

@@ -7,7 +7,7 @@
 #endif
 
 /* The system refuses when it is told to. */
-static int no_memory = 0, no_membarrier = 0, asked_for_membarrier = 0;
+static int no_memory = 0, asked_for_membarrier = 0;
 
 static void *allocate_or_not(size_t size, size_t alignment) { return no_memory ? NULL : sm_allocate(size, alignment); }
 
@@ -16,6 +16,10 @@ static int posix_memalign_or_not(void **memory, size_t alignment, size_t size)
     *memory = allocate_or_not(size, alignment);
     return *memory == NULL;
 }
+
+#if !defined(_WIN32)
+static int no_membarrier = 0;
+#endif
 
 #if defined(__linux__)
 static long syscall_or_not(long number, int command, int flags, int cpu)
@@ -185,6 +189,46 @@ static void a_child_forgets_the_readers_it_does_not_have(void)
 }
 #endif
 
+#if defined(_WIN32)
+static void *thread_of_fibres;
+
+static void WINAPI read_in_fibre(void *seen)
+{
+    read_once(seen);
+    SwitchToFiber(thread_of_fibres);
+}
+
+static void delete_fibre(void *fibre) { DeleteFiber(fibre); }
+
+static void use_fibres(void *unused)
+{
+    sm_reader *seen, *mine;
+    void *first = CreateFiber(0, read_in_fibre, &seen), *second = CreateFiber(0, read_in_fibre, &mine);
+    thread another;
+    (void)unused;
+    CHECK(first != NULL && second != NULL);
+    thread_of_fibres = ConvertThreadToFiber(NULL);
+    CHECK(thread_of_fibres != NULL);
+    SwitchToFiber(first);
+    SwitchToFiber(second);
+    CHECK(seen == mine);
+    start_thread(&another, delete_fibre, first);
+    join_thread(&another);
+    CHECK(mine->in_use && sm_this_reader == mine);
+    DeleteFiber(second);
+    CHECK(mine->in_use && sm_this_reader == mine); /* the record was taken in the first one */
+    CHECK(ConvertFiberToThread());
+}
+
+static void a_fibre_that_another_thread_deletes_does_not_take_the_record_away(void)
+{
+    thread one;
+    start_thread(&one, use_fibres, NULL);
+    join_thread(&one);
+}
+#endif
+
+#if !defined(_WIN32) /* which refuses nobody */
 static uint32_t waits_left;
 
 static void read_on_or_refuse(int number)
@@ -220,6 +264,7 @@ static void where_membarrier_is_forbidden_later_readers_get_a_barrier_of_their_o
     sm_readers_init();
     CHECK_EQUAL(sm_asymmetric, asymmetric);
 }
+#endif
 
 int main(int argc, char **argv)
 {
@@ -231,8 +276,13 @@ int main(int argc, char **argv)
 #ifdef HAS_FORK
         {"a child forgets the readers it does not have", a_child_forgets_the_readers_it_does_not_have},
 #endif
+#if defined(_WIN32)
+        {"a fibre that another thread deletes does not take the record away",
+         a_fibre_that_another_thread_deletes_does_not_take_the_record_away},
+#else
         {"where membarrier() is forbidden later, readers get a barrier of their own",
          where_membarrier_is_forbidden_later_readers_get_a_barrier_of_their_own},
+#endif
     };
     const char *wanted = getenv("SHARDMAP_READS");
     int locked = wanted != NULL && strcmp(wanted, "locked") == 0;
