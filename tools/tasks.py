@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tools import freethreaded, instrumented, libraries, release, wheels, workflows
+from tools import freethreaded, instrumented, libraries, release, wheels, windows, workflows
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
@@ -357,6 +357,15 @@ def check_workflows(arguments: Arguments) -> int:
     return finish(workflows.check(workflows.tools_environment(environment_for_sources())))
 
 
+def windows_by_wine(arguments: Arguments) -> int:
+    """the mechanisms under wine, and the extension compiled for Windows by MinGW-w64 (ARGS: to pytest)"""
+    windows.check_tools()
+    environment = environment_for_sources()
+    windows.compile_core(environment)
+    wheels.install_wheel(environment)
+    return finish(run_pytest([environment], [test_file("mechanisms"), "-k", "windows", *arguments], {}))
+
+
 def clean(arguments: Arguments) -> int:
     """remove everything made here (not the Python kept in the user's cache)"""
     caches = [ROOT / f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")]
@@ -399,6 +408,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "wheel": wheel,
     "sdist": sdist,
     "workflows": check_workflows,
+    "windows": windows_by_wine,
     "clean": clean,
     "help": show_help,
 }

@@ -1,0 +1,61 @@
+"""What of the Windows build can be tried on Debian: the extension is compiled by MinGW-w64 against CPython's headers
+for Windows, and the mechanisms run under wine (tests/unit/test_mechanisms.py)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tools.cpython_build import unpack
+from tools.debian_source import Archive
+from tools.environments import Environment
+from tools.shell import BUILD, LOGS, ROOT, Command, Failure, cache_directory, run_logged
+
+COMPILER = "x86_64-w64-mingw32-gcc"
+NEEDED = (COMPILER, "wine", "wineserver")
+PACKAGE = "python3.13"
+FREE_THREADED = "-DPy_GIL_DISABLED=1"
+CONFIGURATIONS = {
+    "with a GIL": (),
+    "free-threaded": (FREE_THREADED,),
+    "free-threaded, by Microsoft's intrinsics": (FREE_THREADED, "-DSM_USE_MSVC_INTRINSICS"),
+    "free-threaded, with assertions": (FREE_THREADED, "-DSHARDMAP_DEBUG=1"),
+}
+
+
+def check_tools() -> None:
+    missing = [tool for tool in NEEDED if shutil.which(tool) is None]
+    if missing:
+        raise Failure(f"{', '.join(missing)} is needed: of Debian, gcc-mingw-w64-x86-64 and wine")
+
+
+def headers(folder: Path) -> Path:
+    """CPython's, with its configuration for Windows."""
+    archive = Archive()
+    tarball = archive.find(PACKAGE)
+    target = folder / f"cpython-{tarball.version}"
+    if not target.is_dir():
+        unpacked = unpack(archive.download(tarball, cache_directory() / "downloads"), folder / "unpacked")
+        (configuration,) = (unpacked / "PC").glob("pyconfig.h*")  # a template, from 3.13 on, that is usable as it is
+        shutil.copyfile(configuration, unpacked / "Include" / "pyconfig.h")
+        (unpacked / "Include").rename(target)
+        shutil.rmtree(folder / "unpacked")
+    return target
+
+
+def compile_core(environment: Environment) -> None:
+    """As an object: there is no CPython for Windows here to link it with."""
+    folder = BUILD / "windows"
+    folder.mkdir(parents=True, exist_ok=True)
+    include = headers(folder)
+    source = folder / "_core.c"
+    log = LOGS / "windows.log"
+    log.unlink(missing_ok=True)
+    cython: Command = [environment.python, "-m", "cython", "-3", ROOT / "src" / "shardmap" / "_core.pyx", "-o", source]
+    run_logged("cython", cython, log)
+    # The warnings that GCC has of Cython's code on Linux as well.
+    warnings = ("-Wall", "-Wno-unused", "-Wno-uninitialized", "-Wno-maybe-uninitialized", "-Werror")
+    options = ("-std=gnu11", "-O1", *warnings, "-DCYTHON_INLINE=inline", f"-I{ROOT / 'src' / 'shardmap'}")
+    for name, flags in CONFIGURATIONS.items():
+        command: Command = [COMPILER, *options, f"-I{include}", *flags, "-c", source, "-o", folder / "_core.o"]
+        run_logged(f"_core.c for Windows, {name}", command, log)
