@@ -11,8 +11,8 @@ from tools.shell import ROOT, Command, Failure, capture, run, say
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 # As cibuildwheel calls them; each with what its wheels are called.
-PLATFORMS = {"linux": ("x86_64", "aarch64"), "macos": ("x86_64", "arm64")}
-SYSTEMS = {"linux": ("manylinux", "musllinux"), "macos": ("macosx",)}
+PLATFORMS = {"linux": ("x86_64", "aarch64"), "macos": ("x86_64", "arm64"), "windows": ("AMD64", "ARM64")}
+SYSTEMS = {"linux": ("manylinux", "musllinux"), "macos": ("macosx",), "windows": ("win",)}
 _CLASSIFIER = "Programming Language :: Python :: 3."
 _FIRST_FREE_THREADED = 14  # the one before is built by another version of cibuildwheel: see wheels.yml
 
@@ -28,7 +28,7 @@ def wanted_wheels(project: Mapping[str, Any], platform: str, machine: str) -> se
     if not minors:
         raise Failure(f"pyproject.toml has no classifier {_CLASSIFIER}*")
     tags = [f"cp3{minor}" for minor in minors] + [f"cp3{minor}t" for minor in minors if minor >= _FIRST_FREE_THREADED]
-    return {f"{tag}-{system}_{machine}" for tag in tags for system in SYSTEMS[platform]}
+    return {f"{tag}-{system}_{machine.lower()}" for tag in tags for system in SYSTEMS[platform]}
 
 
 def built_wheels(environment: Environment, platform: str, machine: str) -> set[str]:
