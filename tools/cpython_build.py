@@ -69,7 +69,7 @@ def _compiler() -> str:
     return (os.environ.get("CC") or "gcc").split()[0]
 
 
-def _processors() -> int:
+def processors() -> int:
     # Those we may use; macOS cannot tell.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -82,10 +82,9 @@ def _build(archive: Archive, cache: Path) -> Interpreter:
     started = time.monotonic()
     say(f"building a free-threaded CPython {tarball.version} (once; some minutes)")
     source = archive.download(tarball, cache / "downloads")
-    with _work_directory(cache) as work:
+    with work_directory(cache) as work:
         environment = _zlib_environment(archive, cache, work, logs)
         tree = unpack(source, work / "cpython")
-        jobs = f"-j{_processors()}"
         run_logged(
             "CPython: configure",
             ["./configure", f"--prefix={prefix}", *CONFIGURE],
@@ -93,19 +92,8 @@ def _build(archive: Archive, cache: Path) -> Interpreter:
             cwd=tree,
             env={**environment, "OPT": OPTIMISATION},
         )
-        run_logged("CPython: compile", ["make", jobs], logs / "compile.log", cwd=tree)
-        staged = work / "staged"
-        run_logged(
-            "CPython: install",
-            ["make", "install", f"DESTDIR={staged}", *INSTALL],
-            logs / "install.log",
-            cwd=tree,
-        )
-        _compile_library(staged, prefix, jobs, logs / "install.log")
-        # In place only when whole, by one rename: an interrupted build leaves nothing behind.
-        shutil.rmtree(prefix, ignore_errors=True)
-        prefix.parent.mkdir(parents=True, exist_ok=True)
-        (staged / prefix.relative_to("/")).rename(prefix)
+        run_logged("CPython: compile", ["make", f"-j{processors()}"], logs / "compile.log", cwd=tree)
+        install(tree, work / "staged", prefix, logs)
     for executable in installations():
         interpreter = probe(executable)
         if executable.is_relative_to(prefix) and interpreter is not None:
@@ -118,18 +106,28 @@ def _build(archive: Archive, cache: Path) -> Interpreter:
     raise Failure(f"the CPython built in {prefix} does not run: see {logs}")
 
 
-def _compile_library(staged: Path, prefix: Path, jobs: str, log: Path) -> None:
-    """Write the bytecode now: users may have PYTHONDONTWRITEBYTECODE set."""
+def install(tree: Path, staged: Path, prefix: Path, logs: Path, python: Path | None = None) -> None:
+    """In place only when whole, by one rename: an interrupted build leaves nothing behind. `python`: another of the
+    same version, where the new one does not run on this machine."""
+    log = logs / "install.log"
+    run_logged("CPython: install", ["make", "install", f"DESTDIR={staged}", *INSTALL], log, cwd=tree)
     installed = staged / prefix.relative_to("/")
-    python = next((installed / "bin").glob("python3.[0-9]*t"))
+    _compile_library(python or next((installed / "bin").glob("python3.[0-9]*t")), staged, installed, log)
+    shutil.rmtree(prefix, ignore_errors=True)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    installed.rename(prefix)
+
+
+def _compile_library(python: Path, staged: Path, installed: Path, log: Path) -> None:
+    """Write the bytecode now: users may have PYTHONDONTWRITEBYTECODE set."""
     library = next((installed / "lib").glob("python3.[0-9]*t"))
-    command: Command = [python, "-m", "compileall", "-q", jobs, "-x", NOT_COMPILED]
+    command: Command = [python, "-m", "compileall", "-q", f"-j{processors()}", "-x", NOT_COMPILED]
     paths: Command = ["-s", staged, "-p", "/", library]
     run_logged("CPython: compile the library", [*command, *paths], log)
 
 
 @contextmanager
-def _work_directory(cache: Path) -> Iterator[Path]:
+def work_directory(cache: Path) -> Iterator[Path]:
     """A new directory under the lock; those of runs that were killed are cleared away first."""
     for left in cache.glob("work-*"):
         shutil.rmtree(left, ignore_errors=True)

@@ -52,8 +52,8 @@ def _fetched(interpreter: Interpreter) -> Path:
     return target
 
 
-def _download(package: str, work: Path, log: Path) -> None:
-    """Use apt with package lists of our own: the system's may be missing, and root's to update."""
+def own_apt(work: Path) -> Command:
+    """apt-get with package lists and a cache of our own: the system's may be missing, and root's to update."""
     lists, cache = work / "lists", work / "cache"
     for directory in (lists / "partial", cache / "archives" / "partial"):
         directory.mkdir(parents=True)
@@ -64,6 +64,10 @@ def _download(package: str, work: Path, log: Path) -> None:
         "APT::Sandbox::User": "root",
         "Debug::NoLocking": "1",
     }
-    command: Command = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in options.items())]
+    return ["apt-get", "-q", *(f"-o{name}={value}" for name, value in options.items())]
+
+
+def _download(package: str, work: Path, log: Path) -> None:
+    command = own_apt(work)
     run_logged("headers: package lists", [*command, "update"], log, cwd=work)
     run_logged(f"headers: {package}", [*command, "download", package], log, cwd=work)

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tools import freethreaded, instrumented, libraries, release, wheels, windows, workflows
+from tools import arm64, freethreaded, instrumented, libraries, release, wheels, windows, workflows
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
@@ -240,6 +240,17 @@ def tsan(arguments: Arguments) -> int:
     return run_instrumented(instrument, [environment], arguments)
 
 
+def on_arm64(arguments: Arguments) -> int:
+    """tests on arm64 Pythons by emulation, default and free-threaded, an hour (ARGS: to pytest; files: only these)"""
+    environments = arm64.environments()
+    native = environment_for_sources()
+    wheels.install_wheel(native)
+    failed = run_pytest([native], [test_file("mechanisms"), "-k", "arm64"], {})
+    for variables, tests in arm64.runs(arguments):
+        failed += run_pytest(environments, tests, variables)
+    return finish(failed)
+
+
 def demo(arguments: Arguments) -> int:
     """count words with threads on the free-threaded Python, and chart the result (ARGS: to it)"""
     main, free = ready_environments()
@@ -403,6 +414,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "explore": explore,
     "asan": asan,
     "tsan": tsan,
+    "arm64": on_arm64,
     "instructions": instructions,
     "docs": docs,
     "wheel": wheel,

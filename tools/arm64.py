@@ -1,0 +1,154 @@
+"""arm64 Pythons on another Linux machine: a sysroot of Debian's packages, a cross compiler, and qemu, which translates
+the program and hands its system calls to this machine's kernel.
+
+Such a Python is used like any other, since what is executed is a script that has qemu run it. That script is its
+sys.executable too, so it can start others of its kind. Any other program that it executes is this machine's own: among
+them the cross compiler, which is what setuptools takes for the compiler there."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools import arm64_cpython, wheels
+from tools.environments import Environment, digest, prepare
+from tools.interpreters import Interpreter, probe
+from tools.python_headers import own_apt
+from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, locked, run_logged, say
+from tools.test_files import test_file
+
+FOLDER = BUILD / "arm64"
+QEMU = "qemu-aarch64-static"
+GCC = "aarch64-linux-gnu-gcc"
+NEEDED = {  # and the package of Debian that has it
+    QEMU: "qemu-user-static",
+    GCC: "gcc-aarch64-linux-gnu",
+    "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
+    "make": "make",
+    "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+}
+# The second line is for CPython's own modules.
+PACKAGES = (
+    *("python3", "python3-dev", "python3-venv", "libc6-dev"),
+    *("zlib1g-dev", "libffi-dev", "libssl-dev", "libbz2-dev", "liblzma-dev", "libsqlite3-dev"),
+)
+PYTHON = "python"  # the script; neither Debian nor CPython installs a file of that name
+
+
+# --- what is run --------------------------------------------------------------------------------
+
+VARIABLES = {"SHARDMAP_EMULATED": "1"}  # tests/harness/emulation.py
+OPTIONS = ("-o", "faulthandler_timeout=1800")
+FOLDERS = ("unit", "threads", "caches", "memory", "processes")
+LEFT_OUT = {
+    "mechanisms": "its programs are compiled for this machine, and for arm64 by a test that runs here",
+    "cpython_suite": "CPython's tests of dict: hours, and nothing of what differs between processors",
+    "library_suites": "the same of networkx, toolz and cachetools",
+}
+# As coarse as arm64's counter may be (a tick of 24 MHz takes 42 ns), and as much coarser as emulation is slower.
+CLOCKS = ("slow:6", "slow:10")
+ORDER = ("order", "merge_windows", "splits", "partitions")
+
+
+def runs(arguments: Sequence[str]) -> list[tuple[dict[str, str], list[str]]]:
+    """pytest's variables and arguments: for all but what takes too long, and for what stands on the stamps, with coarse
+    clocks; or for the files that are named."""
+    options = [*OPTIONS, *arguments]
+    if any((ROOT / each.partition("::")[0]).exists() for each in arguments if not each.startswith("-")):
+        return [(VARIABLES, options)]
+    left_out = [f"--ignore={test_file(name)}" for name in LEFT_OUT]
+    order = [test_file(name) for name in ORDER]
+    most = (VARIABLES, [*(f"tests/{folder}" for folder in FOLDERS), *left_out, *options])
+    return [most, *(({**VARIABLES, "SHARDMAP_STAMP": clock}, [*order, *options]) for clock in CLOCKS)]
+
+
+# --- what it takes ------------------------------------------------------------------------------
+
+
+def environments() -> list[Environment]:
+    """Those of Debian's Python of arm64 and of a free-threaded one, each with the project's wheel."""
+    check_tools()
+    with locked(BUILD / "arm64.lock"):
+        sysroot = _sysroot()
+        default = (sysroot / "usr" / "bin" / "python3").resolve()
+        programs = [default, arm64_cpython.find_or_build(FOLDER, sysroot)]
+        interpreters = [_emulated(program, sysroot) for program in programs]
+    found = [prepare(interpreter, ("wheel-test",), variant="arm64") for interpreter in interpreters]
+    for environment in found:
+        wheels.install_wheel(environment, build_variables(environment.interpreter, sysroot))
+    return found
+
+
+def check_tools() -> None:
+    missing = [package for program, package in NEEDED.items() if shutil.which(program) is None]
+    if missing:
+        raise Failure(f"for arm64, Debian's packages are needed: apt-get install {' '.join(missing)}")
+
+
+def build_variables(interpreter: Interpreter, sysroot: Path) -> dict[str, str]:
+    """For the compiler to find what is of arm64: of the headers, setuptools would name this machine's folder."""
+    include = capture([interpreter.executable, "-c", "import sysconfig; print(sysconfig.get_path('include'))"])
+    if not include:
+        raise Failure(f"{interpreter.executable} does not run")
+    flags = (f"--sysroot={sysroot}", f"-I{include.strip()}")
+    return {"CC": GCC, "CFLAGS": shlex.join(flags)}
+
+
+def script_of(program: Path, sysroot: Path) -> str:
+    """Runs the program under the script's name: from that follow sys.executable, and the environment it is in."""
+    command = f'exec {QEMU} -0 "$0" -L {shlex.quote(str(sysroot))} {shlex.quote(str(program))} "$@"'
+    return f"#!/bin/sh\n{command}\n"
+
+
+def _emulated(program: Path, sysroot: Path) -> Interpreter:
+    script, text = program.with_name(PYTHON), script_of(program, sysroot)
+    # Written once: when it changed is a part of what tells interpreters apart.
+    if not script.is_file() or script.read_text() != text:
+        script.write_text(text)
+        script.chmod(0o755)
+    interpreter = probe(script)
+    if interpreter is None:
+        raise Failure(f"{script} does not run")
+    return interpreter
+
+
+def _sysroot() -> Path:
+    """This machine's release of Debian for arm64, as much of it as Python needs: unpacked, not installed."""
+    target, log = FOLDER / "sysroot", LOGS / "arm64-sysroot.log"
+    stamp, wanted = FOLDER / "sysroot.stamp", digest([str(target), PACKAGES])
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return target
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    log.unlink(missing_ok=True)
+    say("arm64: making a sysroot (once; half a minute)")
+    work = FOLDER / "packages"
+    apt = _apt(work)
+    run_logged("arm64: package lists", [*apt, "update"], log)
+    run_logged("arm64: packages", [*apt, "--yes", "--download-only", "install", *PACKAGES], log)
+    for package in sorted((work / "cache" / "archives").glob("*.deb")):
+        unpack: Command = ["dpkg-deb", "-x", package, target]
+        if capture(unpack) is None:
+            raise Failure(f"cannot unpack {package}")
+    # From Debian 13 on these are links that no package has.
+    for name in ("bin", "lib", "sbin"):
+        if not (target / name).exists():
+            (target / name).symlink_to(Path("usr", name))
+    shutil.rmtree(work)
+    stamp.write_text(wanted)
+    return target
+
+
+def _apt(work: Path) -> Command:
+    """apt-get on a machine of arm64 that has nothing yet."""
+    command = own_apt(work)
+    (work / "status").touch()
+    options = {
+        "APT::Architecture": "arm64",
+        "APT::Architectures": "arm64",
+        "APT::Install-Recommends": "0",
+        "Dir::State::Status": work / "status",
+    }
+    return [*command, *(f"-o{name}={value}" for name, value in options.items())]
