@@ -69,6 +69,7 @@ CONCURRENT = (
 )
 DEBUG = "-DSHARDMAP_DEBUG"  # contracts are asserted (core/contracts.h)
 CHECK = Instrument("check", DEBUG, ("*",))
+MACOS = Instrument("macos", f"{DEBUG} -DSHARDMAP_AS_ON_MACOS", ("*",))
 PAUSES = Instrument(
     "pauses",
     f"{DEBUG} -DSHARDMAP_PAUSES",
@@ -170,6 +171,8 @@ def run_variables(instrument: Instrument, interpreter: Interpreter) -> dict[str,
         return asan_variables(interpreter, asan_library())
     if instrument is TSAN:
         return tsan_variables()
+    if instrument is MACOS:
+        return {"SHARDMAP_STAMP": "slow:5"}  # the counter of its arm64 processors ticks every 42 ns
     return {}
 
 

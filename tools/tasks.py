@@ -202,6 +202,12 @@ def check(arguments: Arguments) -> int:
     return run_instrumented(instrument, instrumented_environments(instrument), arguments)
 
 
+def as_on_macos(arguments: Arguments) -> int:
+    """all tests on both Pythons, with what macOS lacks left out of the core, and its clock's ticks"""
+    instrument = instrumented.MACOS
+    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+
+
 def pauses(arguments: Arguments) -> int:
     """concurrent tests on both Pythons, threads stopping between the steps that matter"""
     instrument = instrumented.PAUSES
@@ -415,6 +421,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "asan": asan,
     "tsan": tsan,
     "arm64": on_arm64,
+    "macos": as_on_macos,
     "instructions": instructions,
     "docs": docs,
     "wheel": wheel,

@@ -26,6 +26,7 @@ BUILDS = {
     "plain": ("-O2",),
     "O0": ("-O0",),
     "pauses": ("-O2", "-DSHARDMAP_PAUSES"),
+    "macos": ("-O2", "-DSHARDMAP_AS_ON_MACOS"),
     "tsan": ("-O1", "-g", "-fsanitize=thread", "-Wno-error"),  # gcc warns of fences, which it does not follow
     "asan": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
 }

@@ -32,6 +32,13 @@
 
 #endif
 
+/* -DSHARDMAP_AS_ON_MACOS: what macOS lacks is not used elsewhere either, so that its paths are tested (make macos). */
+#if defined(__APPLE__) || defined(SHARDMAP_AS_ON_MACOS)
+#define SM_AS_ON_MACOS 1
+#else
+#define SM_AS_ON_MACOS 0
+#endif
+
 /* Variables of each thread: static SM_THREAD_LOCAL type name SM_TLS_MODEL */
 #if defined(_MSC_VER)
 #define SM_THREAD_LOCAL __declspec(thread)

@@ -12,6 +12,10 @@
 #ifndef SHARDMAP_EXPLORE_H
 #define SHARDMAP_EXPLORE_H
 
+#if defined(__APPLE__) || defined(_WIN32)
+#error "schedules are explored where there are unnamed semaphores of POSIX"
+#endif
+
 #include <semaphore.h>
 #include <stdint.h>
 #include <string.h>

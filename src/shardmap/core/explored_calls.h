@@ -20,6 +20,13 @@
 #define sm_change_u8(p, from, to) SM_AT_POINT(sm_change_u8(p, from, to))
 #define sm_put_if_null(p, mine) SM_AT_POINT(sm_put_if_null(p, mine))
 #define sm_claim(owner, me) SM_AT_POINT(sm_claim(owner, me))
+#define sm_load_ptr_seq_cst(p) SM_AT_POINT(sm_load_ptr_seq_cst(p))
+#define sm_store_u8_seq_cst(p, v) SM_AT_POINT(sm_store_u8_seq_cst(p, v))
+#define sm_exchange_u8_acquire(p, v) SM_AT_POINT(sm_exchange_u8_acquire(p, v))
+#define sm_or_u8_relaxed(p, bits) SM_AT_POINT(sm_or_u8_relaxed(p, bits))
+#define sm_and_u8_relaxed(p, bits) SM_AT_POINT(sm_and_u8_relaxed(p, bits))
+#define sm_change_ptr_seq_cst(p, from, to) SM_AT_POINT(sm_change_ptr_seq_cst(p, from, to))
+#define sm_change_u32(p, from, to) SM_AT_POINT(sm_change_u32(p, from, to))
 #define sm_pause() (sm_explored_wait(1, -1, __func__) ? (void)0 : sm_pause())
 
 #endif

@@ -34,7 +34,7 @@ static uint32_t sm_asymmetric = 0;  /* membarrier() does the readers' barrier fo
 
 #if SM_READERS_MEET_WRITERS
 
-#if defined(__linux__)
+#if defined(__linux__) && !SM_AS_ON_MACOS
 #include <sys/syscall.h>
 #include <unistd.h>
 #define SM_MEMBARRIER_EXPEDITED 8            /* linux/membarrier.h, which old systems lack */

@@ -34,7 +34,7 @@ static int sm_stamp_shift = 0;     /* of SM_STAMP_COARSE; of SM_STAMP_SLOW, how 
  * them a few seconds after they were switched on. */
 static SM_ALIGNED(128) uint64_t sm_stamp_counter = UINT64_C(1) << 32;
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__) && defined(__linux__) && !SM_AS_ON_MACOS
 #include <cpuid.h>
 #define SM_CLOCK_NAME "tsc"
 static int sm_clock_found(void)

@@ -84,22 +84,16 @@ static inline void sm_mutex_unlock(sm_mutex *mutex)
     pthread_mutex_unlock(SM_PLAIN(mutex));
 }
 
-/* --- Conditions, with a monotonic clock where the system has one for them --- */
+/* --- Conditions --- */
 
 typedef pthread_cond_t sm_cond;
-
-#if defined(__APPLE__)
-#define SM_WAIT_CLOCK CLOCK_REALTIME /* no pthread_condattr_setclock */
-#else
-#define SM_WAIT_CLOCK CLOCK_MONOTONIC
-#endif
 
 static void sm_cond_init(sm_cond *cond)
 {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
-#if !defined(__APPLE__)
-    pthread_condattr_setclock(&attributes, SM_WAIT_CLOCK);
+#if !SM_AS_ON_MACOS /* which has no pthread_condattr_setclock() */
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 #endif
     pthread_cond_init(cond, &attributes);
     pthread_condattr_destroy(&attributes);
@@ -115,14 +109,6 @@ static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex)
     sm_note_held(mutex);
 }
 
-/* The clock of sm_cond_wait_until(), in seconds. */
-static double sm_now(void)
-{
-    struct timespec now;
-    clock_gettime(SM_WAIT_CLOCK, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 /* Nanoseconds of a clock that never goes back. */
 static inline int64_t sm_monotonic_ns(void)
 {
@@ -131,14 +117,42 @@ static inline int64_t sm_monotonic_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Waits until woken, or until the clock says `until`. */
+static double sm_seconds(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The clock of sm_cond_wait_until(), in seconds. */
+static double sm_now(void) { return sm_seconds(CLOCK_MONOTONIC); }
+
+static inline struct timespec sm_timespec(double seconds)
+{
+    struct timespec time;
+    time.tv_sec = (time_t)seconds;
+    time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
+    return time;
+}
+
+/* Waits until woken, or until the clock says `until`; may also return before. */
 static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
 {
     struct timespec end;
-    end.tv_sec = (time_t)until;
-    end.tv_nsec = (long)((until - (double)end.tv_sec) * 1e9);
+#if defined(__APPLE__)
+    double left = until - sm_now();
+    end = sm_timespec(left > 0 ? left : 0);
+#elif SM_AS_ON_MACOS
+    end = sm_timespec(sm_seconds(CLOCK_REALTIME) + (until - sm_now()));
+#else
+    end = sm_timespec(until);
+#endif
     sm_note_released(mutex);
+#if defined(__APPLE__) /* for so long: no clock that somebody may set */
+    pthread_cond_timedwait_relative_np(cond, SM_PLAIN(mutex), &end);
+#else
     pthread_cond_timedwait(cond, SM_PLAIN(mutex), &end);
+#endif
     sm_note_held(mutex);
 }
 
@@ -208,7 +222,7 @@ static void *sm_allocate_table(size_t size)
     mapped -= (size_t)(aligned - memory);
     if (mapped != SM_MAPPED(size))
         munmap(aligned + SM_MAPPED(size), mapped - SM_MAPPED(size));
-#if defined(MADV_HUGEPAGE)
+#if defined(MADV_HUGEPAGE) && !SM_AS_ON_MACOS
     (void)madvise(aligned, SM_MAPPED(size), MADV_HUGEPAGE); /* refused: as well without */
 #endif
     return aligned;
