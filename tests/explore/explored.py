@@ -48,14 +48,16 @@ def explore(explorer: Explorer, options: argparse.Namespace, note: Note) -> dict
             finish(result, started, 1)  # its threads never end
         return run.wrong is not None
 
-    if options.replay is not None:
+    first = explorer.run(note.write([]))  # also makes what is made once
+    if first.wrong is not None:
+        see(first, as_option([]))
+    elif options.replay is not None:
         see(explorer.run(note.write(options.replay)), as_option(options.replay))
     elif options.samples:
-        steps = len(explorer.run(note.write([])).steps)
         for n in range(options.first, options.first + options.samples):
             how = f"--seed {options.seed} --depth {options.depth} --samples 1 --first {n}"
             note.write([], how)
-            if see(explorer.sample(f"{options.seed}.{n}", steps, options.depth), how):
+            if see(explorer.sample(f"{options.seed}.{n}", len(first.steps), options.depth), how):
                 break
             if time.monotonic() - started > options.seconds:
                 break
@@ -120,6 +122,7 @@ def main() -> None:
     if options.plant:
         ctypes.c_int.in_dll(ctypes.CDLL(_core.__file__), "sm_planted").value = 1 + list(PLANTED).index(options.plant)
     gc.disable()  # it stops the world, and a thread that waits for its turn is attached
+    gc.freeze()
     explorer = Explorer(scenario)
 
     def work() -> None:

@@ -7,6 +7,7 @@ decisions in their order is met with a probability of at least 1 / (n * k ** (d 
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import random
 import struct
@@ -18,11 +19,14 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from harness.history import Operation, Recorder
-from shardmap import _core
+from shardmap import ShardCache, ShardMap, _core
 
 MOST_THREADS = 8
+COLLECT_EVERY = 50  # schedules
 TIME_OUT = 64  # added to a thread's number: its wait times out
-VERDICTS = ("goes on", "ended", "deadlock", "no end", "diverged")
+DIVERGED = "the threads did not get as far as they did before"
+DIVERGED_AT_MOST = 3
+VERDICTS = ("goes on", "ended", "deadlock", "no end", DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,9 @@ class Step(NamedTuple):
 
     def options(self) -> list[int]:
         """All that could have been decided, the default first."""
-        before = [self.before] if self.is_enabled(self.before) else []
-        others = [n for n in range(MOST_THREADS) if self.enabled >> n & 1 and n != self.before]
-        return before + others + [n + TIME_OUT for n in range(MOST_THREADS) if self.timers >> n & 1]
+        in_turn = sorted(range(MOST_THREADS), key=lambda n: (n - self.before) % MOST_THREADS)
+        goes_on = [n for n in in_turn if self.is_enabled(n)]
+        return goes_on + [n + TIME_OUT for n in range(MOST_THREADS) if self.timers >> n & 1]
 
     def is_enabled(self, thread: int) -> bool:
         return thread < MOST_THREADS and bool(self.enabled >> thread & 1)
@@ -111,6 +115,15 @@ class ExploredLock:
         self.locked = False
 
 
+def use_once() -> None:
+    """What a thread makes for itself when it first reads a map, and the first, or 10th, or 100th cache, would be steps
+    of one schedule only."""
+    m = ShardMap({0: "zero"})
+    caches: list[ShardCache[int, str]] = [ShardCache(2) for _ in range(2 * COLLECT_EVERY)]
+    caches[-1][0] = m[0]
+    caches[-1].get(0), caches[-1].get(1)
+
+
 class Explorer:
     """Runs schedules of one scenario. Made and used by a thread that takes no part; serve() is the main thread's."""
 
@@ -124,11 +137,13 @@ class Explorer:
         vars(_core)["allocate_lock"] = self.lock  # what waits for a load
         self.jobs: list[SimpleQueue[Callable[[], None] | None]] = [SimpleQueue() for _ in scenario.works]
         self.ended: SimpleQueue[BaseException | None] = SimpleQueue()
+        self.runs = 0
         for number in range(1, len(scenario.works)):
             threading.Thread(target=self.serve, args=(number,), daemon=True).start()
 
     def serve(self, number: int) -> None:
         """Does the works of a thread, one for each schedule."""
+        use_once()
         while (job := self.jobs[number].get()) is not None:
             error = None
             self.waiting.sm_explore_enter(number)
@@ -149,7 +164,11 @@ class Explorer:
 
     def run(self, decisions: Sequence[int]) -> Run:
         """The schedule that begins with these decisions and goes on without preemptions."""
-        return self._run(lambda: self.quick.sm_explore_decide(bytes(decisions), len(decisions)))
+        for _ in range(DIVERGED_AT_MOST):  # something was made that is made once
+            run = self._run(lambda: self.quick.sm_explore_decide(bytes(decisions), len(decisions)))
+            if run.wrong != DIVERGED:
+                break
+        return run
 
     def sample(self, seed: Any, steps: int, depth: int) -> Run:
         """A schedule by random priorities, of which depth - 1 change during about so many steps."""
@@ -159,6 +178,9 @@ class Explorer:
         return self._run(lambda: self.quick.sm_explore_by_priority(priorities, changes, depth - 1))
 
     def _run(self, direct: Callable[[], None]) -> Run:
+        self.runs += 1
+        if self.runs % COLLECT_EVERY == 0:
+            gc.collect()  # maps that threads have shared are freed by nothing else on 3.14
         target = self.scenario.prepare()
         clock = itertools.count().__next__  # one thread runs at a time
         recorders = [Recorder(target, clock) for _ in self.scenario.works]
@@ -168,10 +190,12 @@ class Explorer:
             jobs.put(lambda work=work, recorder=recorder: work(recorder))
         verdict = VERDICTS[self.waiting.sm_explore_run()]
         steps = self._steps()
-        if verdict != "ended":
+        if verdict not in ("ended", DIVERGED):
             return Run(steps, f"{verdict} after {len(steps)} steps", False)
         errors = [error for error in (self.ended.get() for _ in recorders) if error is not None]
         self.quick.sm_explore_settle()
+        if verdict == DIVERGED:
+            return Run(steps, DIVERGED, True)
         if errors:
             return Run(steps, f"{type(errors[0]).__name__}: {errors[0]}", True)
         return Run(steps, self.scenario.wrong(target, [o for r in recorders for o in r.operations]), True)

@@ -702,7 +702,7 @@ def test_thread_sanitizer_needs_a_python_built_with_it(monkeypatch: pytest.Monke
 
 def test_a_report_fails_the_run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     built: list[object] = []
-    monkeypatch.setattr(wheels, "install_wheel", lambda environment, variables: built.append(variables))
+    monkeypatch.setattr(wheels, "install_wheel", lambda environment, variables, change: built.append(variables))
     monkeypatch.setattr(tasks, "run_pytest", lambda found, arguments, variables: [])
     monkeypatch.setattr(instrumented, "clear_reports", lambda instrument: None)
     monkeypatch.setattr(instrumented, "show_reports", lambda instrument: ["build/reports/tsan.1"])

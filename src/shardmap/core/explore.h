@@ -45,6 +45,7 @@ typedef struct {
 static sm_explored sm_explored_threads[SM_MOST_EXPLORED];
 static int sm_explored_count = 0;
 static int sm_explored_verdict = SM_EX_ENDED;
+static int sm_explored_diverged = 0; /* what was to be decided was not possible */
 static sem_t sm_explored_arrived, sm_explored_done;
 static sm_step sm_steps[SM_MOST_STEPS];
 static int sm_step_count = 0;
@@ -76,12 +77,13 @@ static int sm_decide_by_priority(unsigned enabled, unsigned timers)
     return best;
 }
 
-/* Without preemption: the same thread, else the first that can go on, else a time-out. */
+/* Without preemption: the same thread, else the next one in turn that can go on, else a time-out. */
 static int sm_decide_by_default(int before, unsigned enabled, unsigned timers)
 {
-    if (before < SM_MOST_EXPLORED && enabled >> before & 1)
-        return before;
-    return enabled != 0 ? __builtin_ctz(enabled) : __builtin_ctz(timers) + SM_TIME_OUT;
+    unsigned later = before < SM_MOST_EXPLORED ? enabled >> before << before : enabled;
+    if (enabled == 0)
+        return __builtin_ctz(timers) + SM_TIME_OUT;
+    return __builtin_ctz(later != 0 ? later : enabled);
 }
 
 static void sm_lower_priority(int number)
@@ -122,7 +124,7 @@ static int sm_decide(int before, const char *place)
         }
     }
     if (left == 0) {
-        sm_explored_stop(SM_EX_ENDED);
+        sm_explored_stop(sm_explored_diverged ? SM_EX_DIVERGED : SM_EX_ENDED);
         return -1;
     }
     if (enabled == 0 && timers == 0)
@@ -144,8 +146,8 @@ static int sm_decide(int before, const char *place)
     else if (sm_step_count < sm_decision_count) {
         decision = sm_decisions[sm_step_count];
         if (!((decision < SM_TIME_OUT ? enabled : timers) >> decision % SM_TIME_OUT & 1)) {
-            sm_explored_stop(SM_EX_DIVERGED);
-            return -1;
+            sm_explored_diverged = 1;
+            decision = sm_decide_by_default(before, enabled, timers);
         }
     }
     else
@@ -190,6 +192,8 @@ static __attribute__((noinline)) void sm_switch(int state, double until, const c
     me->progress = sm_explored_progress;
     me->until = until;
     me->timed_out = 0;
+    if (state != SM_EX_RUNS && sm_has_priorities)
+        sm_lower_priority(sm_explored_me); /* else two that wait could go on for ever */
     decision = sm_decide(sm_explored_me, place);
     if (decision == sm_explored_me) {
         me->state = SM_EX_RUNS;
@@ -235,6 +239,7 @@ SM_EXPORTED void sm_explore_begin(int threads)
     sem_init(&sm_explored_done, 0, 0);
     sm_explored_count = threads;
     sm_explored_verdict = SM_EX_GOES_ON;
+    sm_explored_diverged = 0;
     sm_step_count = sm_decision_count = sm_change_count = sm_has_priorities = 0;
     sm_explored_progress = sm_explored_signals = 0;
     sm_explored_now = 1000;
