@@ -36,13 +36,19 @@ static inline void sm_store_i64_relaxed(int64_t *p, int64_t v) { __atomic_store_
 static inline uint32_t sm_load_word_relaxed(const sm_word *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline uint64_t sm_load_u64_relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void sm_store_u64_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
-static inline uint64_t sm_add_u64_relaxed(uint64_t *p, uint64_t v) { return __atomic_add_fetch(p, v, __ATOMIC_RELAXED); }
+static inline uint64_t sm_add_u64_relaxed(uint64_t *p, uint64_t v)
+{
+    return __atomic_add_fetch(p, v, __ATOMIC_RELAXED);
+}
 static inline void *sm_load_ptr_relaxed(void *const *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 static inline void *sm_load_ptr_seq_cst(void *const *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
 static inline uint32_t sm_load_u32_seq_cst(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
 static inline void sm_store_u32_seq_cst(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
 static inline void sm_store_u8_seq_cst(uint8_t *p, uint8_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
-static inline uint8_t sm_exchange_u8_acquire(uint8_t *p, uint8_t v) { return __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE); }
+static inline uint8_t sm_exchange_u8_acquire(uint8_t *p, uint8_t v)
+{
+    return __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE);
+}
 static inline void sm_or_u8_relaxed(uint8_t *p, uint8_t bits) { __atomic_fetch_or(p, bits, __ATOMIC_RELAXED); }
 static inline void sm_and_u8_relaxed(uint8_t *p, uint8_t bits) { __atomic_fetch_and(p, bits, __ATOMIC_RELAXED); }
 

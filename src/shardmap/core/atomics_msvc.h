@@ -1,9 +1,9 @@
 /* atomics.h by Microsoft's intrinsics, for x86-64 and arm64.
  *
- * A volatile access is one access, and no volatile access is moved past another; with what is around it is put the order
- * that it must have. x86-64 itself moves only loads before earlier stores, so there keeping the compiler from it is enough. On
- * arm64 a barrier follows what acquires and precedes what releases: more than ldar and stlr, which not every version of the
- * compiler has. _Interlocked... are full barriers in both. */
+ * A volatile access is one access; the order is what is put around it. x86-64 itself moves only loads before earlier
+ * stores, so there it is enough to keep the compiler from moving others. On arm64 a barrier follows what acquires and
+ * precedes what releases: more than ldar and stlr, which not every version of the compiler has. _Interlocked... are
+ * full barriers in both. */
 #ifndef SHARDMAP_ATOMICS_MSVC_H
 #define SHARDMAP_ATOMICS_MSVC_H
 

@@ -12,7 +12,8 @@
  * full barrier on both sides between store and load. The reader's would cost more than all the rest of
  * the read; Linux's membarrier() runs one on all cores that run this process, from the side that waits,
  * which is rare (asymmetric barriers, as in liburcu's urcu-memb; Desnoyers et al., User-level
- * implementations of read-copy update, 2012), as does Windows' FlushProcessWriteBuffers(). So either the reader's flag was stored before that barrier,
+ * implementations of read-copy update, 2012), as does Windows' FlushProcessWriteBuffers(). So either the
+ * reader's flag was stored before that barrier,
  * and who waits sees it; or it is stored after, and then the reader loads the new pointer. Where there is
  * no membarrier(), both sides have a barrier of their own.
  *

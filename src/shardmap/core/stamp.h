@@ -13,8 +13,8 @@
  * branch that ends the wait comes before the stores, which no processor makes visible on a guess). ISB is the fence. The
  * count is shifted to at least 2^30 a second, so that it is soon above all numbers of entries, as below.
  *
- * Anywhere else one atomic counter serves: always right, but shared by all cores. So on Windows: it does not say whether its
- * own clock is the time-stamp counter, and allows that clock to differ by a tick from core to core. */
+ * Anywhere else one atomic counter serves: always right, but shared by all cores. So on Windows: it does not say
+ * whether its own clock is the time-stamp counter, and allows that clock to differ by a tick from core to core. */
 #ifndef SHARDMAP_STAMP_H
 #define SHARDMAP_STAMP_H
 

@@ -143,7 +143,7 @@ static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex) { sm_wait_at_mos
 
 #define SM_LONGEST_WAIT 86400.0 /* seconds; a wait may end for no reason */
 
-/* Waits until woken, or until the clock says `until`. The system waits for whole milliseconds: not for fewer than it should. */
+/* Waits until woken, or until the clock says `until`. The system knows whole milliseconds: rather one more. */
 static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
 {
     double left = until - sm_now();
@@ -217,8 +217,8 @@ static inline void sm_release(void *memory) { _aligned_free(memory); }
 #define SM_LARGE_ALIGNMENT ((size_t)65536)                          /* of what is mapped */
 #define SM_LARGE ((size_t)4 << 20)
 
-/* For tables, on whole cache lines. Large ones are mapped, so that their memory goes back to the system at once. Its large
- * pages need a privilege that programs do not have. */
+/* For tables, on whole cache lines. Large ones are mapped, so that their memory goes back to the system at once. Its
+ * large pages need a privilege that programs do not have. */
 static void *sm_allocate_table(size_t size)
 {
     if (size < SM_LARGE)
