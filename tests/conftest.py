@@ -12,8 +12,14 @@ from typing import Any
 import pytest
 
 from harness.machine import splitting
-from harness.threads import switching_often
+from harness.threads import EMULATED, switching_often
 from shardmap import ShardMap, _core
+
+if EMULATED:
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("emulated", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("emulated")
 
 SPLIT = 0  # a number of shards that changes
 

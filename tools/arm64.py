@@ -40,7 +40,7 @@ PYTHON = "python"  # the script; neither Debian nor CPython installs a file of t
 
 # --- what is run --------------------------------------------------------------------------------
 
-VARIABLES = {"SHARDMAP_EMULATED": "1"}  # tests/harness/emulation.py
+VARIABLES = {"SHARDMAP_EMULATED": "1"}  # tests/harness/threads.py
 OPTIONS = ("-o", "faulthandler_timeout=1800")
 FOLDERS = ("unit", "threads", "caches", "memory", "processes")
 LEFT_OUT = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import sys
 import threading
 import time
@@ -10,7 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-LONG = 180.0
+EMULATED = "SHARDMAP_EMULATED" in os.environ
+"""make arm64: everything takes 5 to 20 times as long."""
+
+LONG = 900.0 if EMULATED else 180.0
 """Seconds: what a test may wait for what must happen. On the most loaded machine, only a deadlock takes longer."""
 
 

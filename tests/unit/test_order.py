@@ -217,7 +217,7 @@ def test_the_order_is_right_with_stamps_from_elsewhere(variables: dict[str, str]
              "-k", "not counter and not elsewhere"]
         ))
         """,
-        timeout=180,
+        timeout=LONG,
         env=variables,
     )
 
