@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 MAKEFLAGS += --no-print-directory
 
-TASKS := test lint demo web bench bench-full instructions stress libraries check pauses explore asan tsan arm64 macos windows docs wheel sdist workflows clean help
+TASKS := test lint demo web bench bench-full instructions stress libraries check pauses explore asan tsan model arm64 macos windows docs wheel sdist workflows clean help
 
 .DEFAULT_GOAL := help
 .PHONY: $(TASKS)

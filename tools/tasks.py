@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from tools import arm64, freethreaded, instrumented, libraries, release, wheels, windows, workflows
+from tools import arm64, freethreaded, instrumented, libraries, model, release, wheels, windows, workflows
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
@@ -257,6 +257,14 @@ def on_arm64(arguments: Arguments) -> int:
     return finish(failed)
 
 
+def check_model(arguments: Arguments) -> int:
+    """unlocked reads on a weakly ordered machine, all executions of a model (Spin; herd7 where there is one)"""
+    wrong = model.run()
+    for problem in wrong:
+        print(problem, file=sys.stderr, flush=True)
+    return finish(["model"] if wrong else [])
+
+
 def demo(arguments: Arguments) -> int:
     """count words with threads on the free-threaded Python, and chart the result (ARGS: to it)"""
     main, free = ready_environments()
@@ -422,6 +430,7 @@ TASKS: dict[str, Callable[[Arguments], int]] = {
     "tsan": tsan,
     "arm64": on_arm64,
     "macos": as_on_macos,
+    "model": check_model,
     "instructions": instructions,
     "docs": docs,
     "wheel": wheel,

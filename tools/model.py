@@ -1,0 +1,142 @@
+"""tests/model: the protocol of reads by model checking (Spin), and the order of memory accesses (herd7)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import litmus
+from tools.shell import BUILD, ROOT, Failure, capture, say
+
+READ = ROOT / "tests" / "model" / "read.pml"
+ORDERS = ROOT / "tests" / "model" / "orders.txt"
+SPIN_SECONDS = 900.0
+
+# With a part of the protocol left out, or weaker, a violation must be found.
+MUTANTS = (
+    "NO_BARRIER",
+    "NO_WAIT",
+    "NO_SECOND_LOOK_AT_THE_BLOCK",
+    "NO_SECOND_LOOK_AT_THE_VALUE",
+    "SLOT_FIRST",
+    "FLAG_CLEARED_EARLY",
+    "PLAIN_LOADS",
+    "PLAIN_SLOT",
+    "PLAIN_PUBLICATION",
+    "NO_VERSION",
+    "NO_BARRIER_BEFORE_THE_STAMP",
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    operations: int  # of the writer
+    reads: int = 1  # of each reader
+    readers: int = 1
+
+    def __str__(self) -> str:
+        return f"operations={self.operations} reads={self.reads} readers={self.readers}"
+
+
+SMALL = Size(2)  # in it every mutant is found
+SIZES = (SMALL, Size(3), Size(2, reads=2), Size(1, readers=2))
+
+
+@dataclass(frozen=True)
+class Model:
+    size: Size
+    fenced: bool  # readers have a barrier of their own, instead of membarrier()
+    mutant: str = ""
+
+    def __str__(self) -> str:
+        barrier = "fenced" if self.fenced else "membarrier"
+        return f"{barrier} {self.size}{f' mutant={self.mutant}' if self.mutant else ''}"
+
+    def definitions(self) -> list[str]:
+        size = self.size
+        names = [f"OPERATIONS={size.operations}", f"READS={size.reads}", f"READERS={size.readers}"]
+        names += ["FENCED"] if self.fenced else []
+        names += [f"MUTANT_{self.mutant}"] if self.mutant else []
+        return [f"-D{name}" for name in names]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    states: int
+    violation: str  # the assertion; empty: none fails in any execution
+
+
+MODELS = (
+    *(Model(size, fenced) for size in SIZES for fenced in (False, True)),
+    *(Model(SMALL, fenced, mutant) for mutant in MUTANTS for fenced in (False, True)),
+)
+
+
+def missing_tools() -> str:
+    """What Spin needs and is not there, as Debian's packages; empty: all is there."""
+    needed = {"spin": "spin", "gcc": "gcc"}
+    return " ".join(package for tool, package in needed.items() if shutil.which(tool) is None)
+
+
+def run_spin(model: Model, folder: Path) -> Outcome:
+    """All states of the model, or those up to the first violation."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # A mutant has few states: there the compiler takes most of the time.
+    optimization = "-O0" if model.mutant or model.size == SMALL else "-O2"
+    run_in(folder, ["spin", "-a", *model.definitions(), READ])
+    run_in(folder, ["gcc", optimization, "-w", "-DSAFETY", "-DCOLLAPSE", "-DNOFAIR", "-o", "pan", "pan.c"])
+    # -E: a process that waits for ever is no error here, since nothing says that a store is seen one day.
+    output = run_in(folder, ["./pan", "-E", "-m100000", "-w24"])
+    states = re.search(r"^\s*(\d+) states, stored", output, re.MULTILINE)
+    errors = re.search(r"errors: (\d+)", output)
+    if states is None or errors is None or "max search depth too small" in output or "out of memory" in output:
+        raise Failure(f"{model}: the search did not end\n{output}")
+    violation = re.search(r"^pan:\d+: (.*)$", output, re.MULTILINE)
+    if (errors[1] == "0") != (violation is None) or (not violation and "Search not completed" in output):
+        raise Failure(f"{model}: what Spin says is not clear\n{output}")
+    return Outcome(int(states[1]), violation[1] if violation else "")
+
+
+def run_in(folder: Path, command: Sequence[str | Path]) -> str:
+    output = capture(["env", "-C", folder, *command], timeout=SPIN_SECONDS)
+    if output is None:
+        raise Failure(f"{' '.join(map(str, command))} failed in {folder}")
+    return output
+
+
+def check_model(model: Model, folder: Path) -> tuple[str, str]:
+    """What there is to say, and what is wrong; empty: nothing."""
+    outcome = run_spin(model, folder)
+    said = f"{model}: {outcome.states} states, {outcome.violation or 'no violation'}"
+    wrong = ""
+    if model.mutant and not outcome.violation:
+        wrong = f"{model}: nothing was found"
+    elif not model.mutant and outcome.violation:
+        wrong = f"{model}: {outcome.violation} (in {folder}: ./pan -r)"
+    return said, wrong
+
+
+def run(models: Sequence[Model] = MODELS) -> list[str]:
+    """Checks everything; what is not as it should be."""
+    missing = missing_tools()
+    if missing:
+        raise Failure(f"the model checker is needed (Debian: apt-get install {missing})")
+    wrong = []
+    for number, model in enumerate(models):
+        said, problem = check_model(model, BUILD / "model" / str(number))
+        print(said, flush=True)
+        wrong += [problem] if problem else []
+    tests = litmus.read_tests(ORDERS)
+    herd7 = shutil.which("herd7")
+    if herd7 is None:
+        say("the litmus tests were left out: there is no herd7 (opam install herdtools7)")
+    else:
+        folder = BUILD / "model" / "litmus"
+        folder.mkdir(parents=True, exist_ok=True)
+        found = litmus.check(herd7, tests, folder)
+        print(f"herd7: {len(tests)} orders on arm64 and x86-64, {len(found)} not as they should be", flush=True)
+        wrong += found
+    return wrong
