@@ -110,6 +110,30 @@ def test_entries_expire_for_all_threads_at_once() -> None:
     cache._check()
 
 
+@pytest.mark.parametrize("ttl", [0, 3], ids=["has expired as it is written", "expires for the reader"])
+def test_a_value_is_not_read_with_the_deadline_of_another(ttl: int) -> None:
+    """The two are stored one after the other. Threads' clocks differ here, so that a value that is overwritten, and not
+    removed, has expired for who reads it. Small integers, since they need no mutex when they are first read."""
+    clock = threading.local()
+    cache: ShardCache[str, int] = ShardCache(
+        10, ttl=lambda key, value: 1000 if value else ttl, timer=lambda: getattr(clock, "now", 5.0)
+    )
+    cache["key"] = 1
+
+    def write() -> None:
+        cache["key"] = 0
+        cache["key"] = 1
+
+    def read(number: int) -> None:
+        clock.now = 10.0
+        for _ in range(5000):
+            assert cache.get("key") != 0
+
+    with meanwhile(write):
+        run_alike(2, read)
+    cache._check()
+
+
 class History:
     """Records operations of one thread on a cache, and when its loaders ran."""
 

@@ -70,7 +70,8 @@ cdef inline Read read_cache_unlocked(CacheCore c, Access* at, PyObject* key, int
         answer = read_block(at.shard, block, at.hash31, key, value != NULL, &found, &entry)
         if answer == NEEDS_COMPARISON:
             note_candidate(at, block, entry)
-        elif answer == FOUND_PRESENT and not may_be_used(c, block, entry, now, uses, wants_refresh):
+        elif answer == FOUND_PRESENT and not (may_be_used(c, block, entry, now, uses, wants_refresh)
+                                              and holds_still(c, block, entry, found)):
             answer = LOOK_AGAIN
         elif sm_load_ptr(<void**>at.published) != block:
             answer = LOOK_AGAIN
@@ -90,6 +91,7 @@ cdef inline bint may_be_used(CacheCore c, Block* block, uint32_t entry, int64_t 
     """Of an entry that was found: marks it, unless it has expired, or its use is to be noted under the mutex. While
     reading."""
     if c.expires:
+        sm_sched_point()
         if has_expired(c, block, entry, now):
             return False
         if uses and is_access_due(c, block, entry, now):
@@ -100,6 +102,13 @@ cdef inline bint may_be_used(CacheCore c, Block* block, uint32_t entry, int64_t 
         # marks_of(), without looking at the columns.
         raise_mark(<uint8_t*>block.hash31s + <size_t>block.capacity * c.before_marks + entry, USED)
     return True
+
+
+cdef inline bint holds_still(CacheCore c, Block* block, uint32_t entry, PyObject* found) noexcept:
+    """Whether the deadline that was read is that of the value that was taken (NULL: none was), not of one that has replaced
+    it: a value is stored before its deadline. While reading."""
+    sm_sched_point()
+    return not c.expires or found == NULL or sm_load_ptr(<void**>&block.entries[entry].value) == found
 
 
 cdef inline bint is_access_due(CacheCore c, Block* block, uint32_t entry, int64_t now) noexcept:
@@ -142,6 +151,7 @@ cdef Read compare_in_cache(CacheCore c, Access* at, PyObject* key, int64_t now, 
     me = sm_read_lock()
     if answer == FOUND_PRESENT and me != NULL and is_unmoved(at, &at.candidate):
         usable = (may_be_used(c, at.candidate.block, at.candidate.entry, now, uses, wants_refresh)
+                  and holds_still(c, at.candidate.block, at.candidate.entry, value[0] if value != NULL else NULL)
                   and is_unmoved(at, &at.candidate))
     if me != NULL:
         sm_read_unlock(me)

@@ -306,10 +306,14 @@ cdef void overwrite_entry_locked(CacheCore c, Access* at, CacheWrite* write, Rem
     follow_block_locked(known, at.shard)
     if old != write.value:
         incref(write.value)
+        if c.columns & DEADLINES:
+            # Until its own is there it has expired: a reader must not find it with the old value's deadline.
+            sm_store_i64(&column_of(block, c.columns, DEADLINES)[entry], -FOREVER)
         put_value(block, entry, write.value)
+        sm_sched_point()
         note_removal(removals, new_reference(block.entries[entry].key), old, REMOVED_AS_REPLACED)
         known.removals[<int>REMOVED_AS_REPLACED] += 1
-    # After the value: a reader must not find the old value with a deadline that is not its own.
+    # After the value: a reader that finds the new deadline finds that the old value has gone (holds_still).
     fill_columns_locked(c, block, entry, write)
     note_access_locked(c, at, write.now)
     note_expiry_locked(c, known, block, entry)
