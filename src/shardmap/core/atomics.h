@@ -1,5 +1,15 @@
 /* Atomic loads and stores, which Cython has no words for: by builtins of GCC and Clang, or by Microsoft's intrinsics
- * (atomics_msvc.h, also with -DSM_USE_MSVC_INTRINSICS where another compiler has them: for tests). */
+ * (atomics_msvc.h, also with -DSM_USE_MSVC_INTRINSICS where another compiler has them: for tests).
+ *
+ * What keeps two accesses of a thread in order for others, here and on a weakly ordered machine (which pairs those are, and
+ * where: docs/memory-safety.md, "Order of memory accesses"):
+ *
+ * - A release store, sm_store_...: all that is before it. What is after it may be seen earlier, but for release stores.
+ * - An acquire load, sm_load_...: all that is after it. What is before it may be done later, but for acquire loads. So the
+ *   second look of those who read without a lock is at its place if all that they read before was read by acquire loads.
+ * - A store before a load of another variable: a full fence only.
+ *
+ * ..._relaxed: of counts and hints, where nothing else is read because of what they say, and next to a fence. */
 #ifndef SHARDMAP_ATOMICS_H
 #define SHARDMAP_ATOMICS_H
 
@@ -62,7 +72,10 @@ static inline int sm_change_u32(uint32_t *p, uint32_t from, uint32_t to)
     return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* Adds, if the sum is not more than `most`. */
+/* Who finds room because of it finds what was done before it, too. */
+static inline int64_t sm_sub_i64_release(int64_t *p, int64_t v) { return __atomic_sub_fetch(p, v, __ATOMIC_RELEASE); }
+
+/* Adds, if the sum is not more than `most`. Acquire: what then goes in is not seen before what went out to make room. */
 static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
 {
     int64_t before = __atomic_load_n(p, __ATOMIC_RELAXED);
@@ -73,23 +86,23 @@ static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
     return 1;
 }
 
-/* From one value to another: whether this thread did it. */
+/* From one value to another: whether this thread did it. Acquire and release: what belongs to the state goes with it. */
 static inline int sm_change_u8(uint8_t *p, uint8_t from, uint8_t to)
 {
     return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* Puts `mine` where there is NULL; what is there then. */
+/* Puts `mine` where there is NULL; what is there then. Release: with what is in it; acquire: what is in another's. */
 static inline void *sm_put_if_null(void **p, void *mine)
 {
     void *before = NULL;
     return __atomic_compare_exchange_n(p, &before, mine, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) ? mine : before;
 }
 
-/* Keeps a store before it before the loads after it, the time-stamp counter's among them. */
+/* Keeps a store before it before the loads after it. */
 static inline void sm_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
-/* Keeps the stores before it before the stores after it. */
+/* Keeps the stores before it before the stores after it: a release store orders nothing that comes after it. */
 static inline void sm_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 
 /* Keeps the compiler from moving loads and stores past it. */
@@ -118,7 +131,18 @@ static inline int sm_claim(unsigned long *owner, unsigned long me)
 
 #endif
 
-/* sm_fence_full() after a mutex was released, which on x86 is a locked instruction and so a full barrier itself. */
+/* sm_fence_full() where a processor's clock is read next (stamp.h). On x86-64 the fence ends when the stores are visible, and
+ * the clock's own fence waits for that. On arm64 a DMB says nothing of a system register: a DSB ends when they are visible. */
+static inline void sm_fence_before_clock(void)
+{
+#if defined(__aarch64__)
+    __asm__ __volatile__("dsb ish" ::: "memory");
+#else
+    sm_fence_full();
+#endif
+}
+
+/* sm_fence_full() after a lock was released, which on x86 is a locked instruction and so a full barrier itself. */
 static inline void sm_fence_after_unlock(void)
 {
 #if !defined(__x86_64__) || defined(_WIN32) /* Windows does not say so */

@@ -34,7 +34,7 @@ static inline void sm_fence_compiler(void) { _ReadWriteBarrier(); }
 /* Keeps the stores before it before the stores after it. */
 static inline void sm_fence_release(void) { sm_keep_order(); }
 
-/* Keeps a store before it before the loads after it, the time-stamp counter's among them. */
+/* Keeps a store before it before the loads after it. */
 static inline void sm_fence_full(void)
 {
 #if defined(_M_X64) || defined(__x86_64__)
@@ -121,6 +121,8 @@ static inline int64_t sm_sub_i64_relaxed(int64_t *p, int64_t v)
 {
     return (int64_t)sm_add_u64((uint64_t *)p, 0 - (uint64_t)v);
 }
+
+static inline int64_t sm_sub_i64_release(int64_t *p, int64_t v) { return sm_sub_i64_relaxed(p, v); }
 
 static inline uint8_t sm_exchange_u8_acquire(uint8_t *p, uint8_t v)
 {

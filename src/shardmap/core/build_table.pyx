@@ -250,7 +250,7 @@ cdef bint install(MapCore m, PyObject** tables, uint32_t shard_count) noexcept:
     if done:
         for i in range(shard_count):        # who counts without locks waits
             make_version_odd_locked(shard_in(layout, i))
-        sm_fence_full()
+        sm_fence_release()
         for i in range(shard_count):
             shard = shard_in(layout, i)
             if tables[i] != EMPTY_TABLE:

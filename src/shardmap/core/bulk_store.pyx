@@ -177,7 +177,7 @@ cdef void announce_insertions_locked(Inserting* inserting) noexcept:
     for i in range(inserting.layout.shard_count):
         if inserting.shards >> i & 1:
             make_version_odd_locked(shard_in(inserting.layout, i))
-    sm_fence_full()
+    sm_fence_before_clock()
     inserting.announced = inserting.shards
     inserting.stamp = sm_stamp_now()
 

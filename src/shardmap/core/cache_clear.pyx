@@ -56,7 +56,7 @@ cdef int cache_clear(CacheCore c) except -1:
         known_of(c, i).layout_version = shard_in(layout, i).layout_version
         known_of(c, i).earliest = known_of(c, i).earliest_swept = FOREVER
     unlock_layout(layout)
-    sm_sub_i64_relaxed(c.total, freed)
+    sm_sub_i64_release(c.total, freed)      # as tell_removals() does
     wait_for_readers_of(c.entries)
     for i in range(count):
         if limbos[i] != NULL:

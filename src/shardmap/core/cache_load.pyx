@@ -19,6 +19,7 @@ cdef inline bint is_overtaken(CacheCore c, PyObject* load) noexcept:
 cdef inline int overtake_load(CacheCore c, PyObject* key, Py_hash_t hashed) except -1:
     """Before a key is written or deleted."""
     cdef PyObject* loads = <PyObject*>c.loads
+    sm_fence_after_unlock()     # of whatever lock was held where the source was changed: see register_load()
     if map_len(<MapCore>loads) != 0:
         return overtake(c, key, hashed)
     return 0
@@ -36,6 +37,7 @@ cdef int overtake(CacheCore c, PyObject* key, Py_hash_t hashed) except -1:
 
 
 cdef int overtake_all(CacheCore c) except -1:
+    sm_fence_after_unlock()
     if map_len(c.loads) != 0:
         for key, load in iterate_map(c.loads, ITEMS, False):
             sm_store_u8(&(<Load>load).overtaken, True)
@@ -71,6 +73,9 @@ cdef PyObject* register_load(CacheCore c, PyObject* key, Py_hash_t hashed, PyObj
     locate_load(c, hashed, &at)
     if write_located(&at, key, &request) == PRESENT:
         return there
+    # Either the loader sees what another thread has changed at the source, or that one, which then invalidates the key, sees
+    # the load.
+    sm_fence_full()
     return new_reference(load)
 
 

@@ -40,7 +40,8 @@ cdef inline void tell_removals(CacheCore c, RemovedEntries* self) noexcept:
     """Gives back the weight that was freed; then runs on_remove and what letting go runs: any code, which may use the
     cache. Not under a mutex."""
     if self.freed != 0:
-        sm_sub_i64_relaxed(c.total, self.freed)
+        # Release: who takes the room has seen them go, and so has whoever sees what goes in.
+        sm_sub_i64_release(c.total, self.freed)
         self.freed = 0
     if self.count != 0:
         tell_all(c, self)

@@ -17,6 +17,7 @@
 #define sm_load_i64(p) SM_AT_POINT(sm_load_i64(p))
 #define sm_store_i64(p, v) SM_AT_POINT(sm_store_i64(p, v))
 #define sm_add_up_to(p, v, most) SM_AT_POINT(sm_add_up_to(p, v, most))
+#define sm_sub_i64_release(p, v) SM_AT_POINT(sm_sub_i64_release(p, v))
 #define sm_change_u8(p, from, to) SM_AT_POINT(sm_change_u8(p, from, to))
 #define sm_put_if_null(p, mine) SM_AT_POINT(sm_put_if_null(p, mine))
 #define sm_claim(owner, me) SM_AT_POINT(sm_claim(owner, me))

@@ -77,6 +77,7 @@ static void sm_give_reader_back(void *reader)
         return; /* another thread deletes a fibre in which it was taken: who has it lives on */
 #endif
     sm_this_reader = NULL;
+    /* Release: the next thread goes on from this one's `seq` and counts. */
     sm_store_u32(&((sm_reader *)reader)->in_use, 0);
 }
 
@@ -95,6 +96,7 @@ static SM_NOINLINE sm_reader *sm_new_reader(void)
         r = memory;
         memset(r, 0, sizeof *r);
         r->in_use = 1;
+        /* Release: with its fields. The barrier of its first read puts it before that. */
         do
             r->next = sm_load_ptr_relaxed((void *const *)&sm_readers);
         while (!sm_change_ptr_seq_cst((void **)&sm_readers, r->next, r));
@@ -116,6 +118,8 @@ static inline sm_reader *sm_read_lock(void)
         if (me == NULL)
             return NULL;
     }
+    /* Relaxed: the barrier keeps it before what is read. Who finds it instead of the even value before it knows as much: of
+     * one variable a thread's stores stay in order. */
     sm_store_u64_relaxed(&me->seq, me->seq + 1);
     sm_note_reading(1);
     if (SM_LIKELY(sm_load_u32_relaxed(&sm_asymmetric)))
@@ -128,6 +132,7 @@ static inline sm_reader *sm_read_lock(void)
 static inline void sm_read_unlock(sm_reader *me)
 {
     sm_note_reading(0);
+    /* Release: all that was read is before it. */
     sm_store_u64(&me->seq, me->seq + 1);
 }
 
@@ -140,7 +145,8 @@ static SM_NOINLINE void sm_wait_for_readers(void)
     int round;
     SM_REQUIRE(sm_mutexes_held == 0 && !sm_is_reading, "a grace period is waited for under a mutex, or by a reader");
     sm_fence_full();
-    if (sm_asymmetric && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0
+    /* Acquire: else `sm_turning_off` could be read before it, and found not to be set yet. */
+    if (sm_load_u32(&sm_asymmetric) && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0
         && (sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) != 0 || sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0)) {
         /* Somebody has forbidden it since (seccomp). From now on every reader has its own barrier; those who
          * did not know yet have theirs from the scheduler by then. */
@@ -154,7 +160,7 @@ static SM_NOINLINE void sm_wait_for_readers(void)
             sm_nap(1000); /* another thread has just found that out */
     }
     for (r = sm_load_ptr_seq_cst((void *const *)&sm_readers); r != NULL; r = r->next) {
-        seq = sm_load_u64(&r->seq);
+        seq = sm_load_u64(&r->seq);     /* acquire: what was read is read before it is freed */
         if ((seq & 1) == 0)
             continue;
         /* A later odd value says as much: it was stored after the even one, by the same thread. */

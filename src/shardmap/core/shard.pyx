@@ -117,6 +117,7 @@ cdef inline void unlock_layout(Layout* layout) noexcept:
 
 
 cdef inline void make_version_odd_locked(Shard* shard) noexcept nogil:
+    """Before a change that those who read without the mutex see: by release stores only, which stay behind this one."""
     require_locked(shard)
     sm_store_u64(&shard.size_word, ((shard.size_word >> 32 | 1) << 32) | <uint32_t>shard.size_word)
 
@@ -128,7 +129,7 @@ cdef inline void announce_insertion_locked(Shard* shard, Block* block) noexcept 
     require_locked(shard)
     make_version_odd_locked(shard)
     if block.stamps != NULL:
-        sm_fence_full()
+        sm_fence_before_clock()
 
 
 cdef inline void announce_removal_locked(Shard* shard) noexcept nogil:
@@ -138,7 +139,7 @@ cdef inline void announce_removal_locked(Shard* shard) noexcept nogil:
 
 
 cdef inline void publish_locked(Shard* shard) noexcept:
-    """Shows those who read without the mutex the block of the shard's table."""
+    """Shows those who read without the mutex the block of the shard's table. Release: with all that is in it."""
     require_locked(shard)
     publish_first(shard)
 
@@ -159,7 +160,8 @@ cdef inline void change_table_locked(Shard* shard, PyObject* table) noexcept:
 
 
 cdef inline void next_layout_version_locked(Shard* shard) noexcept:
-    """After another block was published: positions in the block mean something else now."""
+    """After another block was published: positions in the block mean something else now. Each of the two stores comes
+    after the one before it, so who finds a later block finds the version of an earlier one grown."""
     require_locked(shard)
     sm_store_u64(&shard.layout_version, shard.layout_version + 1)
 
@@ -173,6 +175,7 @@ cdef inline void note_size_locked(Shard* shard, Block* block) noexcept:
 
 
 cdef inline void store_size(Shard* shard, Block* block) noexcept nogil:
+    # Release: who finds the version even finds what was changed.
     sm_store_u64(&shard.size_word, (((shard.size_word >> 32 | 1) + 1) << 32) | block.live)
 
 

@@ -48,6 +48,7 @@ cdef extern from "core/atomics.h" nogil:
     uint32_t sm_load_u32_relaxed(const uint32_t*)
     void sm_store_u32_relaxed(uint32_t*, uint32_t)
     int64_t sm_sub_i64_relaxed(int64_t*, int64_t)
+    int64_t sm_sub_i64_release(int64_t*, int64_t)
     bint sm_change_u8(uint8_t*, uint8_t before, uint8_t after)
     bint sm_add_up_to(int64_t*, int64_t, int64_t most)
     uint8_t sm_load_u8_relaxed(const uint8_t*)
@@ -58,6 +59,7 @@ cdef extern from "core/atomics.h" nogil:
     void sm_store_i64_relaxed(int64_t*, int64_t)
     void sm_fence_release()
     void sm_fence_full()
+    void sm_fence_before_clock()
     void sm_fence_after_unlock()
     void sm_pause()
     bint sm_claim(unsigned long*, unsigned long) noexcept
