@@ -118,13 +118,14 @@ cdef inline void append(Block* block, uint32_t slot, uint32_t hash31, bint plain
     """Adds an entry of which it owns the references from now on, at a slot that is empty or of a removed one."""
     cdef uint32_t entry = block.used
     cdef bint fresh = block.index[slot] == EMPTY
-    # Who only prefetches has not looked at the slot, and may be reading.
+    # Who only prefetches has not looked at the slot, and may be reading. Release: a key's and a value's own contents.
     sm_store_ptr(<void**>&block.entries[entry].key, key)
     sm_store_ptr(<void**>&block.entries[entry].value, value)
     if block.stamps != NULL:
         put_stamp(block, entry, stamp)
     sm_sched_point()
     block.hash31s[entry] = hash31 | <uint32_t>plain << 31
+    # Release: all of the entry before the slot that shows it; what is above and plain is read by nobody before.
     sm_store_u32(&block.index[slot], slot_for(block, entry))
     sm_sched_point()
     sm_store_u32(&block.used, entry + 1)
@@ -164,6 +165,7 @@ cdef inline void put_stamp(Block* block, uint32_t entry, uint64_t stamp) noexcep
 
 cdef inline void erase_entry(Block* block, uint32_t slot, uint32_t entry) noexcept nogil:
     """Removes an entry; its references are the caller's from now on."""
+    # Release: after the version became odd, and what an iterator needs went into the undo log.
     sm_store_u32(&block.index[slot], TOMBSTONE)
     sm_sched_point()
     sm_store_ptr(<void**>&block.entries[entry].key, NULL)
@@ -174,7 +176,7 @@ cdef inline void erase_entry(Block* block, uint32_t slot, uint32_t entry) noexce
 
 cdef inline uint32_t first_entry(Block* block) noexcept nogil:
     """The number of the first entry that is there; `used` if there is none. Remembers the holes it passed, so
-    that `m.pop(next(iter(m)))` is not slower the more went before (as it is with dict)."""
+    that `m.pop(next(iter(m)))` is not slower the more went before (as it is with dict). Relaxed: what it says stays true."""
     cdef uint32_t hint = sm_load_u32_relaxed(&block.head), entry = hint
     while entry < block.used and block.entries[entry].key == NULL:
         entry += 1

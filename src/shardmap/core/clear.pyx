@@ -75,7 +75,7 @@ cdef void take_tables_locked(MapCore m, Layout* layout, PyObject** tables, Limbo
     cdef uint32_t i
     cdef Shard* shard
     sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)
-    sm_fence_release()
+    sm_fence_release()      # the odd number before all that changes
     for i in range(layout.shard_count):
         shard = shard_in(layout, i)
         tables[i] = shard.table

@@ -28,7 +28,8 @@
  * a second thread. `seen` makes it once; losing a race here only asks twice. */
 /* Whether a thread uses the object that has not made it, and nobody has marked it so far. */
 #ifdef Py_GIL_DISABLED
-/* Acquire: who finds it set by another thread has not read the map before that one's barrier either. */
+/* Acquire: who finds it set by another thread reads the map after that; a writer that has not found it set then took
+ * things out of reach before, for all threads at once (x86-64 and arm64 are multi-copy atomic). */
 static inline int sm_is_foreign(PyObject *op, uint8_t *seen)
 {
     return SM_UNLIKELY(!sm_load_u8(seen)) && !_Py_IsOwnedByCurrentThread(op);

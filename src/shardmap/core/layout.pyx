@@ -9,7 +9,7 @@
 # each has at most half as many shards as the next.
 
 cdef inline Layout* layout_of(MapCore m) noexcept nogil:
-    return <Layout*>sm_load_ptr(<void**>&m.layout)
+    return <Layout*>sm_load_ptr(<void**>&m.layout)      # acquire: its shards are whole
 
 
 cdef inline Block** blocks_of(Layout* layout) noexcept nogil:

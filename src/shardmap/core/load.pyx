@@ -153,8 +153,8 @@ cdef void end_load(Load self, LoadState state, outcome) noexcept:
     self.outcome = outcome
     if state == LOAD_FAILED:
         self.traceback = outcome.__traceback__
-    sm_store_u8(&self.state, state)
-    sm_fence_full()
+    sm_store_u8(&self.state, state)     # release: the outcome before it
+    sm_fence_full()         # see call_at_end()
     wake_all(self)
 
 
@@ -232,7 +232,7 @@ cdef bint begin_load_wait(Load self, Load mine, bint blocks) except -1:
         each = each.parent
     if blocks:
         waits_of_threads.setdefault(thread, []).append(self)
-    sm_fence_full()
+    sm_fence_full()         # of several that close a circle, the last one here sees all the notes
     if leads_to(self, mine, thread):
         end_load_wait(self, mine, blocks)
         return False

@@ -124,7 +124,7 @@ cdef inline uint64_t stand(Cursor* cursor, bint backward) noexcept nogil:
     """On the entry that the cursor has come to, which is there: its stamp."""
     cdef uint64_t* stamps = cursor.block.stamps
     if cursor.pin != NULL:
-        sm_store_u32(&cursor.pin.position, cursor.entry)
+        sm_store_u32(&cursor.pin.position, cursor.entry)        # release: after the entry before was read
     if stamps == NULL:              # the only table: any numbers but NEVER will do
         return 0
     return ~stamps[cursor.entry] if backward else stamps[cursor.entry]

@@ -60,6 +60,7 @@ cdef inline Block* block_of(PyObject* table) noexcept:
 
 
 cdef inline bint is_shared(PyObject* table) noexcept:
+    # Acquire: others have read before they gave their shares back.
     return sm_load_u64(&(<Table>table).cow_refs) != 1
 
 
@@ -73,7 +74,7 @@ cdef inline void table_share(PyObject* table) noexcept:
 cdef inline void table_release(PyObject* table) noexcept:
     """One holder less; may run any code. Not under a mutex."""
     if table != EMPTY_TABLE:
-        sm_add_u64(&(<Table>table).cow_refs, <uint64_t>-1)
+        sm_add_u64(&(<Table>table).cow_refs, <uint64_t>-1)      # release: all that was read is before it
         decref(table)
 
 

@@ -70,7 +70,7 @@ cdef bint is_needed(UndoLog* log, uint32_t entry) noexcept nogil:
     for looked_at in range(PINS_LOOKED_AT):
         if pin == NULL or pin.since < last:     # and so have all older ones
             return False
-        position = sm_load_u32(&pin.position)
+        position = sm_load_u32(&pin.position)       # acquire: what was passed was read before it changes
         if entry < sm_load_u32(&pin.end) and (entry <= position if pin.backward else entry >= position):
             return True
         pin = pin.next
@@ -111,7 +111,7 @@ cdef bint keep_version(UndoLog* log, Block* block, uint32_t entry) noexcept:
     version.value = block.entries[entry].value
     value_incref(version.value)
     slot[0] = log.count + 1
-    sm_store_u32(&log.count, log.count + 1)
+    sm_store_u32(&log.count, log.count + 1)     # the entry is changed by release stores, after this
     return True
 
 
