@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -84,8 +85,7 @@ def registers(test: Litmus) -> dict[str, tuple[int, int]]:
 
 def columns(programs: list[list[str]]) -> str:
     rows = [f" {' | '.join(f'P{i}' for i in range(len(programs)))} ;"]
-    for at in range(max(map(len, programs))):
-        rows.append(f" {' | '.join(lines[at] if at < len(lines) else '' for lines in programs)} ;")
+    rows += [f" {' | '.join(line)} ;" for line in itertools.zip_longest(*programs, fillvalue="")]
     return "\n".join(rows)
 
 

@@ -35,10 +35,11 @@ PLANTED = {
     ),
     "an entry after the slot that shows it": Bug(
         "block.pyx",
-        "    # Who only prefetches has not looked at the slot, and may be reading.\n",
+        "    sm_store_ptr(<void**>&block.entries[entry].key, key)\n    sm_store_ptr",
         "    if PLANTED:\n"
         "        block.hash31s[entry] = hash31 | <uint32_t>plain << 31\n"
-        "        sm_store_u32(&block.index[slot], slot_for(block, entry))\n",
+        "        sm_store_u32(&block.index[slot], slot_for(block, entry))\n"
+        "    sm_store_ptr(<void**>&block.entries[entry].key, key)\n    sm_store_ptr",
         "read beside delete and insert",
     ),
     "an insertion that is not announced": Bug(
@@ -61,8 +62,8 @@ PLANTED = {
     ),
     "a map that is cleared shard by shard": Bug(
         "clear.pyx",
-        "    sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)\n    sm_fence_release()\n",
-        "    sm_store_u64(&m.whole_map_seq, m.whole_map_seq + (2 if PLANTED else 1))\n    sm_fence_release()\n",
+        "    sm_store_u64(&m.whole_map_seq, m.whole_map_seq + 1)\n    sm_fence_release()",
+        "    sm_store_u64(&m.whole_map_seq, m.whole_map_seq + (2 if PLANTED else 1))\n    sm_fence_release()",
         "clear beside writes",
     ),
     "a lock for who has stopped waiting": Bug(
@@ -77,6 +78,12 @@ PLANTED = {
         "    return EQUAL if at.found.block.entries[entry].key != NULL else START_OVER\n",
         "    return EQUAL if PLANTED or at.found.block.entries[entry].key != NULL else START_OVER\n",
         "keys that Python compares",
+    ),
+    "a deadline that is another value's": Bug(
+        "cache_read.pyx",
+        "    return not c.expires or found == NULL or",
+        "    return PLANTED or not c.expires or found == NULL or",
+        "a value beside another's deadline",
     ),
     "a load that does not notice an invalidation": Bug(
         "cache_load.pyx",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import random
 import signal
+import threading
 from collections.abc import Callable, Hashable, Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -176,6 +177,30 @@ def cache(entries: dict[Any, Any], maxsize: int = 2) -> Callable[[], Any]:
         return SimpleNamespace(cache=c, source="old", loads=0, seen=[], maxsize=maxsize)
 
     return prepare
+
+
+def expiring_cache() -> Any:
+    """Threads' clocks differ in it: for the one at 10 a zero has expired, and a one has not."""
+    now = threading.local()
+    c: ShardCache[int, int] = ShardCache(
+        9, ttl=lambda key, value: 1000 if value else 3, timer=lambda: getattr(now, "time", 5.0)
+    )
+    c[0] = 1
+    return SimpleNamespace(cache=c, now=now, seen=[], maxsize=9)
+
+
+def look_later(state: Any) -> Any:
+    state.now.time = 10.0
+    return state.cache.get(0)
+
+
+def overwrite_twice(state: Any) -> None:
+    state.cache[0] = 0
+    state.cache[0] = 1
+
+
+def overwrite(state: Any) -> None:
+    state.cache[0] = 2
 
 
 def cached(use: Callable[[Any], Any]) -> Callable[[Recorder], None]:

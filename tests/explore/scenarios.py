@@ -14,6 +14,7 @@ from parts import (
     cache,
     cached,
     change_and_invalidate,
+    expiring_cache,
     full,
     handled,
     interrupted,
@@ -21,9 +22,12 @@ from parts import (
     linearizable,
     linearizable_as_a_whole,
     load,
+    look_later,
     made,
     mixed,
     nobody_locks,
+    overwrite,
+    overwrite_twice,
     own_key,
     scenario,
     split_again_and_again,
@@ -123,6 +127,14 @@ SCENARIOS: dict[str, Scenario] = {
     "eviction beside hits": scenario(
         cache({1: 1, 2: 2}), whole_cache(lambda s: None), cached(store_and_look(3)),
         cached(lambda s: s.cache.get(1)), bound=2,
+    ),
+    "overwrite beside reads of what expires": scenario(
+        expiring_cache, whole_cache(lambda s: "it was there all the time" if s.seen[1:] == s.seen[:1] else None),
+        cached(overwrite), cached(look_later),
+    ),
+    "a value beside another's deadline": scenario(
+        expiring_cache, whole_cache(lambda s: "it has expired" if 0 in s.seen else None),
+        cached(overwrite_twice), cached(look_later),
     ),
     "two loads of a key": scenario(
         cache({}), whole_cache(lambda s: None if s.loads == 1 and s.seen == ["old", "old"] else f"{s.loads}, {s.seen}"),
