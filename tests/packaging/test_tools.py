@@ -33,6 +33,7 @@ from tools import (  # noqa: E402
     libraries,
     python_headers,
     release,
+    runs,
     shell,
     tasks,
     wheels,
@@ -439,7 +440,7 @@ def test_dependency_groups() -> None:
 
 def test_projects_own_groups() -> None:
     project = environments.project_file()
-    for group in (*tasks.DEFAULT_GROUPS, *tasks.FREE_THREADED_GROUPS, "peers", "docs"):
+    for group in (*runs.DEFAULT_GROUPS, *runs.FREE_THREADED_GROUPS, "peers", "docs"):
         assert environments.resolve_groups(project, [group])
 
 
@@ -771,15 +772,15 @@ def test_tasks_by_name(arguments: list[str], status: int, monkeypatch: pytest.Mo
 def test_failure_is_an_exit_status(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(arguments: tasks.Arguments) -> int:
+    def fail(arguments: runs.Arguments) -> int:
         raise Failure("no luck")
 
     monkeypatch.setattr(tasks, "stop_on_sigterm", lambda: None)
     monkeypatch.setitem(tasks.TASKS, "test", fail)
     assert tasks.main(["test"]) == 1
     assert capfd.readouterr().err == "error: no luck\n"
-    assert tasks.finish(["ruff check"]) == 1
-    assert tasks.finish([]) == 0
+    assert runs.finish(["ruff check"]) == 1
+    assert runs.finish([]) == 0
 
 
 def test_makefile_has_every_task() -> None:
