@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from tools.shell import Failure, capture
@@ -71,7 +71,8 @@ def parse_access(text: str) -> Access:
     known = {"fence", *ARM64_LOADS, *ARM64_STORES, *ARM64_ADDITIONS}
     if kind not in known or len(words) != (0 if kind == "fence" else 3 if kind.startswith("add") else 2):
         raise Failure(f"tests/model/orders.txt: what is {text!r}?")
-    return Access(kind, *words, is_needed=text.endswith("!"))
+    variable, value, result = (*words, "", "", "")[:3]
+    return Access(kind, variable, value, result, text.endswith("!"))
 
 
 def registers(test: Litmus) -> dict[str, tuple[int, int]]:
@@ -84,9 +85,8 @@ def registers(test: Litmus) -> dict[str, tuple[int, int]]:
 
 
 def columns(programs: list[list[str]]) -> str:
-    rows = [f" {' | '.join(f'P{i}' for i in range(len(programs)))} ;"]
-    rows += [f" {' | '.join(line)} ;" for line in itertools.zip_longest(*programs, fillvalue="")]
-    return "\n".join(rows)
+    numbers = [f"P{i}" for i in range(len(programs))]
+    return "\n".join(f" {' | '.join(row)} ;" for row in (numbers, *zip_longest(*programs, fillvalue="")))
 
 
 def arm64(test: Litmus) -> str:

@@ -2,21 +2,23 @@
  * core/deferred_free.pyx. tools/model.py says what is run; a MUTANT_... is the protocol without one of its parts.
  *
  * The machine. Whatever writers store under the mutex goes to one log, in program order. A reader has a floor: the
- * stores below it are visible to it. Of each variable it may read the newest store below the floor, or any later one: as if
- * stores waited in a buffer, were made visible in another order, or loads were executed early. To read a release store by an
- * acquire load raises the floor to that store; to read a plain store, or by a plain load, orders nothing but later reads of
- * the same variable. The readers' `seq` is read in the same way by who waits. Full barriers are ordered among each other, and each
- * makes known what the ones before it knew. (C11's release, acquire and seq_cst fences, as the operational model of Kang and
- * others has them, A promising semantics for relaxed-memory concurrency, 2017; without promises, so a load that is
- * overtaken by a later store is a mutant with the two in the other order.)
+ * stores below it are visible to it. Of each variable it may read the newest store below the floor, or any later
+ * one: as if stores waited in a buffer, were made visible in another order, or loads were executed early. To read a
+ * release store by an acquire load raises the floor to that store; to read a plain store, or by a plain load,
+ * orders nothing but later reads of the same variable. The readers' `seq` is read in the same way by who waits.
+ * Full barriers are ordered among each other, and each makes known what the ones before it knew. (C11's release,
+ * acquire and seq_cst fences, as the operational model of Kang and others has them, A promising semantics for
+ * relaxed-memory concurrency, 2017; without promises, so a load that is overtaken by a later store is a mutant with
+ * the two in the other order.)
  *
- * The map. One shard, one key: two blocks in turn, each with one slot of the key, behind which there is an empty one, and
- * ENTRIES entries. A writer does OPERATIONS operations: replaces the value, removes the entry, inserts it again, has the
- * block rebuilt. Objects have an address, at which another one is made once it is freed.
+ * The map. One shard, one key: two blocks in turn, each with one slot of the key, behind which there is an empty
+ * one, and ENTRIES entries. A writer does OPERATIONS operations: replaces the value, removes the entry, inserts it
+ * again, has the block rebuilt. Objects have an address, at which another one is made once it is freed.
  *
- * What is asserted. Nothing freed is touched, and nothing that was not stored; what a read returns, the key had at some time
- * between its beginning and its end, and not before what another read that ended earlier has returned; and a key is not
- * said to be absent that has got its stamp before another one that was there already when the read began. */
+ * What is asserted. Nothing freed is touched, and nothing that was not stored; what a read returns, the key had at
+ * some time between its beginning and its end, and not before what another read that ended earlier has returned;
+ * and a key is not said to be absent that has got its stamp before another one that was there already when the read
+ * began. */
 
 #ifndef READERS
 #define READERS 1
@@ -405,7 +407,7 @@ inline wait_for_readers()
         }
     };
 #if !defined(FENCED) && !defined(MUTANT_NO_BARRIER)
-    for (r : 0 .. READERS - 1) {        /* membarrier(): a full barrier in the middle of each thread, one after the other */
+    for (r : 0 .. READERS - 1) {        /* membarrier(): a full barrier in each thread, one after the other */
         d_step { seen_seq[r] = seq[r]; floor[r] = larger(floor[r], barriers_know) }
     }
 #endif

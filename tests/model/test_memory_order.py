@@ -67,8 +67,9 @@ def test_what_is_no_access_is_an_error() -> None:
 
 
 def test_a_test_is_made_weaker_where_it_says_that_an_order_is_needed() -> None:
-    threads = "  one: store x 1; release y 1!\n  two: acquire y a!; fence!; load x b\n"
-    test = litmus.parse(f"a-name\n{threads}  never: a=1 b=0")
+    test = litmus.parse(
+        "a-name\n  one: store x 1; release y 1!\n  two: acquire y a!; fence!; load x b\n  never: a=1 b=0"
+    )
     assert [weaker.name for weaker in test.with_one_relaxed()] == [f"a-name-without-{i}" for i in (1, 2, 3)]
     assert "STLR W20,[X11]" in litmus.arm64(test)
     assert "exists (1:X0=1 /\\ 1:X1=0)" in litmus.arm64(test)

@@ -1,12 +1,12 @@
 /* Atomic loads and stores, which Cython has no words for: by builtins of GCC and Clang, or by Microsoft's intrinsics
  * (atomics_msvc.h, also with -DSM_USE_MSVC_INTRINSICS where another compiler has them: for tests).
  *
- * What keeps two accesses of a thread in order for others, here and on a weakly ordered machine (which pairs those are, and
- * where: docs/memory-safety.md, "Order of memory accesses"):
+ * What keeps two accesses of a thread in order for others, here and on a weakly ordered machine (which pairs those are,
+ * and where: docs/memory-safety.md, "Order of memory accesses"):
  *
  * - A release store, sm_store_...: all that is before it. What is after it may be seen earlier, but for release stores.
- * - An acquire load, sm_load_...: all that is after it. What is before it may be done later, but for acquire loads. So the
- *   second look of those who read without a lock is at its place if all that they read before was read by acquire loads.
+ * - An acquire load, sm_load_...: all that is after it. What is before it may be done later, but for acquire loads. So
+ *   the second look of those who read without a lock is at its place if they read all before it by acquire loads.
  * - A store before a load of another variable: a full fence only.
  *
  * ..._relaxed: of counts and hints, where nothing else is read because of what they say, and next to a fence. */
@@ -75,7 +75,7 @@ static inline int sm_change_u32(uint32_t *p, uint32_t from, uint32_t to)
 /* Who finds room because of it finds what was done before it, too. */
 static inline int64_t sm_sub_i64_release(int64_t *p, int64_t v) { return __atomic_sub_fetch(p, v, __ATOMIC_RELEASE); }
 
-/* Adds, if the sum is not more than `most`. Acquire: what then goes in is not seen before what went out to make room. */
+/* Adds, if the sum is not more than `most`. Acquire: what then goes in is not seen before what went out for it. */
 static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
 {
     int64_t before = __atomic_load_n(p, __ATOMIC_RELAXED);
@@ -86,7 +86,7 @@ static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
     return 1;
 }
 
-/* From one value to another: whether this thread did it. Acquire and release: what belongs to the state goes with it. */
+/* From one value to another: whether this thread did it. Acquire, release: what belongs to the state goes with it. */
 static inline int sm_change_u8(uint8_t *p, uint8_t from, uint8_t to)
 {
     return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
@@ -131,8 +131,9 @@ static inline int sm_claim(unsigned long *owner, unsigned long me)
 
 #endif
 
-/* sm_fence_full() where a processor's clock is read next (stamp.h). On x86-64 the fence ends when the stores are visible, and
- * the clock's own fence waits for that. On arm64 a DMB says nothing of a system register: a DSB ends when they are visible. */
+/* sm_fence_full() where a processor's clock is read next (stamp.h). On x86-64 the fence ends when the stores are
+ * visible, and the clock's own fence waits for that. On arm64 a DMB says nothing of a system register; a DSB ends when they are
+ * visible. */
 static inline void sm_fence_before_clock(void)
 {
 #if defined(__aarch64__)

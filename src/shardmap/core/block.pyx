@@ -176,7 +176,8 @@ cdef inline void erase_entry(Block* block, uint32_t slot, uint32_t entry) noexce
 
 cdef inline uint32_t first_entry(Block* block) noexcept nogil:
     """The number of the first entry that is there; `used` if there is none. Remembers the holes it passed, so
-    that `m.pop(next(iter(m)))` is not slower the more went before (as it is with dict). Relaxed: what it says stays true."""
+    that `m.pop(next(iter(m)))` is not slower the more went before (as it is with dict). Relaxed: what it says stays
+    true."""
     cdef uint32_t hint = sm_load_u32_relaxed(&block.head), entry = hint
     while entry < block.used and block.entries[entry].key == NULL:
         entry += 1

@@ -73,8 +73,8 @@ cdef PyObject* register_load(CacheCore c, PyObject* key, Py_hash_t hashed, PyObj
     locate_load(c, hashed, &at)
     if write_located(&at, key, &request) == PRESENT:
         return there
-    # Either the loader sees what another thread has changed at the source, or that one, which then invalidates the key, sees
-    # the load.
+    # Either the loader sees what another thread has changed at the source, or that one, which then invalidates the key,
+    # sees the load.
     sm_fence_full()
     return new_reference(load)
 

@@ -105,7 +105,7 @@ cdef inline bint may_be_used(CacheCore c, Block* block, uint32_t entry, int64_t 
 
 
 cdef inline bint holds_still(CacheCore c, Block* block, uint32_t entry, PyObject* found) noexcept:
-    """Whether the deadline that was read is that of the value that was taken (NULL: none was), not of one that has replaced
+    """Whether the deadline that was read is that of the value that was taken (NULL: none was), not of one that replaced
     it: a value is stored before its deadline. While reading."""
     sm_sched_point()
     return not c.expires or found == NULL or sm_load_ptr(<void**>&block.entries[entry].value) == found

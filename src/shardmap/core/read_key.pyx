@@ -93,8 +93,8 @@ cdef Found map_get_object(MapCore m, PyObject* key, PyObject** value) except FAI
 # - While one operation changes several shards (`whole_map_seq` is odd) readers wait for it at the mutexes, else they
 #   could see one shard before and then another after it.
 #
-# All that is loaded here is loaded by acquire loads, so in the order in which it stands; and what a writer stores, it stores
-# by release stores, in the order in which that stands. (Each pair: docs/memory-safety.md, "Order of memory accesses".)
+# All that is loaded here is loaded by acquire loads, so in the order in which it stands; and what a writer stores, it
+# stores by release stores, in the order in which that stands. (docs/memory-safety.md, "Order of memory accesses")
 #
 # Why nothing freed is read. (core/readers.h says how it is told that nobody is looking any more.)
 #

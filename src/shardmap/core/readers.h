@@ -118,8 +118,8 @@ static inline sm_reader *sm_read_lock(void)
         if (me == NULL)
             return NULL;
     }
-    /* Relaxed: the barrier keeps it before what is read. Who finds it instead of the even value before it knows as much: of
-     * one variable a thread's stores stay in order. */
+    /* Relaxed: the barrier keeps it before what is read. Who finds it instead of the even value before it knows as
+     * much: of one variable a thread's stores stay in order. */
     sm_store_u64_relaxed(&me->seq, me->seq + 1);
     sm_note_reading(1);
     if (SM_LIKELY(sm_load_u32_relaxed(&sm_asymmetric)))

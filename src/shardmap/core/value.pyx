@@ -13,8 +13,8 @@ cdef inline void value_decref_if(PyObject* raw) noexcept:
 
 
 cdef inline void put_value(Block* block, uint32_t entry, PyObject* value) noexcept nogil:
-    """Overwrites; owns the reference from now on, and the caller the one to the old value. Release: with the object's own
-    contents, and before the old one's reference goes."""
+    """Overwrites; owns the reference from now on, and the caller the one to the old value. Release: with the object's
+    own contents, and before the old one's reference goes."""
     sm_store_ptr(<void**>&block.entries[entry].value, value)
 
 
