@@ -45,6 +45,7 @@ CONCURRENT = (
     "cache_threads",
     "loading",
     "loading_many",
+    "loading_outcomes",
     "loading_async",
     "refresh",
     "cached",

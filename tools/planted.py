@@ -27,6 +27,16 @@ PLANTED = {
         "        if not PLANTED: sm_wait_for_readers()\n    at.deferred",
         "a large block is freed beside reads",
     ),
+    "a block that is looked up before the reader is seen": Bug(
+        "read_key.pyx",
+        "    me = sm_read_lock()\n    if me == NULL:\n        return LOOK_AGAIN\n"
+        "    if not sm_load_u64(&m.whole_map_seq) & 1:\n        block = <Block*>sm_load_ptr(<void**>at.published)\n",
+        "    block = <Block*>sm_load_ptr(<void**>at.published)\n"
+        "    me = sm_read_lock()\n    if me == NULL:\n        return LOOK_AGAIN\n"
+        "    if not sm_load_u64(&m.whole_map_seq) & 1:\n"
+        "        if not PLANTED: block = <Block*>sm_load_ptr(<void**>at.published)\n",
+        "a large block is freed beside reads",
+    ),
     "a removed key is freed at once": Bug(
         "deferred_free.pyx",
         "    if not (SM_READERS_MEET_WRITERS and sm_reads_unlocked):\n        return False\n    if not",

@@ -3,7 +3,7 @@
     python tests/explore/explored.py "read beside overwrite" --bound 2 --seconds 60
     python tests/explore/explored.py "read beside overwrite" --samples 10000 --depth 3 --seed 1
     python tests/explore/explored.py "read beside overwrite" --samples 1 --first 4711 --depth 3 --seed 1
-    python tests/explore/explored.py "read beside overwrite" --replay 0,0,0,1,1,64
+    python tests/explore/explored.py "read beside overwrite" --replay=0,0,0,1,1,64
 
 Where the process dies (a contract that is broken, a crash), `--note FILE` has the decisions of the schedule it died
 in."""
@@ -72,7 +72,7 @@ def explore(explorer: Explorer, options: argparse.Namespace, note: Note) -> dict
 
 
 def as_option(decisions: list[int]) -> str:
-    return "--replay " + ",".join(map(str, decisions))
+    return "--replay=" + ",".join(map(str, decisions))
 
 
 MOST_NOTED = 12_000  # characters: what as many decisions take as a schedule may have

@@ -218,6 +218,13 @@ def load(state: Any) -> Any:
     return state.cache.get_or_load(0, loader)
 
 
+def change_invalidate_and_load(state: Any) -> Any:
+    """What is loaded by who asks after the invalidation has returned."""
+    state.source = "new"
+    state.cache.invalidate(0)
+    return "asked " + state.cache.get_or_load(0, lambda key: state.source)
+
+
 def change_and_invalidate(state: Any) -> None:
     state.source = "new"
     state.cache.invalidate(0)

@@ -14,6 +14,7 @@ from parts import (
     cache,
     cached,
     change_and_invalidate,
+    change_invalidate_and_load,
     expiring_cache,
     full,
     handled,
@@ -154,6 +155,10 @@ SCENARIOS: dict[str, Scenario] = {
     "many operations beside splits": scenario(
         split_again_and_again, linearizable({}, tuple(range(8))),
         *(mixed(n, (*READS, *WRITES, "iterate"), tuple(range(8)), 8) for n in range(3)), bound=0,
+    ),
+    "loads beside an invalidation, and one after it": scenario(
+        cache({}), whole_cache(lambda s: "what was invalid was given" if "asked old" in s.seen else None),
+        cached(load), cached(load), cached(change_invalidate_and_load), bound=0,
     ),
     "many operations of a cache": scenario(
         cache({}, 3), whole_cache(lambda s: None), *(cached(used_cache(n)) for n in range(3)), bound=0

@@ -1,8 +1,9 @@
 """Every schedule of a few threads up to a bound of preemptions, or samples of them; on a build with -DSHARDMAP_EXPLORE
 (core/explore.h says what is decided, and where). The search is CHESS's (Musuvathi and others, OSDI 2008): a schedule is
 replayed up to a decision, which is then made otherwise; each preemption counts, and so does a time-out that comes while
-others could go on. Samples are PCT's (Burckhardt and others, ASPLOS 2010): of n threads and k steps, a bug that takes d
-decisions in their order is met with a probability of at least 1 / (n * k ** (d - 1)) each time."""
+others could go on. Samples are about PCT's (Burckhardt and others, ASPLOS 2010): of n threads and k steps, a bug that
+takes d decisions in their order would be met with a probability of at least 1 / (n * k ** (d - 1)) each time, if no
+thread waited for another and all schedules had as many steps as the first."""
 
 from __future__ import annotations
 

@@ -30,20 +30,25 @@ cdef tuple start_load(CacheCore c, key, Load load):
         finish_load(c, <PyObject*>key, hashed, load, LOAD_ABANDONED, None)
         raise
     found = steal(value)
-    finish_load(c, <PyObject*>key, hashed, load, LOAD_DONE, found)
+    finish_load(c, <PyObject*>key, hashed, load, LOAD_ABANDONED, None)      # who waits looks there, too
     return found, None
 
 
 def _end_load(CacheCore c not None, key, Load load not None, value, /):
-    """Stores the value, and gives it to those who wait."""
+    """Stores the value, and gives it to those who wait; or what weighing it, or asking for its time to live, raises."""
     cdef Py_hash_t hashed = 0
     cdef LoadState state = LOAD_ABANDONED
+    outcome = value
     hash_of(<PyObject*>key, &hashed)
     try:
         store_loaded(c, <PyObject*>key, hashed, <PyObject*>load, NULL, <PyObject*>value)
         state = LOAD_DONE
+    except Exception as error:
+        outcome = error
+        state = LOAD_FAILED
+        raise
     finally:
-        finish_load(c, <PyObject*>key, hashed, load, state, value)
+        finish_load(c, <PyObject*>key, hashed, load, state, outcome)
 
 
 def _fail_load(CacheCore c not None, key, Load load not None, error, /):

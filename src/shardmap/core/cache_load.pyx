@@ -5,6 +5,10 @@
 # before may have ended in between; so for each insertion the loader runs once. At the end it stores the value, takes
 # the Load out, and wakes those who wait, in this order: who finds no Load finds the value.
 #
+# What the winner finds in the cache it does not give to those who wait: they look there themselves. The entry may have
+# been on its way out, with a deletion that had looked for loads before this one was there; and who asks after that
+# deletion has returned could still meet this Load.
+#
 # What is stale is not stored. Who writes, deletes or invalidates a key first marks its Load as overtaken and takes it
 # out, then takes the shard's mutex for its own change. The loader's store looks at the mark under that mutex. So either
 # the store comes first, and the change comes after it; or it sees the mark. Besides, it stores only where there is no
@@ -134,7 +138,8 @@ cdef inline Load steal_load(PyObject* load):
 cdef PyObject* run_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, Call* call) except NULL:
     """Of a load that is registered, and this thread's innermost."""
     cdef PyObject* value = NULL
-    cdef LoadState state = LOAD_ABANDONED       # so after KeyboardInterrupt and its like, which are this thread's alone
+    # So after KeyboardInterrupt and its like, which are this thread's alone, and with what was in the cache.
+    cdef LoadState state = LOAD_ABANDONED
     cdef int64_t begun
     outcome = None
     try:
@@ -149,7 +154,7 @@ cdef PyObject* run_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load,
                 count_load(c, value != NULL, sm_monotonic_ns() - begun)
             outcome = steal(value)
             store_loaded(c, key, hashed, <PyObject*>load, NULL, <PyObject*>outcome)
-        state = LOAD_DONE
+            state = LOAD_DONE
     except Exception as error:
         outcome = error
         state = LOAD_FAILED

@@ -90,9 +90,7 @@ cdef object run_refresh(CacheCore c, key, Py_hash_t hashed, Load load, old, load
         if cache_get(c, <PyObject*>key, hashed, time_now(c), False, &value, &wants_refresh) == PRESENT:
             found = steal(value)
             if not wants_refresh:
-                outcome = found
-                state = LOAD_DONE
-                return found
+                return found        # who waits looks there, too
         begun = sm_monotonic_ns()
         try:
             outcome = loader(key)

@@ -1,5 +1,5 @@
 /* Exploring schedules: in a build with -DSHARDMAP_EXPLORE exactly one of the threads that take part runs, and which one
- * goes on is decided at every point: at each atomic access, at each mutex, and where sm_sched_point() stands. A
+ * goes on is decided at every point: at each atomic access (explored_calls.h), at each mutex and each wait. A
  * schedule is the list of these decisions; tests/harness/schedules.py has all of them tried, up to a bound of preemptions
  * (Musuvathi and others, Finding and reproducing heisenbugs in concurrent programs, OSDI 2008), or samples them by
  * priorities (Burckhardt and others, A randomized scheduler with probabilistic guarantees of finding bugs, ASPLOS 2010).

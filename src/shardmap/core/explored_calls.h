@@ -1,5 +1,6 @@
 /* In a build that explores schedules (explore.h), what its atomics and its system's functions are: each with a point, and
- * waits that are decisions. A macro does not expand itself: what it calls is the function of the same name. */
+ * waits that are decisions. Only hints and counters that are relaxed 32-bit words, and the words of keys that are compared,
+ * have none. A macro does not expand itself: what it calls is the function of the same name. */
 #ifndef SHARDMAP_EXPLORED_CALLS_H
 #define SHARDMAP_EXPLORED_CALLS_H
 
@@ -28,6 +29,15 @@
 #define sm_and_u8_relaxed(p, bits) SM_AT_POINT(sm_and_u8_relaxed(p, bits))
 #define sm_change_ptr_seq_cst(p, from, to) SM_AT_POINT(sm_change_ptr_seq_cst(p, from, to))
 #define sm_change_u32(p, from, to) SM_AT_POINT(sm_change_u32(p, from, to))
+#define sm_load_u32_seq_cst(p) SM_AT_POINT(sm_load_u32_seq_cst(p))
+#define sm_store_u32_seq_cst(p, v) SM_AT_POINT(sm_store_u32_seq_cst(p, v))
+#define sm_load_u64_relaxed(p) SM_AT_POINT(sm_load_u64_relaxed(p))
+#define sm_store_u64_relaxed(p, v) SM_AT_POINT(sm_store_u64_relaxed(p, v))
+#define sm_load_i64_relaxed(p) SM_AT_POINT(sm_load_i64_relaxed(p))
+#define sm_store_i64_relaxed(p, v) SM_AT_POINT(sm_store_i64_relaxed(p, v))
+#define sm_load_u8_relaxed(p) SM_AT_POINT(sm_load_u8_relaxed(p))
+#define sm_store_u8_relaxed(p, v) SM_AT_POINT(sm_store_u8_relaxed(p, v))
+#define sm_load_ptr_relaxed(p) SM_AT_POINT(sm_load_ptr_relaxed(p))
 #define sm_pause() (sm_explored_wait(1, -1, __func__) ? (void)0 : sm_pause())
 
 #endif

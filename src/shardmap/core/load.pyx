@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from types import GetSetDescriptorType, MemberDescriptorType
 
 cdef object task_load = ContextVar("shardmap_load", default=None)   # the innermost that the running task is for
+cdef unsigned long HEAP_TYPE = 1 << 9   # Py_TPFLAGS_HEAPTYPE: a class that was made by Python code
 cdef tuple FIELDS = (GetSetDescriptorType, MemberDescriptorType)    # of objects made in C, and slots
 cdef bint tasks_load = False            # there ever was one
 cdef dict waits_of_threads = {}         # the token of a thread that blocks: the loads that it waits for
@@ -160,7 +161,7 @@ cdef void end_load(Load self, LoadState state, outcome) noexcept:
 
 cdef int raise_outcome(Load self) except -1:
     """What the loader has raised, for one who waited."""
-    raise copy_of_exception(self.outcome).with_traceback(self.traceback)
+    raise BaseException.with_traceback(copy_of_exception(self.outcome), self.traceback)
 
 
 cdef object copy_of_exception(error):
@@ -169,16 +170,21 @@ cdef object copy_of_exception(error):
     kind = type(error)
     try:
         copied = kind.__new__(kind, *error.args)        # without the class's own __init__, which may want other arguments
+        if type(copied) is not kind:
+            return error
         for base in kind.__mro__:
             for name, descriptor in vars(base).items():
                 if isinstance(descriptor, FIELDS) and not name.startswith("__"):
-                    value = getattr(error, name, None)
+                    value = getattr(error, name, no_value)
                     try:
-                        if value is not None:       # else it was perhaps never set
+                        # None is what fields of C's structures say that were never set; Python's slots raise.
+                        if value is not no_value and (value is not None or base.__flags__ & HEAP_TYPE):
                             setattr(copied, name, value)
                     except (AttributeError, TypeError):     # for reading only: it came with the arguments
                         pass
         copied.__dict__.update(error.__dict__)
+        if hasattr(copied, "__notes__"):
+            copied.__notes__ = list(copied.__notes__)
         copied.__cause__ = error.__cause__
         copied.__context__ = error.__context__
         copied.__suppress_context__ = error.__suppress_context__
