@@ -44,8 +44,7 @@ def _build(prefix: Path, sysroot: Path) -> None:
             [
                 *("./configure", f"--prefix={prefix}", *CONFIGURE, f"--host={HOST}"),
                 *(f"--build={os.uname().machine}-linux-gnu", f"--with-build-python={python}"),
-                *(f"CC={HOST}-gcc --sysroot={sysroot}", *ANSWERS),
-                *(f"CXX={HOST}-g++ --sysroot={sysroot}", "PKG_CONFIG=/bin/false"),
+                *(f"CC={HOST}-gcc --sysroot={sysroot}", "PKG_CONFIG=/bin/false", *ANSWERS),
             ],
             logs / "configure.log",
             cwd=tree,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 EMULATED = "SHARDMAP_EMULATED" in os.environ
-"""make arm64: everything takes 5 to 20 times as long."""
+"""make arm64: everything takes many times as long."""
 
 LONG = 900.0 if EMULATED else 180.0
 """Seconds: what a test may wait for what must happen. On the most loaded machine, only a deadlock takes longer."""
