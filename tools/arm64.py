@@ -16,7 +16,7 @@ from tools import arm64_cpython, wheels
 from tools.environments import Environment, digest, prepare
 from tools.interpreters import Interpreter, probe
 from tools.python_headers import own_apt
-from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, locked, run_logged, say
+from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, locked, require_programs, run_logged, say
 from tools.test_files import test_file
 
 FOLDER = BUILD / "arm64"
@@ -83,9 +83,7 @@ def environments() -> list[Environment]:
 
 
 def check_tools() -> None:
-    missing = [package for program, package in NEEDED.items() if shutil.which(program) is None]
-    if missing:
-        raise Failure(f"for arm64, Debian's packages are needed: apt-get install {' '.join(missing)}")
+    require_programs("arm64", NEEDED)
 
 
 def build_variables(interpreter: Interpreter, sysroot: Path) -> dict[str, str]:

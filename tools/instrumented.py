@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import planted
+from tools.environments import digest
 from tools.interpreters import FREE_THREADED_NAMES, Interpreter, executables_on_path, is_usable_free_threaded, probe
 from tools.shell import BUILD, ROOT, Failure, capture
 from tools.test_files import test_file
@@ -24,6 +25,7 @@ class Instrument:
     tests: tuple[str, ...]
     options: tuple[str, ...] = ()  # to pytest
     change: Callable[[Path], None] | None = None  # what is done to the copy of the sources that is built
+    variables: Mapping[str, str] = field(default_factory=dict)  # for the build, besides
 
     @property
     def test_files(self) -> list[str]:
@@ -34,10 +36,7 @@ class Instrument:
     @property
     def build_variables(self) -> dict[str, str]:
         # What is in CFLAGS setuptools gives to the linker as well.
-        variables = {"CFLAGS": f"{self.flags} -g -fno-omit-frame-pointer"}
-        if self.change is planted.plant:
-            variables["SHARDMAP_PLANTED"] = planted.description()  # another wheel when it changes
-        return variables
+        return {"CFLAGS": f"{self.flags} -g -fno-omit-frame-pointer", **self.variables}
 
 
 CONCURRENT = (
@@ -136,6 +135,7 @@ EXPLORE = Instrument(
     ("explore",),
     ("-rP", "--no-header"),  # how many schedules there were
     change=planted.plant,
+    variables={"SHARDMAP_PLANTED": digest(repr(planted.PLANTED))},  # another wheel when they change
 )
 
 

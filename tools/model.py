@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import litmus
-from tools.shell import BUILD, ROOT, Failure, capture, say
+from tools.shell import BUILD, ROOT, Failure, capture, require_programs, say
 
 READ = ROOT / "tests" / "model" / "read.pml"
 ORDERS = ROOT / "tests" / "model" / "orders.txt"
 SPIN_SECONDS = 900.0
+NEEDED = {"spin": "spin", "gcc": "gcc"}  # and the package of Debian that has it
 
 # With a part of the protocol left out, or weaker, a violation must be found.
 MUTANTS = (
@@ -75,12 +76,6 @@ MODELS = (
 )
 
 
-def missing_tools() -> str:
-    """What Spin needs and is not there, as Debian's packages; empty: all is there."""
-    needed = {"spin": "spin", "gcc": "gcc"}
-    return " ".join(package for tool, package in needed.items() if shutil.which(tool) is None)
-
-
 def run_spin(model: Model, folder: Path) -> Outcome:
     """All states of the model, or those up to the first violation."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,9 +116,7 @@ def check_model(model: Model, folder: Path) -> tuple[str, str]:
 
 def run(models: Sequence[Model] = MODELS) -> list[str]:
     """Checks everything; what is not as it should be."""
-    missing = missing_tools()
-    if missing:
-        raise Failure(f"the model checker is needed (Debian: apt-get install {missing})")
+    require_programs("the model checker", NEEDED)
     wrong = []
     for number, model in enumerate(models):
         said, problem = check_model(model, BUILD / "model" / str(number))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,11 +101,6 @@ PLANTED = {
         "a load beside an invalidation",
     ),
 }
-
-
-def description() -> str:
-    """Another one for other bugs."""
-    return hashlib.sha256(repr(PLANTED).encode()).hexdigest()
 
 
 def plant(root: Path) -> None:

@@ -40,11 +40,14 @@ def both_environments() -> tuple[Environment, Environment]:
 
 def instrumented_environments(instrument: Instrument) -> list[Environment]:
     """Environments of their own, so that those of the other tasks keep the ordinary wheel."""
-    found = both_environments()
-    return [
-        prepare(each.interpreter, FREE_THREADED_GROUPS, downloader=found[0], variant=instrument.name)
-        for each in found
-    ]
+    main, free = both_environments()
+    return [instrumented_environment(instrument, each.interpreter, main) for each in (main, free)]
+
+
+def instrumented_environment(
+    instrument: Instrument, interpreter: Interpreter, downloader: Environment | None
+) -> Environment:
+    return prepare(interpreter, FREE_THREADED_GROUPS, downloader=downloader, variant=instrument.name)
 
 
 def ready_environments() -> tuple[Environment, Environment]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,17 @@ def cache_directory() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG specification says to ignore a relative path.
     return (base if base.is_absolute() else Path.home() / ".cache") / "shardmap"
+
+
+def missing_packages(needed: Mapping[str, str]) -> list[str]:
+    """Of programs, each with the package of Debian that has it: the packages of those that are not on the PATH."""
+    return list(dict.fromkeys(package for program, package in needed.items() if shutil.which(program) is None))
+
+
+def require_programs(purpose: str, needed: Mapping[str, str]) -> None:
+    missing = missing_packages(needed)
+    if missing:
+        raise Failure(f"for {purpose}, Debian's packages are needed: apt-get install {' '.join(missing)}")
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -14,18 +14,17 @@ from tools.environments import (
     can_make_environment,
     install_best_effort,
     install_group,
-    prepare,
 )
 from tools.instrumented import Instrument
 from tools.interpreters import default_interpreter
 from tools.runs import (
-    FREE_THREADED_GROUPS,
     Arguments,
     both_environments,
     checked_title,
     default_environment,
     environment_for_sources,
     finish,
+    instrumented_environment,
     instrumented_environments,
     ready_environments,
     run_lint,
@@ -39,12 +38,15 @@ STRESS_SECONDS = "600"
 EXPLORE_SECONDS = "60"
 
 
-
 def run_instrumented(
     instrument: Instrument, environments: Sequence[Environment], arguments: Arguments
 ) -> int:
     """Build the extension that way for each environment and run the tests that are worth it."""
     return finish(failed_instrumented(instrument, environments, arguments))
+
+
+def run_on_both(instrument: Instrument, arguments: Arguments) -> int:
+    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
 
 
 def failed_instrumented(
@@ -58,6 +60,9 @@ def failed_instrumented(
         failed += run_pytest([environment], [*instrument.test_files, *instrument.options, *arguments], variables)
         failed += instrumented.show_reports(instrument)
     return failed
+
+
+# --- tasks --------------------------------------------------------------------------------------
 
 
 def test(arguments: Arguments) -> int:
@@ -94,27 +99,23 @@ def run_libraries(arguments: Arguments) -> int:
 
 def check(arguments: Arguments) -> int:
     """all tests on both Pythons, with every contract of the core asserted"""
-    instrument = instrumented.CHECK
-    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+    return run_on_both(instrumented.CHECK, arguments)
 
 
 def as_on_macos(arguments: Arguments) -> int:
     """all tests on both Pythons, with what macOS lacks left out of the core, and its clock's ticks"""
-    instrument = instrumented.MACOS
-    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+    return run_on_both(instrumented.MACOS, arguments)
 
 
 def pauses(arguments: Arguments) -> int:
     """concurrent tests on both Pythons, threads stopping between the steps that matter"""
-    instrument = instrumented.PAUSES
-    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+    return run_on_both(instrumented.PAUSES, arguments)
 
 
 def exploring_environment(environments: tuple[Environment, Environment]) -> Environment:
     """With the build that explores schedules: threads that wait for their turn would keep a GIL."""
     main, free = environments
-    variant = instrumented.EXPLORE.name
-    return prepare(free.interpreter, FREE_THREADED_GROUPS, downloader=main, variant=variant)
+    return instrumented_environment(instrumented.EXPLORE, free.interpreter, main)
 
 
 def explore(arguments: Arguments) -> int:
@@ -127,9 +128,8 @@ def explore(arguments: Arguments) -> int:
 
 def asan(arguments: Arguments) -> int:
     """concurrent and hostile tests on both Pythons under AddressSanitizer"""
-    instrument = instrumented.ASAN
     instrumented.asan_library()  # A failure is better known before the builds.
-    return run_instrumented(instrument, instrumented_environments(instrument), arguments)
+    return run_on_both(instrumented.ASAN, arguments)
 
 
 def tsan(arguments: Arguments) -> int:
@@ -138,8 +138,7 @@ def tsan(arguments: Arguments) -> int:
     instrumented.quiet_tsan()
     interpreter = instrumented.find_tsan_python()
     main = default_environment() if can_make_environment(default_interpreter()) else None
-    environment = prepare(interpreter, FREE_THREADED_GROUPS, downloader=main, variant=instrument.name)
-    return run_instrumented(instrument, [environment], arguments)
+    return run_instrumented(instrument, [instrumented_environment(instrument, interpreter, main)], arguments)
 
 
 def on_arm64(arguments: Arguments) -> int:

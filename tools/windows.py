@@ -9,10 +9,10 @@ from pathlib import Path
 from tools.cpython_build import unpack
 from tools.debian_source import Archive
 from tools.environments import Environment
-from tools.shell import BUILD, LOGS, ROOT, Command, Failure, cache_directory, run_logged
+from tools.shell import BUILD, LOGS, ROOT, Command, cache_directory, require_programs, run_logged
 
 COMPILER = "x86_64-w64-mingw32-gcc"
-NEEDED = (COMPILER, "wine", "wineserver")
+NEEDED = {COMPILER: "gcc-mingw-w64-x86-64", "wine": "wine", "wineserver": "wine"}
 PACKAGE = "python3.13"
 FREE_THREADED = "-DPy_GIL_DISABLED=1"
 CONFIGURATIONS = {
@@ -24,9 +24,7 @@ CONFIGURATIONS = {
 
 
 def check_tools() -> None:
-    missing = [tool for tool in NEEDED if shutil.which(tool) is None]
-    if missing:
-        raise Failure(f"{', '.join(missing)} is needed: of Debian, gcc-mingw-w64-x86-64 and wine")
+    require_programs("Windows", NEEDED)
 
 
 def headers(folder: Path) -> Path:

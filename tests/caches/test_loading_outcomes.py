@@ -132,18 +132,17 @@ class Other(Exception):
 def raised_to_all(make: Callable[[], BaseException]) -> list[BaseException]:
     """What four threads get that ask for one load."""
     cache: ShardCache[str, str] = ShardCache(10)
-    begun, go_on = threading.Event(), threading.Event()
+    stop = Stop()
 
     def load(key: str) -> str:
-        begun.set()
-        assert go_on.wait(LONG)
+        stop()
         raise make()
 
     def ask(number: int) -> BaseException:
         if number:
-            assert begun.wait(LONG)
+            assert stop.reached.wait(LONG)
         if number == 3:
-            threading.Timer(0.1, go_on.set).start()
+            threading.Timer(0.1, stop.may_go_on.set).start()
         with pytest.raises(Exception) as caught:
             cache.get_or_load("a", load)
         return caught.value

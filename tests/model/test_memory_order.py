@@ -15,7 +15,7 @@ if not (ROOT / "tools").is_dir():
 sys.path.insert(0, str(ROOT))
 
 from tools import litmus, model  # noqa: E402
-from tools.shell import Failure  # noqa: E402
+from tools.shell import Failure, missing_packages  # noqa: E402
 
 CORE = ROOT / "src" / "shardmap" / "core"
 PAGE = ROOT / "docs" / "memory-safety.md"
@@ -23,7 +23,7 @@ ORDERS = litmus.read_tests(model.ORDERS)
 # Of the others it takes a compiler's time, too: `make model` runs all.
 MUTANTS = ("NO_BARRIER", "NO_WAIT", "NO_SECOND_LOOK_AT_THE_BLOCK", "SLOT_FIRST", "FLAG_CLEARED_EARLY")
 
-needs_spin = pytest.mark.skipif(bool(model.missing_tools()), reason="needs the model checker Spin, and gcc")
+needs_spin = pytest.mark.skipif(bool(missing_packages(model.NEEDED)), reason="needs the model checker Spin, and gcc")
 
 
 @needs_spin

@@ -17,6 +17,7 @@ import pytest
 from harness.threads import LONG
 
 PROGRAMS = Path(__file__).parent / "mechanisms"
+NAMES = sorted(path.stem for path in PROGRAMS.glob("*.c"))
 HEADERS = Path(__file__).parents[2] / "src" / "shardmap"
 if not HEADERS.is_dir():
     pytest.skip("a wheel is tested without its sources", allow_module_level=True)
@@ -93,13 +94,17 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     return build
 
 
+def inherited() -> dict[str, str]:
+    """The environment's variables without those that are for the tests' own process."""
+    own = ("LD_PRELOAD",)  # a sanitizer's library, for the interpreter
+    return {name: value for name, value in os.environ.items() if not (name.startswith("SHARDMAP_") or name in own)}
+
+
 def run(program: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     options = {"ASAN_OPTIONS": "allocator_may_return_null=1", "TSAN_OPTIONS": "halt_on_error=1"}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHARDMAP_")}
-    inherited.pop("LD_PRELOAD", None)  # a sanitizer's library, for the interpreter
     return subprocess.run(
         [str(program), *arguments],
-        env={**inherited, **options, **variables},
+        env={**inherited(), **options, **variables},
         capture_output=True,
         text=True,
         timeout=LONG,
@@ -117,7 +122,7 @@ def is_worth_running(name: str, build: str, variables: dict[str, str]) -> bool:
 
 RUNS = [
     pytest.param(name, how, variables, id="-".join((name, how, *variables.values())))
-    for name in sorted(path.stem for path in PROGRAMS.glob("*.c"))
+    for name in NAMES
     for how in BUILDS
     for variables in VARIABLES.get(name, ({},))
     if is_worth_running(name, how, variables)
@@ -168,7 +173,7 @@ ARM64 = ("aarch64-linux-gnu-gcc", "qemu-aarch64-static")  # of Debian: gcc-aarch
 
 
 @pytest.mark.skipif(not all(map(which, ARM64)), reason=f"needs {' and '.join(ARM64)}")
-@pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("*.c")))
+@pytest.mark.parametrize("name", NAMES)
 def test_mechanism_on_arm64_by_emulation(name: str, tmp_path: Path) -> None:
     """What it shows is that the code is right there as far as one processor sees it: an emulator on x86-64 reorders no
     memory accesses."""
@@ -193,7 +198,7 @@ WINDOWS_BUILDS = {
 NOT_PLAIN = {"msvc": ("atomics", "readers"), "debug": ("records", "system")}
 WINDOWS_RUNS = [
     pytest.param(name, how, variables, id="-".join((name, how, *variables.values())))
-    for name in sorted(path.stem for path in PROGRAMS.glob("*.c"))
+    for name in NAMES
     for how in WINDOWS_BUILDS
     for variables in VARIABLES.get(name, ({},))
     # Not every version of wine has FlushProcessWriteBuffers(): what readers are without it is not tested.
@@ -206,7 +211,6 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., sub
     """Compiles a program for Windows and runs it, in a Windows of its own."""
     folder = tmp_path_factory.mktemp("wine")
     prefix = {"WINEPREFIX": str(folder), "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml="}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHARDMAP_")}
 
     @functools.cache
     def compiled(name: str, *flags: str) -> Path:
@@ -222,7 +226,7 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., sub
         with (folder / "output.txt").open("w+") as output:
             done = subprocess.run(
                 [WINDOWS[1], str(compiled(name, *flags)), *arguments],
-                env={**inherited, **prefix, **variables},
+                env={**inherited(), **prefix, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.DEVNULL,
@@ -233,7 +237,7 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., sub
             return subprocess.CompletedProcess(done.args, done.returncode, output.read(), "")
 
     yield run_there
-    subprocess.run([WINDOWS[2], "-k"], env={**inherited, **prefix}, check=False, timeout=LONG)
+    subprocess.run([WINDOWS[2], "-k"], env={**inherited(), **prefix}, check=False, timeout=LONG)
 
 
 Wine = Callable[..., subprocess.CompletedProcess[str]]

@@ -244,9 +244,10 @@ cdef inline Read look_along(ProbeSequence* sequence, Block* block, uint32_t hash
             if stored == key:
                 return FOUND_PRESENT
             if stored != NULL:
+                answer = -1
                 if is_plain_slot(content):
                     sm_require_unfreed_key(stored)
-                answer = sm_compare(stored, key) if is_plain_slot(content) else -1
+                    answer = sm_compare(stored, key)
                 if answer > 0:
                     return FOUND_PRESENT
                 if answer < 0 and hash31_of_entry(block, entry) == hash31:

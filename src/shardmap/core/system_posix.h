@@ -12,77 +12,20 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* --- Mutexes. Nothing here fails: they are plain ones, used right. --- */
+/* --- Mutexes --- */
 
-#if SM_DEBUG
+typedef pthread_mutex_t sm_native_mutex;
+static inline void sm_native_init(sm_native_mutex *mutex) { pthread_mutex_init(mutex, NULL); }
+static inline void sm_native_destroy(sm_native_mutex *mutex) { pthread_mutex_destroy(mutex); }
+static inline int sm_native_try(sm_native_mutex *mutex) { return pthread_mutex_trylock(mutex) == 0; }
+static inline void sm_native_lock(sm_native_mutex *mutex) { pthread_mutex_lock(mutex); }
+static inline void sm_native_unlock(sm_native_mutex *mutex) { pthread_mutex_unlock(mutex); }
 
-/* With a note of who holds it. */
-typedef struct {
-    pthread_mutex_t plain;
-    pthread_t owner;
-    uint8_t held;
-} sm_mutex;
+typedef pthread_t sm_thread;
+static inline sm_thread sm_this_thread(void) { return pthread_self(); }
+static inline int sm_is_same_thread(sm_thread a, sm_thread b) { return pthread_equal(a, b); }
 
-#define SM_PLAIN(mutex) (&(mutex)->plain)
-#define SM_IS_HELD(mutex) \
-    (sm_load_u8_relaxed(&(mutex)->held) && pthread_equal((mutex)->owner, pthread_self()))
-
-static inline void sm_note_held(sm_mutex *mutex)
-{
-    mutex->owner = pthread_self();
-    sm_store_u8_relaxed(&mutex->held, 1);
-    sm_mutexes_held++;
-}
-
-static inline void sm_note_released(sm_mutex *mutex)
-{
-    SM_REQUIRE(SM_IS_HELD(mutex), "a mutex is released by a thread that does not hold it");
-    sm_store_u8_relaxed(&mutex->held, 0);
-    sm_mutexes_held--;
-}
-
-#else
-
-typedef pthread_mutex_t sm_mutex;
-
-#define SM_PLAIN(mutex) (mutex)
-#define SM_IS_HELD(mutex) 1
-
-static inline void sm_note_held(sm_mutex *mutex) { (void)mutex; }
-static inline void sm_note_released(sm_mutex *mutex) { (void)mutex; }
-
-#endif
-
-static inline void sm_mutex_init(sm_mutex *mutex)
-{
-#if SM_DEBUG
-    mutex->held = 0;
-#endif
-    pthread_mutex_init(SM_PLAIN(mutex), NULL);
-}
-
-static inline void sm_mutex_destroy(sm_mutex *mutex) { pthread_mutex_destroy(SM_PLAIN(mutex)); }
-
-static inline int sm_mutex_try(sm_mutex *mutex)
-{
-    int got = pthread_mutex_trylock(SM_PLAIN(mutex)) == 0;
-    if (got)
-        sm_note_held(mutex);
-    return got;
-}
-
-static inline void sm_mutex_lock(sm_mutex *mutex)
-{
-    SM_REQUIRE(!sm_is_reading, "a reader waits for a mutex");
-    pthread_mutex_lock(SM_PLAIN(mutex));
-    sm_note_held(mutex);
-}
-
-static inline void sm_mutex_unlock(sm_mutex *mutex)
-{
-    sm_note_released(mutex);
-    pthread_mutex_unlock(SM_PLAIN(mutex));
-}
+#include "mutex.h"
 
 /* --- Conditions --- */
 
@@ -105,7 +48,7 @@ static inline void sm_cond_signal(sm_cond *cond) { pthread_cond_signal(cond); }
 static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex)
 {
     sm_note_released(mutex);
-    pthread_cond_wait(cond, SM_PLAIN(mutex));
+    pthread_cond_wait(cond, SM_NATIVE(mutex));
     sm_note_held(mutex);
 }
 
@@ -149,9 +92,9 @@ static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
 #endif
     sm_note_released(mutex);
 #if defined(__APPLE__) /* for so long: no clock that somebody may set */
-    pthread_cond_timedwait_relative_np(cond, SM_PLAIN(mutex), &end);
+    pthread_cond_timedwait_relative_np(cond, SM_NATIVE(mutex), &end);
 #else
-    pthread_cond_timedwait(cond, SM_PLAIN(mutex), &end);
+    pthread_cond_timedwait(cond, SM_NATIVE(mutex), &end);
 #endif
     sm_note_held(mutex);
 }

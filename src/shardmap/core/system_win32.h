@@ -27,76 +27,20 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* --- Mutexes. Nothing here fails: they are plain ones, used right. --- */
+/* --- Mutexes --- */
 
-#if SM_DEBUG
+typedef SRWLOCK sm_native_mutex;
+static inline void sm_native_init(sm_native_mutex *mutex) { InitializeSRWLock(mutex); }
+static inline void sm_native_destroy(sm_native_mutex *mutex) { (void)mutex; }
+static inline int sm_native_try(sm_native_mutex *mutex) { return TryAcquireSRWLockExclusive(mutex) != 0; }
+static inline void sm_native_lock(sm_native_mutex *mutex) { AcquireSRWLockExclusive(mutex); }
+static inline void sm_native_unlock(sm_native_mutex *mutex) { ReleaseSRWLockExclusive(mutex); }
 
-/* With a note of who holds it. */
-typedef struct {
-    SRWLOCK plain;
-    DWORD owner;
-    uint8_t held;
-} sm_mutex;
+typedef DWORD sm_thread;
+static inline sm_thread sm_this_thread(void) { return GetCurrentThreadId(); }
+static inline int sm_is_same_thread(sm_thread a, sm_thread b) { return a == b; }
 
-#define SM_PLAIN(mutex) (&(mutex)->plain)
-#define SM_IS_HELD(mutex) (sm_load_u8_relaxed(&(mutex)->held) && (mutex)->owner == GetCurrentThreadId())
-
-static inline void sm_note_held(sm_mutex *mutex)
-{
-    mutex->owner = GetCurrentThreadId();
-    sm_store_u8_relaxed(&mutex->held, 1);
-    sm_mutexes_held++;
-}
-
-static inline void sm_note_released(sm_mutex *mutex)
-{
-    SM_REQUIRE(SM_IS_HELD(mutex), "a mutex is released by a thread that does not hold it");
-    sm_store_u8_relaxed(&mutex->held, 0);
-    sm_mutexes_held--;
-}
-
-#else
-
-typedef SRWLOCK sm_mutex;
-
-#define SM_PLAIN(mutex) (mutex)
-#define SM_IS_HELD(mutex) 1
-
-static inline void sm_note_held(sm_mutex *mutex) { (void)mutex; }
-static inline void sm_note_released(sm_mutex *mutex) { (void)mutex; }
-
-#endif
-
-static inline void sm_mutex_init(sm_mutex *mutex)
-{
-#if SM_DEBUG
-    mutex->held = 0;
-#endif
-    InitializeSRWLock(SM_PLAIN(mutex));
-}
-
-static inline void sm_mutex_destroy(sm_mutex *mutex) { (void)mutex; }
-
-static inline int sm_mutex_try(sm_mutex *mutex)
-{
-    int got = TryAcquireSRWLockExclusive(SM_PLAIN(mutex)) != 0;
-    if (got)
-        sm_note_held(mutex);
-    return got;
-}
-
-static inline void sm_mutex_lock(sm_mutex *mutex)
-{
-    SM_REQUIRE(!sm_is_reading, "a reader waits for a mutex");
-    AcquireSRWLockExclusive(SM_PLAIN(mutex));
-    sm_note_held(mutex);
-}
-
-static inline void sm_mutex_unlock(sm_mutex *mutex)
-{
-    sm_note_released(mutex);
-    ReleaseSRWLockExclusive(SM_PLAIN(mutex));
-}
+#include "mutex.h"
 
 /* --- The clock, which never goes back --- */
 
@@ -135,7 +79,7 @@ static inline void sm_cond_signal(sm_cond *cond) { WakeConditionVariable(cond); 
 static inline void sm_wait_at_most(sm_cond *cond, sm_mutex *mutex, DWORD milliseconds)
 {
     sm_note_released(mutex);
-    (void)SleepConditionVariableSRW(cond, SM_PLAIN(mutex), milliseconds, 0);
+    (void)SleepConditionVariableSRW(cond, SM_NATIVE(mutex), milliseconds, 0);
     sm_note_held(mutex);
 }
 
