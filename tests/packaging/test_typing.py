@@ -1,16 +1,23 @@
-"""tests/typing, which `make lint` checks with mypy: that nothing public is forgotten there."""
+"""tests/typing, which `make lint` checks with mypy: that nothing public is forgotten there. And mypy on the recipes."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import shardmap
+from harness.code_blocks import python_blocks
+from harness.threads import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
+RECIPES = ROOT / "docs" / "recipes.md"
 FILES = sorted((ROOT / "tests" / "typing").glob("*.py"))
 HELD = type(shardmap.ShardMap().lock("key"))  # has no public name
 
@@ -44,3 +51,20 @@ def test_mypy_looks_at_these_files() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert "tests/typing" in project["tool"]["mypy"]["files"]
     assert project["tool"]["mypy"]["strict"]  # so that needless ignores are errors
+
+
+@pytest.mark.skipif(not RECIPES.is_file(), reason="docs/ is not part of the sdist")
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+def test_mypy_accepts_every_recipe(tmp_path: Path) -> None:
+    names = []
+    for block in python_blocks(RECIPES):
+        source = "\n" * (block.line - 1) + block.source  # messages have the page's line numbers
+        names.append(f"recipe_{block.line}.py")
+        (tmp_path / names[-1]).write_text(source, encoding="utf-8")
+    # A wheel that is installed is found by itself, and must not be named in MYPYPATH.
+    path = {"MYPYPATH": str(ROOT / "src")} if (ROOT / "src").is_dir() else {}
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}", *names]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **path}, capture_output=True, text=True, timeout=LONG, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
