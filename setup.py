@@ -10,6 +10,7 @@ if sys.platform in {"emscripten", "wasi"}:
 if sys.platform == "win32" and sys.maxsize < 2**32:
     sys.exit("error: shardmap can be built for a 64-bit Python on Windows, not for a 32-bit one")
 
+import os
 import sysconfig
 from pathlib import Path
 
@@ -36,6 +37,9 @@ class BuildForCompiler(build_ext):
                 each.define_macros.append(("CYTHON_INLINE", "inline __attribute__((always_inline))"))
             if kind == "unix":
                 each.extra_compile_args.append("-pthread")
+                # Debugging information takes half of the build's time. `CFLAGS=-g pip install .` has it.
+                if "-g" not in os.environ.get("CFLAGS", "").split():
+                    each.extra_compile_args.append("-g0")
                 each.extra_link_args.append("-pthread")
             # On Windows the same header serves both builds of CPython.
             if sys.platform == "win32" and sysconfig.get_config_var("Py_GIL_DISABLED"):

@@ -7,16 +7,17 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 
-from tools import arm64, instrumented, libraries, model, release, wheels, windows, workflows
+from tools import arm64, freethreaded, instrumented, libraries, model, release, wheels, windows, workflows
 from tools.environments import (
     ENVIRONMENTS,
     Environment,
     can_make_environment,
     install_best_effort,
     install_group,
+    prepare,
 )
 from tools.instrumented import Instrument
-from tools.interpreters import default_interpreter
+from tools.interpreters import Interpreter, default_interpreter
 from tools.runs import (
     Arguments,
     both_environments,
@@ -31,7 +32,7 @@ from tools.runs import (
     run_pytest,
     run_script,
 )
-from tools.shell import BUILD, ROOT, Command, Failure, run, say, stop_on_sigterm
+from tools.shell import BUILD, ROOT, Command, Failure, capture, run, say, stop_on_sigterm
 from tools.test_files import test_file
 
 STRESS_SECONDS = "600"
@@ -161,16 +162,38 @@ def check_model(arguments: Arguments) -> int:
 
 
 def demo(arguments: Arguments) -> int:
-    """count words with threads on the free-threaded Python, and chart the result (ARGS: to it)"""
-    main, free = ready_environments()
-    chart = BUILD / "demo" / "wordcount.svg"
-    chart.unlink(missing_ok=True)
-    run_script(free, "examples/wordcount.py", arguments)
-    run_script(main, "examples/wordcount_chart.py")
-    if not chart.is_file():
-        raise Failure(f"examples/wordcount_chart.py made no {chart.relative_to(ROOT)}")
-    print(f"chart: {chart.relative_to(ROOT)}", flush=True)
-    return 0
+    """count, share and cache with threads, on your Python, then on a free-threaded one; tables and a chart"""
+    results = BUILD / "demo"
+    shutil.rmtree(results, ignore_errors=True)
+    default = default_interpreter()
+    free = None if can_make_environment(default) else freethreaded.find(None)
+    say("first on the Python at hand; setting up takes about a minute")
+    main = demo_environment(default, pip_from=free)
+    run_script(main, "examples/demo.py", arguments)
+    say("now on a free-threaded CPython; if there is none, it is downloaded, or built in about five minutes")
+    failed = []
+    try:
+        other = demo_environment(free or freethreaded.find(main.python), downloader=main)
+        # The remaining part consists of waiting, which takes as long on every interpreter.
+        run_script(other, "examples/demo.py", arguments or ["--parts=counting,cache"])
+    except Failure as failure:
+        print(failure, file=sys.stderr, flush=True)
+        failed.append("the demo on a free-threaded CPython")
+    install_best_effort(main, "plot", main)
+    if capture([main.python, "-c", "import matplotlib"]) is None:
+        say("no chart: matplotlib cannot be installed here")
+    else:
+        run_script(main, "examples/demo_chart.py")
+    return finish(failed)
+
+
+def demo_environment(
+    interpreter: Interpreter, *, pip_from: Interpreter | None = None, downloader: Environment | None = None
+) -> Environment:
+    """With the wheel, and no more than building it takes: first figures are shown within a minute or so."""
+    environment = prepare(interpreter, (), pip_from=pip_from, downloader=downloader, variant="demo")
+    wheels.install_wheel(environment)
+    return environment
 
 
 def web(arguments: Arguments) -> int:

@@ -21,7 +21,7 @@ def example() -> ModuleType:
     return load_example("seed_program")
 
 
-@pytest.mark.parametrize("name", ["with_shardmap", "with_one_lock"])
+@pytest.mark.parametrize("name", ["with_shardmap", "with_one_lock", "with_lock_per_entry"])
 def test_each_entry_is_made_and_worked_on_once(example: ModuleType, name: str) -> None:
     assert getattr(example, name)(10, 0.001, 0.001) == dict.fromkeys(range(10), 1)
 
@@ -32,6 +32,12 @@ def test_the_example_says_how_long_it_took_and_what_is_possible() -> None:
     )
     assert "ShardMap" in done.stdout and "the least possible" in done.stdout and "1.050 s" in done.stdout
     assert done.stderr == ""
+
+
+def test_a_wrong_entry_is_an_error(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(example.WAYS, "shardmap", ("ShardMap", lambda: {0: 1}))
+    with pytest.raises(RuntimeError, match="ShardMap: wrong entries"):
+        example.measured("shardmap")
 
 
 def test_all_threads_make_and_work_at_the_same_time() -> None:
