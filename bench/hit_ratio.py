@@ -1,9 +1,10 @@
-"""Hit ratios of ShardCache, of simple policies, of the optimum, and of the peers that are installed, on access traces.
+"""Hit ratios on access traces: of ShardCache, of simple policies, of the optimum, and of other libraries if installed.
 
     python bench/hit_ratio.py [TRACES] [--only web07,loop] [--output build/bench]
 
-TRACES is a folder of files NAME.u32.xz: the keys of one trace each, unsigned 32-bit numbers (its README says of what).
-Each key is asked for, and stored if it is not there. Writes hit-ratio.md, and hit-ratio.svg with its dark twin.
+TRACES is a folder of files NAME.u32.xz. Each file has the keys of one trace as unsigned 32-bit numbers (the folder's README
+describes the traces). Each key is looked up, and stored if it is not in the cache. Writes hit-ratio.md, hit-ratio.svg and
+hit-ratio-dark.svg.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from plot import DARK, LIGHT, Palette, style
 from policies import SIMULATED
 from shardmap import ShardCache
 
-# Sizes at which caches are compared, and how many requests of a trace. The last group is for what was not tuned on.
+# For each trace: the sizes of the caches, and how many requests are read. OTHERS were not used to tune the policy.
 PAIRS: dict[str, tuple[tuple[int, ...], int]] = {
     **{f"lirs-multi{n}": ((500, 1000, 2000), 10**9) for n in (1, 2, 3)},
     "lirs-sprite": ((200, 600, 1000), 10**9),
@@ -61,7 +62,7 @@ def of_shard_cache(keys: Sequence[int], size: int) -> int:
 
 
 def peers() -> dict[str, Policy]:
-    """Those that are installed."""
+    """The other libraries that are installed."""
     found: dict[str, Policy] = {}
     with contextlib.suppress(ImportError):
         from moka_py import Moka  # type: ignore[import-not-found,unused-ignore]
@@ -128,13 +129,13 @@ def as_table(rows: Rows, others: Rows, names: list[str]) -> str:
             means = " | ".join(f"**{mean(rows, name):.1f}**" for name in names)
             lines.append(f"| **{title}** | | {means} |")
 
-    add(rows, f"mean of {len(rows)}")
-    add(others, "mean of those not tuned on")
+    add(rows, f"mean of the {len(rows)} rows above")
+    add(others, "mean of the rows above, not used for tuning")
     return "\n".join(lines)
 
 
 def draw(rows: Rows, names: list[str], palette: Palette) -> Any:
-    """How far each policy gets from LRU to the optimum, over all traces."""
+    """A bar for each policy: its mean hit ratio."""
     figure, axes = pyplot.subplots(figsize=(6.4, 0.42 * len(names) + 0.9))
     values = [mean(rows, name) for name in names]
     colours = ["#1f883d" if name == OURS else palette.faint for name in names]
@@ -152,7 +153,7 @@ def draw(rows: Rows, names: list[str], palette: Palette) -> Any:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("traces", type=Path, nargs="?", default=ROOT.parent / "shared" / "traces")
-    parser.add_argument("--only", default="", help="parts of names of traces, separated by commas")
+    parser.add_argument("--only", default="", help="measure only traces whose name contains one of these parts (separated by commas)")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     if not options.traces.is_dir():
