@@ -1,9 +1,9 @@
 """arm64 Pythons on another Linux machine: a sysroot of Debian's packages, a cross compiler, and qemu, which translates
 the program and hands its system calls to this machine's kernel.
 
-Such a Python is used like any other, since what is executed is a script that has qemu run it. That script is its
-sys.executable too, so it can start others of its kind. Any other program that it executes is this machine's own: among
-them the cross compiler, which is what setuptools takes for the compiler there."""
+A script starts the Python in qemu. Other code uses this script like any Python. The script is also the Python's
+sys.executable, so the Python can start more of its kind. All other programs that it starts are this machine's own. One
+of them is the cross compiler, which setuptools uses as the compiler there."""
 
 from __future__ import annotations
 
@@ -37,25 +37,26 @@ PACKAGES = (
 PYTHON = "python"  # the script; neither Debian nor CPython installs a file of that name
 
 
-# --- what is run --------------------------------------------------------------------------------
+# --- what to run --------------------------------------------------------------------------------
 
 VARIABLES = {"SHARDMAP_EMULATED": "1"}  # tests/harness/threads.py
 OPTIONS = ("-o", "faulthandler_timeout=1800")
 FOLDERS = ("caches", "memory", "processes", "threads", "unit")
 LEFT_OUT = {
-    "mechanisms": "its programs are compiled for this machine, and for arm64 by a test that runs here",
-    "cpython_suite": "CPython's tests of dict: long, and nothing in which processors differ",
-    "cpython_collections": "the same of Counter, defaultdict and sets",
-    "library_suites": "the same of networkx, toolz and cachetools",
+    "mechanisms": "compiles its programs for this machine; a test that runs on this machine compiles them for arm64",
+    "cpython_suite": "CPython's tests of dict: they take long, and do not depend on the processor",
+    "cpython_collections": "CPython's tests of Counter, defaultdict and sets: the same",
+    "library_suites": "the tests of networkx, toolz and cachetools: the same",
 }
-# As coarse as arm64's counter may be (a tick of 24 MHz takes 42 ns), and as much coarser as emulation is slower.
+# The first is about as coarse as arm64's counter may be (a tick of 24 MHz takes 42 ns). The second is coarser by the
+# factor by which emulation is slower.
 CLOCKS = ("slow:6", "slow:10")
 ORDER = ("order", "merge_windows", "splits", "partitions")
 
 
 def runs(arguments: Sequence[str]) -> list[tuple[dict[str, str], list[str]]]:
-    """pytest's variables and arguments: for all but what takes too long, and for what stands on the stamps, with coarse
-    clocks; or for the files that are named."""
+    """pytest's variables and arguments: first for all tests except LEFT_OUT, then, with coarse clocks, for the tests that
+    depend on stamps. If `arguments` name files, only for these."""
     options = [*OPTIONS, *arguments]
     if any((ROOT / each.partition("::")[0]).exists() for each in arguments if not each.startswith("-")):
         return [(VARIABLES, options)]
@@ -65,11 +66,11 @@ def runs(arguments: Sequence[str]) -> list[tuple[dict[str, str], list[str]]]:
     return [most, *(({**VARIABLES, "SHARDMAP_STAMP": clock}, [*order, *options]) for clock in CLOCKS)]
 
 
-# --- what it takes ------------------------------------------------------------------------------
+# --- the environments ---------------------------------------------------------------------------
 
 
 def environments() -> list[Environment]:
-    """Those of Debian's Python of arm64 and of a free-threaded one, each with the project's wheel."""
+    """The environments of Debian's arm64 Python and of a free-threaded one, each with the project's wheel."""
     check_tools()
     with locked(BUILD / "arm64.lock"):
         sysroot = _sysroot()
@@ -87,7 +88,7 @@ def check_tools() -> None:
 
 
 def build_variables(interpreter: Interpreter, sysroot: Path) -> dict[str, str]:
-    """For the compiler to find what is of arm64: of the headers, setuptools would name this machine's folder."""
+    """Variables with which the compiler finds arm64's files: setuptools would give it this machine's headers."""
     include = capture([interpreter.executable, "-c", "import sysconfig; print(sysconfig.get_path('include'))"])
     if not include:
         raise Failure(f"{interpreter.executable} does not run")
@@ -96,14 +97,14 @@ def build_variables(interpreter: Interpreter, sysroot: Path) -> dict[str, str]:
 
 
 def script_of(program: Path, sysroot: Path) -> str:
-    """Runs the program under the script's name: from that follow sys.executable, and the environment it is in."""
+    """Runs the program under the script's name, from which Python derives sys.executable and its environment."""
     command = f'exec {QEMU} -0 "$0" -L {shlex.quote(str(sysroot))} {shlex.quote(str(program))} "$@"'
     return f"#!/bin/sh\n{command}\n"
 
 
 def _emulated(program: Path, sysroot: Path) -> Interpreter:
     script, text = program.with_name(PYTHON), script_of(program, sysroot)
-    # Written once: when it changed is a part of what tells interpreters apart.
+    # Written only if it changes, because its modification time is part of the interpreter's identity.
     if not script.is_file() or script.read_text() != text:
         script.write_text(text)
         script.chmod(0o755)
@@ -114,7 +115,7 @@ def _emulated(program: Path, sysroot: Path) -> Interpreter:
 
 
 def _sysroot() -> Path:
-    """This machine's release of Debian for arm64, as much of it as Python needs: unpacked, not installed."""
+    """The packages that Python needs from this machine's release of Debian, for arm64: unpacked, not installed."""
     target, log = FOLDER / "sysroot", LOGS / "arm64-sysroot.log"
     stamp, wanted = FOLDER / "sysroot.stamp", digest([str(target), PACKAGES])
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -140,7 +141,7 @@ def _sysroot() -> Path:
 
 
 def _apt(work: Path) -> Command:
-    """apt-get on a machine of arm64 that has nothing yet."""
+    """apt-get for an arm64 machine on which nothing is installed."""
     command = own_apt(work)
     (work / "status").touch()
     options = {

@@ -15,12 +15,12 @@ from tools.interpreters import executables_on_path, probe
 from tools.shell import LOGS, cache_directory, run_logged, say
 
 HOST = "aarch64-linux-gnu"
-# What configure could only find out by running a program.
+# configure could find these answers only by running a program.
 ANSWERS = ("ac_cv_file__dev_ptmx=yes", "ac_cv_file__dev_ptc=no", "ac_cv_buggy_getaddrinfo=no")
 
 
 def find_or_build(folder: Path, sysroot: Path) -> Path:
-    """The path of the program, which this machine cannot execute."""
+    """The path of the arm64 program, which this machine cannot execute."""
     prefix, stamp = folder / f"{PACKAGE}t", folder / f"{PACKAGE}t.stamp"
     program = prefix / "bin" / f"{PACKAGE}t"
     wanted = digest([str(prefix), CONFIGURE, ANSWERS, OPTIMISATION])
@@ -56,7 +56,7 @@ def _build(prefix: Path, sysroot: Path) -> None:
 
 
 def _build_python() -> Path:
-    """One of the same version for this machine: CPython is built with the help of itself."""
+    """A Python of the same version for this machine, because building CPython runs one."""
     name = f"{PACKAGE}t"
     installed = [str(path) for path in installations() if path.name == name]
     for candidate in [*executables_on_path([name]), *installed]:

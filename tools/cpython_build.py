@@ -32,10 +32,10 @@ ZLIB_PACKAGE = "zlib"
 # on it and extensions inherit the flags; debug information (-g) only costs time here.
 OPTIMISATION = "-DNDEBUG -fwrapv -O3 -Wall"
 CONFIGURE = ("--disable-gil", "--with-ensurepip=no", "--without-static-libpython")
-# Installing would compile the whole library to bytecode at three levels, tests included, which
-# takes long: -l limits that to the top level, and _compile_library does what is of use.
+# Installing would compile the whole library, with its tests, to bytecode at three levels, which
+# takes long. -l limits that to the top level of folders. _compile_library compiles what is needed.
 INSTALL = ("COMPILEALL_OPTS=-l",)
-# Files that are wrong on purpose, for CPython's tests.
+# Files with intentional errors, for CPython's tests.
 NOT_COMPILED = r"bad_?(coding|syntax)|tokenizedata|lib2to3|_data/bad"
 
 
@@ -70,7 +70,7 @@ def _compiler() -> str:
 
 
 def processors() -> int:
-    # Those we may use; macOS cannot tell.
+    # The processors that this process may use. macOS has no such function.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -107,8 +107,8 @@ def _build(archive: Archive, cache: Path) -> Interpreter:
 
 
 def install(tree: Path, staged: Path, prefix: Path, logs: Path, python: Path | None = None) -> None:
-    """In place only when whole, by one rename: an interrupted build leaves nothing behind. `python`: another of the
-    same version, where the new one does not run on this machine."""
+    """Installs to `staged`, then renames it to `prefix` in one step, so that an interrupted build leaves nothing there.
+    `python`: another Python of the same version, if the new one does not run on this machine."""
     log = logs / "install.log"
     run_logged("CPython: install", ["make", "install", f"DESTDIR={staged}", *INSTALL], log, cwd=tree)
     installed = staged / prefix.relative_to("/")
@@ -128,7 +128,7 @@ def _compile_library(python: Path, staged: Path, installed: Path, log: Path) -> 
 
 @contextmanager
 def work_directory(cache: Path) -> Iterator[Path]:
-    """A new directory under the lock; those of runs that were killed are cleared away first."""
+    """A new directory. First removes the directories of runs that were killed. The caller holds the lock."""
     for left in cache.glob("work-*"):
         shutil.rmtree(left, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
@@ -139,7 +139,7 @@ def work_directory(cache: Path) -> Iterator[Path]:
 
 
 def _zlib_environment(archive: Archive, cache: Path, work: Path, logs: Path) -> dict[str, str]:
-    """Where the machine has no zlib headers, build it and point CPython's configure at it."""
+    """If the machine has no zlib headers, builds zlib and returns the variables that make CPython use it."""
     if _has_header("zlib.h"):
         return {}
     say("no zlib headers on this machine: building zlib as well")

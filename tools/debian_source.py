@@ -1,8 +1,8 @@
 """Source packages of Debian stable, from the archive that this machine's apt is set up with.
 
-No address is written here: it is read from apt's own source lists. What is downloaded is checked
-against the archive's InRelease file, and that file's signature where gpgv and Debian's keyring
-are on the machine.
+The addresses come from apt's own source lists. Downloads are checked against the archive's
+InRelease file. The signature of that file is checked if gpgv and Debian's keyring are on the
+machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class AptSource:
-    """One archive URI of apt's configuration, with the suites asked of it."""
+    """One archive URI of apt's configuration, with the suites that are configured for it."""
 
     uri: str
     suites: tuple[str, ...]
@@ -104,7 +104,7 @@ def parse_deb822(text: str) -> list[AptSource]:
 
 
 def archive_uris(sources: Iterable[AptSource]) -> list[str]:
-    """URIs that may hold Debian's main archive, the likeliest first, each once."""
+    """URIs that may have Debian's main archive, the most likely first, without duplicates."""
 
     def unlikely(source: AptSource) -> bool:
         path = urlsplit(source.uri).path.rstrip("/")
@@ -116,7 +116,7 @@ def archive_uris(sources: Iterable[AptSource]) -> list[str]:
 
 
 def expand_mirrors(uri: str) -> list[str]:
-    """`mirror+file:` (of Debian's cloud images) names a file with one archive URI a line."""
+    """`mirror+file:` (in Debian's cloud images) names a file with one archive URI in each line."""
     if not uri.startswith("mirror+file:"):
         return [uri]
     try:
@@ -172,13 +172,13 @@ def upstream_version(tarball: str) -> str:
 
 
 def has_valid_signature(status: str) -> bool:
-    """Judge gpgv's status lines as apt does: one known key suffices, a bad signature does not."""
+    """Judge gpgv's status lines as apt does: one valid signature is enough, unless another one is bad."""
     words = [line.split()[1] for line in status.splitlines() if len(line.split()) > 1]
     return "VALIDSIG" in words and "BADSIG" not in words
 
 
 def check_signature(release: bytes) -> None:
-    """Refuse a tampered InRelease; a machine that lacks the means to check only hears of it."""
+    """Raise if InRelease was changed. If this machine cannot check the signature, only print that."""
     gpgv = shutil.which("gpgv")
     keyrings = sorted(KEYRING_DIRECTORY.glob("debian-archive-keyring.*"))
     if gpgv is None or not keyrings:
@@ -205,7 +205,7 @@ def check_signature(release: bytes) -> None:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Use the proxy that apt is set up with; else urllib takes the environment's."""
+    """Use the proxy of apt's configuration. Without one, urllib uses the proxy of the environment."""
     proxies = {}
     for scheme in ("http", "https"):
         output = capture(["apt-config", "shell", "proxy", f"Acquire::{scheme}::Proxy"]) or ""
@@ -292,7 +292,7 @@ class Archive:
             raise Failure(f"cannot download {tarball.name}: {error}") from error
         if hashlib.sha256(data).hexdigest() != tarball.sha256:
             raise Failure(f"{tarball.name} does not match its SHA256 in the archive's index")
-        # Renamed when whole, so that an interrupted download never counts as one.
+        # Renamed when complete, so that a later run never uses an interrupted download.
         partial = target.with_name(target.name + ".partial")
         partial.write_bytes(data)
         partial.replace(target)

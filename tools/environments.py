@@ -1,4 +1,4 @@
-"""The virtual environments of the project: one for each interpreter, kept while nothing changes."""
+"""The virtual environments of the project: one for each interpreter, made again if its requirements change."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, locked, ru
 
 ENVIRONMENTS = ROOT / ".venv"
 WHEELHOUSE = BUILD / "wheelhouse"
-# Quiet: what matters in pip's output is its errors.
+# Quiet: only pip's errors are of interest.
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
 
-# Asked of the target interpreter, since the downloading one would answer for itself.
+# The target interpreter runs these, because another interpreter would give its own tags and markers.
 _PLATFORMS = """
 from pip._vendor.packaging import tags
 print(*tags.platform_tags(), sep="\\n")
@@ -48,7 +48,7 @@ def project_file() -> dict[str, Any]:
 
 
 def resolve_groups(project: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Requirements of dependency groups, with what they include; each once, in order."""
+    """Requirements of dependency groups and of the groups that they include, in order, without duplicates."""
     groups: Mapping[str, Sequence[Any]] = project.get("dependency-groups", {})
     found: list[str] = []
 
@@ -69,7 +69,7 @@ def resolve_groups(project: Mapping[str, Any], names: Iterable[str]) -> list[str
 
 
 def build_requirements(project: Mapping[str, Any]) -> list[str]:
-    """What building needs: wheels are built in these environments, without isolated ones."""
+    """Requirements for building, because wheels are built in these environments and not in isolated ones."""
     required = list(project.get("build-system", {}).get("requires", []))
     return list(dict.fromkeys([*required, *resolve_groups(project, ["build"])]))
 
@@ -79,7 +79,7 @@ def build_requirements(project: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment of one interpreter; one more for each other way to build the extension."""
+    """A virtual environment of one interpreter. Each other way to build the extension has a `variant` of its own."""
 
     interpreter: Interpreter
     variant: str = ""
@@ -111,7 +111,7 @@ class Environment:
 
 
 def can_make_environment(interpreter: Interpreter) -> bool:
-    """Whether an interpreter needs no other's pip for an environment of its own."""
+    """Whether an interpreter can make an environment without the pip of another interpreter."""
     return interpreter.ensurepip or interpreter.pip
 
 
@@ -128,17 +128,17 @@ def prepare(
     variant: str = "",
     for_building: bool = True,
 ) -> Environment:
-    """An environment with these dependency groups installed, and what building takes unless told otherwise.
+    """An environment with these dependency groups installed, and with the requirements for building if `for_building`.
 
-    pip_from is an interpreter whose bundled pip may be taken when this one has none; downloader
-    is an environment that can reach the package index when this interpreter has no ssl.
+    pip_from is an interpreter whose bundled pip is used if this one has none. downloader is an environment that
+    downloads packages if this interpreter has no ssl.
     """
     environment = Environment(interpreter, variant)
     project = project_file()
     requirements = resolve_groups(project, groups)
     if for_building:
         requirements = build_requirements(project) + requirements
-    # The path is in there since a moved environment does not work.
+    # The path is part of the stamp, because a moved environment does not work.
     stamp = digest([interpreter.identity, str(environment.path), requirements])
     with locked(BUILD / "environments.lock"):
         if environment.read_stamp("environment") == stamp and environment.python.exists():
@@ -153,7 +153,7 @@ def prepare(
 
 
 def _create(environment: Environment, pip_from: Interpreter | None) -> None:
-    """Make the environment, with pip in it, from what the machine offers (Debian splits venv)."""
+    """Make the environment, with pip in it. Tries several ways, because Debian has parts of venv in other packages."""
     interpreter = environment.interpreter
     label = f"environment of {interpreter.tag}"
     target = environment.path
@@ -164,7 +164,7 @@ def _create(environment: Environment, pip_from: Interpreter | None) -> None:
     bundled = interpreter.bundled_pip or (pip_from.bundled_pip if pip_from else None)
     bare = capture([interpreter.executable, "-I", "-m", "venv", "--without-pip", target])
     if bare is not None and bundled is not None:
-        # A wheel of pip can be run as it is, to install itself.
+        # A wheel of pip can run without being installed, and installs itself.
         command = [environment.python, bundled / "pip", "install", "--no-index", bundled]
         run_logged(f"{label}: pip", command, environment.log)
         return
@@ -194,17 +194,17 @@ def install(
     *,
     only_binary: bool = False,
 ) -> None:
-    """Install from the package index that the user's pip is set up with."""
+    """Install from the package index of the user's pip configuration."""
     tag = environment.interpreter.tag
-    # An older wheel rather than a newer sdist: not every release has wheels for free-threaded
-    # builds, and what its sdist needs for building (a Rust tool chain, say) may not be here.
+    # Prefer an older wheel to a newer sdist. Not every release has wheels for free-threaded builds,
+    # and building its sdist may need tools that are not here (a Rust tool chain, for example).
     binary = "--only-binary=:all:" if only_binary else "--prefer-binary"
     if environment.interpreter.ssl or downloader is None:
         command: Command = [environment.python, *PIP, "install", binary, *requirements]
         run_logged(f"environment of {tag}: packages", command, environment.log)
         return
-    # Without ssl, this pip reaches no index over https: another interpreter downloads for it,
-    # with this environment's pip code, as older ones do not know free-threaded ABIs.
+    # Without ssl, this pip cannot reach an index over https, so another interpreter downloads for it.
+    # It runs this environment's pip, because older versions do not know free-threaded ABIs.
     applicable = _ask(environment, _APPLICABLE, *requirements)
     if not applicable:
         return
@@ -238,7 +238,7 @@ def _ask(environment: Environment, script: str, *arguments: str) -> list[str]:
 
 
 def install_group(environment: Environment, group: str) -> None:
-    """Install one more dependency group, once: what only one task needs."""
+    """Install one more dependency group that only one task needs, if it is not installed yet."""
     requirements = resolve_groups(project_file(), [group])
     stamp = digest([environment.read_stamp("environment"), requirements])
     with locked(BUILD / "environments.lock"):
@@ -250,7 +250,7 @@ def install_group(environment: Environment, group: str) -> None:
 def install_best_effort(
     environment: Environment, group: str, downloader: Environment | None
 ) -> None:
-    """Install a group one by one, going on without what has no wheel for this interpreter."""
+    """Install the packages of a group one by one. Skips packages that have no wheel for this interpreter."""
     requirements = resolve_groups(project_file(), [group])
     stamp = digest([environment.read_stamp("environment"), requirements])
     if environment.read_stamp(group) == stamp:
@@ -262,6 +262,6 @@ def install_best_effort(
         except Failure:
             say(f"going on without {requirement}: see {environment.log}")
             complete = False
-    # Tried again next time otherwise: the reason may have been the network.
+    # Without the stamp, the next run tries again, because the reason may have been the network.
     if complete:
         environment.write_stamp(group, stamp)

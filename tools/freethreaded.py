@@ -18,21 +18,21 @@ from tools.interpreters import (
 from tools.shell import LOGS, Command, Failure, cache_directory, locked, run_logged, say
 
 UV_REQUEST = "3.14t"
-# A network without the way to the downloads must not hold up the build that comes next.
+# If the network does not reach the downloads, uv must fail fast, so that the build can start.
 UV_LIMITS = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "0"}
 UV_TIME_LIMIT = 240.0
 
 
 def find(pip_python: Path | None) -> Interpreter:
-    """The free-threaded interpreter to use; PYTHON_FREETHREADED names one explicitly.
+    """The free-threaded interpreter to use. PYTHON_FREETHREADED names one explicitly.
 
-    pip_python is a Python whose pip can install uv, if there is one.
+    pip_python is a Python whose pip can install uv, or None.
     """
     wanted = os.environ.get("PYTHON_FREETHREADED")
     if wanted:
         interpreter = probe(wanted)
         if interpreter is None or not is_usable_free_threaded(interpreter):
-            raise Failure(f"PYTHON_FREETHREADED={wanted} is no working free-threaded CPython 3.13+")
+            raise Failure(f"PYTHON_FREETHREADED={wanted} is not a working free-threaded CPython 3.13 or later")
         return interpreter
     found = first_usable(executables_on_path(FREE_THREADED_NAMES)) or first_usable(_cached())
     if found is not None:
@@ -61,7 +61,7 @@ def _cached() -> list[Path]:
 
 
 def _with_uv(pip_python: Path | None) -> Interpreter | None:
-    """Let uv download a build; failing is normal where only package registries are reached."""
+    """Let uv download a build. This fails on machines that reach only package registries."""
     log = LOGS / "uv.log"
     with locked(cache_directory() / "uv.lock"):
         try:
@@ -81,7 +81,7 @@ def _with_uv(pip_python: Path | None) -> Interpreter | None:
                 timeout=UV_TIME_LIMIT,
             )
         except Failure:
-            say(f"uv cannot provide it here (see {log})")
+            say(f"uv cannot install it here (see {log})")
             return None
     return first_usable(_cached())
 

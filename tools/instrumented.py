@@ -1,4 +1,4 @@
-"""Builds of the extension that find what ordinary runs seldom meet: with pauses, AddressSanitizer, ThreadSanitizer."""
+"""Builds of the extension that find rare errors: with pauses, AddressSanitizer, ThreadSanitizer and others."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SUPPRESSIONS = ROOT / "tools" / "tsan-suppressions.txt"
 
 @dataclass(frozen=True)
 class Instrument:
-    """A way to build the extension, and the tests that are worth running with it."""
+    """A way to build the extension, and the tests to run with it."""
 
     name: str
     flags: str  # for compiling and linking
     tests: tuple[str, ...]
     options: tuple[str, ...] = ()  # to pytest
-    change: Callable[[Path], None] | None = None  # what is done to the copy of the sources that is built
-    variables: Mapping[str, str] = field(default_factory=dict)  # for the build, besides
+    change: Callable[[Path], None] | None = None  # changes the copy of the sources before the build
+    variables: Mapping[str, str] = field(default_factory=dict)  # more variables for the build
 
     @property
     def test_files(self) -> list[str]:
@@ -35,7 +35,7 @@ class Instrument:
 
     @property
     def build_variables(self) -> dict[str, str]:
-        # What is in CFLAGS setuptools gives to the linker as well.
+        # setuptools passes CFLAGS to the linker as well.
         return {"CFLAGS": f"{self.flags} -g -fno-omit-frame-pointer", **self.variables}
 
 
@@ -126,16 +126,16 @@ TSAN = Instrument(
         "invalidation",
         "reentrancy_threads",
     ),
-    ("-k", "not fork"),  # it ends a child that starts threads
+    ("-k", "not fork"),  # ThreadSanitizer aborts a child process that starts threads
 )
 
 EXPLORE = Instrument(
     "explore",
     f"-O1 {DEBUG} -DSHARDMAP_EXPLORE",
     ("explore",),
-    ("-rP", "--no-header"),  # how many schedules there were
+    ("-rP", "--no-header"),  # shows how many schedules ran
     change=planted.plant,
-    variables={"SHARDMAP_PLANTED": digest(repr(planted.PLANTED))},  # another wheel when they change
+    variables={"SHARDMAP_PLANTED": digest(repr(planted.PLANTED))},  # if they change, the wheel is built again
 )
 
 
@@ -143,7 +143,7 @@ EXPLORE = Instrument(
 
 
 def reports_path(instrument: Instrument) -> Path:
-    """Where the sanitizer's reports go, each with a process's number appended: pytest would swallow its stderr."""
+    """Where the sanitizer writes its reports, with a process's number appended. (pytest would capture its stderr.)"""
     return BUILD / "reports" / instrument.name
 
 
@@ -167,18 +167,18 @@ def show_reports(instrument: Instrument) -> list[str]:
 
 
 def run_variables(instrument: Instrument, interpreter: Interpreter) -> dict[str, str]:
-    """What the tests' environment needs for this build of the extension."""
+    """Environment variables for tests of this build of the extension."""
     if instrument is ASAN:
         return asan_variables(interpreter, asan_library())
     if instrument is TSAN:
         return tsan_variables()
     if instrument is MACOS:
-        return {"SHARDMAP_STAMP": "slow:5"}  # the counter of its arm64 processors ticks every 42 ns
+        return {"SHARDMAP_STAMP": "slow:5"}  # 32 ns; the counter of macOS's arm64 processors ticks every 42 ns
     return {}
 
 
 def asan_library() -> str:
-    """The run-time library, which an interpreter that was built without it has to load first."""
+    """The run-time library of AddressSanitizer. An interpreter that was built without it must load it first."""
     compiler = os.environ.get("CC") or "gcc"
     output = capture([*compiler.split(), "-print-file-name=libasan.so"])
     library = (output or "").strip()
@@ -195,7 +195,7 @@ def asan_variables(interpreter: Interpreter, library: str) -> dict[str, str]:
     }
     variables = {"LD_PRELOAD": library, "ASAN_OPTIONS": _joined(options)}
     if not interpreter.free_threaded:
-        # So that keys and values are watched as well as tables. Free-threaded builds need their own allocator.
+        # So that it checks keys and values, too, not only tables. Free-threaded builds need their own allocator.
         variables["PYTHONMALLOC"] = "malloc"
     return variables
 
@@ -205,22 +205,22 @@ def tsan_variables() -> dict[str, str]:
         "suppressions": SUPPRESSIONS,
         "log_path": reports_path(TSAN),
         "history_size": "4",
-        "detect_deadlocks": "0",  # it can follow 64 mutexes at once, and a map may have more shards
+        "detect_deadlocks": "0",  # it supports 64 mutexes at once, and a map may have more shards
     }
-    # It knows nothing of membarrier().
+    # ThreadSanitizer does not know membarrier().
     return {"TSAN_OPTIONS": _joined(options), "SHARDMAP_READS": "fenced"}
 
 
 def _joined(options: dict[str, str | Path]) -> str:
-    # Quoted: a path may hold what else would separate.
+    # Quoted, because a path may contain a separator.
     return ":".join(f'{name}="{value}"' for name, value in options.items())
 
 
 # --- a CPython for ThreadSanitizer --------------------------------------------------------------
 
 MISSING = """{reason}
-Only a CPython that was built with it lets ThreadSanitizer see the interpreter's own synchronisation; with any other
-all its reports would be doubtful. To make one, in the sources of CPython 3.14 or later (some 15 minutes):
+ThreadSanitizer sees the interpreter's own synchronisation only in a CPython that was built with it. With any other
+CPython, its reports would not be reliable. To build one, in the sources of CPython 3.14 or later (some 15 minutes):
     ./configure --prefix="$HOME/python-tsan" --disable-gil --with-thread-sanitizer
     make -j4 && make install
     make tsan SHARDMAP_TSAN_PYTHON="$HOME/python-tsan/bin/python3.14t"      (in this directory)"""
@@ -229,7 +229,7 @@ CONFIGURED = "import sysconfig; print(sysconfig.get_config_var('CONFIG_ARGS'))"
 
 
 def quiet_tsan() -> None:
-    """Setting up runs the interpreter, too: what it does there is nothing to report, and no failure."""
+    """Set-up runs the interpreter, too. No races are reported there, and set-up does not fail because of them."""
     os.environ.setdefault("TSAN_OPTIONS", "report_bugs=0")
 
 
@@ -245,6 +245,6 @@ def find_tsan_python() -> Interpreter:
     reason = (
         f"SHARDMAP_TSAN_PYTHON={wanted} is no working free-threaded CPython built with ThreadSanitizer."
         if wanted
-        else f"no CPython built with ThreadSanitizer here (looked for {', '.join(FREE_THREADED_NAMES)} on the PATH)."
+        else f"no CPython built with ThreadSanitizer was found (looked for {', '.join(FREE_THREADED_NAMES)} on PATH)."
     )
     raise Failure(MISSING.format(reason=reason))

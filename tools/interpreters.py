@@ -1,4 +1,4 @@
-"""Finding out what a Python interpreter is, and looking for one on the PATH."""
+"""Getting the properties of a Python interpreter, and finding interpreters on the PATH."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.shell import Failure, capture
 
-# Newest first: the order in which they are looked for.
+# Searched in this order, the newest first.
 FREE_THREADED_NAMES = ("python3.15t", "python3.14t", "python3.13t")
 
 _PROBE = """
@@ -38,7 +38,7 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class Interpreter:
-    """What one run of the interpreter told about itself."""
+    """The properties that the interpreter printed about itself."""
 
     executable: str
     identity: str
@@ -66,7 +66,7 @@ class Interpreter:
 
     @property
     def bundled_pip(self) -> Path | None:
-        """The pip wheel that CPython's standard library carries, where it was left in."""
+        """The pip wheel in CPython's standard library. Some distributions remove it."""
         wheels = sorted(Path(self.stdlib, "ensurepip", "_bundled").glob("pip-*.whl"))
         return wheels[-1] if wheels else None
 
@@ -82,23 +82,23 @@ def parse_probe(output: str) -> Interpreter | None:
 
 def probe(executable: str | Path) -> Interpreter | None:
     """Describe an interpreter, or None if it does not run (a pyenv shim may not)."""
-    # -P: what lies in the working directory does not count as what it has.
+    # -P: modules in the working directory are not the interpreter's own.
     output = capture([executable, "-P", "-c", _PROBE])
     return parse_probe(output) if output else None
 
 
 def default_interpreter() -> Interpreter:
-    """The Python that runs us: the Makefile chose it, from PYTHON or the PATH."""
+    """The Python that runs this code. The Makefile chose it, from PYTHON or the PATH."""
     interpreter = probe(sys.executable)
     if interpreter is None:
         raise Failure(f"{sys.executable} does not run")
     if interpreter.implementation != "CPython":
         raise Failure(f"CPython is needed, but {interpreter.title} was given")
     if interpreter.free_threaded:
-        # Development tools do not all have wheels for such builds.
+        # Some development tools have no wheels for such builds.
         raise Failure(
-            f"{interpreter.executable} is a free-threaded build: PYTHON is to be a build with the "
-            "GIL; name this one with PYTHON_FREETHREADED"
+            f"{interpreter.executable} is a free-threaded build. PYTHON must be a build with the GIL. "
+            "Use PYTHON_FREETHREADED for this one"
         )
     return interpreter
 

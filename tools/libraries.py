@@ -11,13 +11,13 @@ from tools.environments import PIP, Environment
 from tools.shell import BUILD, LOGS, Command, Failure, capture, run_logged
 
 SOURCES = BUILD / "libraries"
-# Those whose wheels come without their tests.
+# Libraries whose wheels do not contain their tests.
 TESTS_IN_SDIST = ("cachetools",)
 _VERSION = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
 
 
 def fetch_tests(environments: Sequence[Environment], main: Environment) -> None:
-    """The sdists of what is installed, unpacked. `main` downloads: the others may have no ssl."""
+    """Downloads and unpacks the sdists of the installed versions. `main` downloads: the others may have no ssl."""
     for environment in environments:
         for library in TESTS_IN_SDIST:
             version = capture([environment.python, "-I", "-c", _VERSION, library])

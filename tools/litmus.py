@@ -1,4 +1,4 @@
-"""tests/model/orders.txt as litmus tests for herd7: does the order of two accesses that the core relies on suffice?"""
+"""Translates tests/model/orders.txt to litmus tests and runs herd7: are the orders of accesses strong enough?"""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ RELAXED = {"acquire": "load", "release": "store", "add-acquire": "add", "add-rel
 class Access:
     kind: str
     variable: str = ""
-    value: str = ""  # what is stored or added; or the name of what is loaded
-    result: str = ""  # of an addition: the name of what was there
+    value: str = ""  # of a store or an addition: the number; of a load: the name of the loaded value
+    result: str = ""  # of an addition: the name of the value before it
     is_needed: bool = False
 
 
@@ -35,7 +35,7 @@ class Litmus:
     never: tuple[tuple[str, int], ...]
 
     def with_one_relaxed(self) -> Iterator[Litmus]:
-        """For each access whose order is needed, the test without that."""
+        """For each access whose order is needed: the test in which that access is relaxed."""
         number = 0
         for i, thread in enumerate(self.threads):
             for j, access in enumerate(thread):
@@ -76,7 +76,7 @@ def parse_access(text: str) -> Access:
 
 
 def registers(test: Litmus) -> dict[str, tuple[int, int]]:
-    """Of each thing that is loaded: the thread, and the number among the thread's loads."""
+    """For each name of a loaded value: the thread, and the number of the load in that thread."""
     found = {}
     for i, thread in enumerate(test.threads):
         names = [each.result or each.value for each in thread if each.kind in ARM64_LOADS or each.result]
@@ -114,8 +114,8 @@ def arm64(test: Litmus) -> str:
 
 
 def x86_64(test: Litmus) -> str:
-    """Every load and store is a MOV there. herd7 has no XADD: XCHG is a locked instruction, too, and each variable that
-    is added to gets the same value from all."""
+    """Every load and store is a MOV on x86-64. herd7 has no XADD, so additions become XCHG. That is a locked
+    instruction, too, and all additions to one variable add the same number."""
     where = registers(test)
     names = ("AX", "BX", "CX")
     programs = []
@@ -137,7 +137,7 @@ def x86_64(test: Litmus) -> str:
 
 
 def check(herd7: str, tests: list[Litmus], folder: Path) -> list[str]:
-    """What is not as it should be, in words."""
+    """Runs all tests; returns a message for each unexpected result."""
     expected = {}
     files: list[Path] = []
     for test in tests:

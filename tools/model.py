@@ -14,9 +14,9 @@ from tools.shell import BUILD, ROOT, Failure, capture, require_programs, say
 READ = ROOT / "tests" / "model" / "read.pml"
 ORDERS = ROOT / "tests" / "model" / "orders.txt"
 SPIN_SECONDS = 900.0
-NEEDED = {"spin": "spin", "gcc": "gcc"}  # and the package of Debian that has it
+NEEDED = {"spin": "spin", "gcc": "gcc"}  # programs, each with the package of Debian that has it
 
-# With a part of the protocol left out, or weaker, a violation must be found.
+# In each of these, a part of the protocol is left out or weaker. Spin must find a violation.
 MUTANTS = (
     "NO_BARRIER",
     "NO_WAIT",
@@ -42,14 +42,14 @@ class Size:
         return f"operations={self.operations} reads={self.reads} readers={self.readers}"
 
 
-SMALL = Size(2)  # in it every mutant is found
+SMALL = Size(2)  # large enough to find the violation of every mutant
 SIZES = (SMALL, Size(3), Size(2, reads=2), Size(1, readers=2))
 
 
 @dataclass(frozen=True)
 class Model:
     size: Size
-    fenced: bool  # readers have a barrier of their own, instead of membarrier()
+    fenced: bool  # readers run a barrier of their own, instead of membarrier()
     mutant: str = ""
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Model:
 @dataclass(frozen=True)
 class Outcome:
     states: int
-    violation: str  # the assertion; empty: none fails in any execution
+    violation: str  # the assertion that failed; empty if none fails in any execution
 
 
 MODELS = (
@@ -77,21 +77,21 @@ MODELS = (
 
 
 def run_spin(model: Model, folder: Path) -> Outcome:
-    """All states of the model, or those up to the first violation."""
+    """Explores all states of the model, or the states up to the first violation."""
     folder.mkdir(parents=True, exist_ok=True)
-    # A mutant has few states: there the compiler takes most of the time.
+    # A mutant has few states, so the compiler takes most of the time.
     optimization = "-O0" if model.mutant or model.size == SMALL else "-O2"
     run_in(folder, ["spin", "-a", *model.definitions(), READ])
     run_in(folder, ["gcc", optimization, "-w", "-DSAFETY", "-DCOLLAPSE", "-DNOFAIR", "-o", "pan", "pan.c"])
-    # -E: a process that waits for ever is no error here, since nothing says that a store is seen one day.
+    # -E: a process that waits for ever is not an error. The model does not promise that a store ever becomes visible.
     output = run_in(folder, ["./pan", "-E", "-m100000", "-w24"])
     states = re.search(r"^\s*(\d+) states, stored", output, re.MULTILINE)
     errors = re.search(r"errors: (\d+)", output)
     if states is None or errors is None or "max search depth too small" in output or "out of memory" in output:
-        raise Failure(f"{model}: the search did not end\n{output}")
+        raise Failure(f"{model}: the search is not complete\n{output}")
     violation = re.search(r"^pan:\d+: (.*)$", output, re.MULTILINE)
     if (errors[1] == "0") != (violation is None) or (not violation and "Search not completed" in output):
-        raise Failure(f"{model}: what Spin says is not clear\n{output}")
+        raise Failure(f"{model}: cannot interpret the output of Spin\n{output}")
     return Outcome(int(states[1]), violation[1] if violation else "")
 
 
@@ -103,19 +103,19 @@ def run_in(folder: Path, command: Sequence[str | Path]) -> str:
 
 
 def check_model(model: Model, folder: Path) -> tuple[str, str]:
-    """What there is to say, and what is wrong; empty: nothing."""
+    """A line about the result, and a message about what is wrong, which is empty if nothing is."""
     outcome = run_spin(model, folder)
     said = f"{model}: {outcome.states} states, {outcome.violation or 'no violation'}"
     wrong = ""
     if model.mutant and not outcome.violation:
-        wrong = f"{model}: nothing was found"
+        wrong = f"{model}: Spin found no violation"
     elif not model.mutant and outcome.violation:
         wrong = f"{model}: {outcome.violation} (in {folder}: ./pan -r)"
     return said, wrong
 
 
 def run(models: Sequence[Model] = MODELS) -> list[str]:
-    """Checks everything; what is not as it should be."""
+    """Checks everything; returns a message for each error."""
     require_programs("the model checker", NEEDED)
     wrong = []
     for number, model in enumerate(models):
@@ -125,11 +125,11 @@ def run(models: Sequence[Model] = MODELS) -> list[str]:
     tests = litmus.read_tests(ORDERS)
     herd7 = shutil.which("herd7")
     if herd7 is None:
-        say("the litmus tests were left out: there is no herd7 (opam install herdtools7)")
+        say("skipping the litmus tests: there is no herd7 (opam install herdtools7)")
     else:
         folder = BUILD / "model" / "litmus"
         folder.mkdir(parents=True, exist_ok=True)
         found = litmus.check(herd7, tests, folder)
-        print(f"herd7: {len(tests)} orders on arm64 and x86-64, {len(found)} not as they should be", flush=True)
+        print(f"herd7: {len(tests)} orders on arm64 and x86-64, {len(found)} unexpected results", flush=True)
         wrong += found
     return wrong

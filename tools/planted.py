@@ -1,5 +1,5 @@
-"""Bugs that are planted into a copy of the core, to see that exploring finds them: each in one process at a time, as
-`sm_planted` says (core/explore.h). The core itself knows nothing of them."""
+"""Bugs that are planted into a copy of the core, to test that exploring finds them. Each process enables one of them,
+with `sm_planted` (core/explore.h). The core itself has none of this code."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ DECLARATION = 'cdef extern from "core/explore.h" nogil:\n    int sm_planted\n'
 
 @dataclass(frozen=True)
 class Bug:
-    """`old` is replaced by `new`, in which PLANTED is whether this bug is wanted."""
+    """`old` is replaced by `new`. PLANTED in `new` stands for a test whether this bug is enabled."""
 
     file: str
     old: str
     new: str
-    scenario: str  # that finds it
+    scenario: str  # the one that finds it
 
 
 PLANTED = {
@@ -104,8 +104,8 @@ PLANTED = {
 
 
 def plant(root: Path) -> None:
-    """All of them into the core of a copy of the project. ValueError: the code that one of them changes is there no
-    more."""
+    """Plants all bugs into the core of a copy of the project. Raises ValueError if the code that a bug replaces is no
+    longer there."""
     core = root / "src" / "shardmap" / "core"
     for number, (name, bug) in enumerate(PLANTED.items(), 1):
         file = core / bug.file

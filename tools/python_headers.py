@@ -1,4 +1,4 @@
-"""The C headers of the default Python, which Debian keeps in a package of their own."""
+"""The C headers of the default Python, which Debian has in a separate package."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tools.shell import LOGS, Command, Failure, cache_directory, locked, run_log
 
 
 def build_variables(interpreter: Interpreter) -> dict[str, str]:
-    """What the compiler's environment needs so that it finds Python.h; fetches it if need be."""
+    """Environment variables with which the compiler finds Python.h. Downloads the headers if necessary."""
     if interpreter.headers:
         return {}
-    # The second is for pyconfig.h, which includes another one by its path from there.
+    # The second path is for pyconfig.h, which includes another file relative to it.
     include = _fetched(interpreter) / "usr" / "include"
     paths = [include / f"python{_series(interpreter)}", include]
     return {"CPATH": os.pathsep.join([*map(str, paths), *filter(None, [os.environ.get("CPATH")])])}
@@ -26,7 +26,7 @@ def _series(interpreter: Interpreter) -> str:
 
 
 def _fetched(interpreter: Interpreter) -> Path:
-    """The unpacked package of headers, in the cache; the system is left as it is."""
+    """The package of headers, unpacked in the cache. The system is not changed."""
     series = _series(interpreter)
     target = cache_directory() / "headers" / f"{interpreter.version}-{os.uname().machine}"
     missing = f"{interpreter.executable} has no Python.h: install python{series}-dev"
@@ -53,14 +53,14 @@ def _fetched(interpreter: Interpreter) -> Path:
 
 
 def own_apt(work: Path) -> Command:
-    """apt-get with package lists and a cache of our own: the system's may be missing, and root's to update."""
+    """apt-get with its own package lists and cache. The system's may be missing, and only root can update them."""
     lists, cache = work / "lists", work / "cache"
     for directory in (lists / "partial", cache / "archives" / "partial"):
         directory.mkdir(parents=True)
     options = {
         "Dir::State::Lists": lists,
         "Dir::Cache": cache,
-        # apt's own user could not write to our directory.
+        # apt's own user cannot write to this directory.
         "APT::Sandbox::User": "root",
         "Debug::NoLocking": "1",
     }

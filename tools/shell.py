@@ -1,4 +1,4 @@
-"""Running commands, reporting progress and locking: what the other tools share."""
+"""Running commands, reporting progress and locking, for the other tools."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ LOGS = BUILD / "logs"
 
 Command: TypeAlias = Sequence[str | Path]
 
-# Seconds between progress lines of a long command, and of its output shown when it fails.
+# Seconds between the progress lines of a long command. Lines of its output that are shown when it fails.
 PROGRESS_INTERVAL = 30.0
 TAIL_LINES = 20
 
 
 class Failure(Exception):
-    """Something the user has to know about; shown without a traceback."""
+    """An error that is shown to the user without a traceback."""
 
 
 def say(message: str) -> None:
-    # Flushed, to stay in order with the output of the commands run in between.
+    # Flushed, so that it stays in order with the output of commands.
     print(f"==> {message}", flush=True)
 
 
@@ -42,7 +42,7 @@ def cache_directory() -> Path:
 
 
 def missing_packages(needed: Mapping[str, str]) -> list[str]:
-    """Of programs, each with the package of Debian that has it: the packages of those that are not on the PATH."""
+    """The Debian packages of those programs that are not on the PATH. `needed`: from program to package."""
     return list(dict.fromkeys(package for program, package in needed.items() if shutil.which(program) is None))
 
 
@@ -53,9 +53,9 @@ def require_programs(purpose: str, needed: Mapping[str, str]) -> None:
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The user's environment without what would make a Python import from elsewhere."""
+    """The user's environment, without variables that would make a Python import from other places."""
     environment = dict(os.environ)
-    # MAKEFLAGS would hand our make's flags (and its job server) to CPython's own build.
+    # MAKEFLAGS would pass the flags of this make (and its job server) to CPython's own build.
     for name in ("PYTHONPATH", "PYTHONHOME", "PYTHON_GIL", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
         environment.pop(name, None)
     environment.update(extra or {})
@@ -68,7 +68,7 @@ def run(
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a command on our own terminal and return its exit status."""
+    """Run a command on this process's terminal and return its exit status."""
     sys.stdout.flush()
     arguments = [str(part) for part in command]
     return subprocess.run(arguments, cwd=cwd, env=clean_environment(env), check=False).returncode
@@ -102,7 +102,7 @@ def run_logged(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> None:
-    """Run a command with its output in a log file, and a line on the terminal now and then."""
+    """Run a command with its output in a log file. Prints a progress line at intervals."""
     say(label)
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -117,7 +117,7 @@ def run_logged(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A group of its own, so that an interrupted build leaves no compiler behind.
+                # A process group of its own, so that no compiler continues after an interrupted build.
                 start_new_session=True,
             )
         except OSError as error:
@@ -143,7 +143,7 @@ def _wait(
         except subprocess.TimeoutExpired:
             elapsed = time.monotonic() - started
             if timeout is not None and elapsed >= timeout:
-                raise Failure(f"{label}: no end after {elapsed:.0f} s") from None
+                raise Failure(f"{label}: no end after {elapsed:.0f} s (time-out)") from None
             print(f"    ... {elapsed:.0f} s", flush=True)
 
 
@@ -156,19 +156,19 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; the system frees it when the process ends, however it ends."""
+    """Hold an exclusive lock. The system releases it when the process ends, even if it is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for another run that holds {path}")
+            say(f"waiting for another run that holds the lock {path}")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def stop_on_sigterm() -> None:
-    """Turn SIGTERM into an exception, so that clean-up runs as it does after Ctrl-C."""
+    """Turn SIGTERM into an exception, so that clean-up code runs, as after Ctrl-C."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

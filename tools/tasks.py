@@ -42,7 +42,7 @@ EXPLORE_SECONDS = "60"
 def run_instrumented(
     instrument: Instrument, environments: Sequence[Environment], arguments: Arguments
 ) -> int:
-    """Build the extension that way for each environment and run the tests that are worth it."""
+    """Build the extension with the instrument for each environment, and run the instrument's tests."""
     return finish(failed_instrumented(instrument, environments, arguments))
 
 
@@ -67,7 +67,7 @@ def failed_instrumented(
 
 
 def test(arguments: Arguments) -> int:
-    """static checks, the tests on the default and a free-threaded Python, schedules explored (ARGS: to pytest)"""
+    """static checks, tests on the default and a free-threaded Python, explored schedules (ARGS: for pytest)"""
     environments = ready_environments()
     failed = run_lint(environments[0]) + run_pytest(environments, arguments, {})
     if not arguments:
@@ -90,37 +90,38 @@ def stress(arguments: Arguments) -> int:
 
 
 def run_libraries(arguments: Arguments) -> int:
-    """all tests of networkx, toolz and cachetools with ShardMap in dict's place, both Pythons, half an hour"""
+    """all tests of networkx, toolz and cachetools with ShardMap instead of dict, both Pythons, half an hour"""
     environments = ready_environments()
     libraries.fetch_tests(environments, environments[0])
-    # A test is a whole suite here: no stacks are printed for what takes long.
+    # Each test is a whole suite and takes long, so pytest must not print stacks.
     tests = [test_file("library_suites"), "-k", "own_tests", "-o", "faulthandler_timeout=0", *arguments]
     return finish(run_pytest(environments, tests, {"SHARDMAP_LIBRARIES": "whole"}))
 
 
 def check(arguments: Arguments) -> int:
-    """all tests on both Pythons, with every contract of the core asserted"""
+    """all tests on both Pythons, on a debug build: functions assert which mutexes are held"""
     return run_on_both(instrumented.CHECK, arguments)
 
 
 def as_on_macos(arguments: Arguments) -> int:
-    """all tests on both Pythons, with what macOS lacks left out of the core, and its clock's ticks"""
+    """all tests on both Pythons, without the features that macOS lacks, and with as coarse a clock"""
     return run_on_both(instrumented.MACOS, arguments)
 
 
 def pauses(arguments: Arguments) -> int:
-    """concurrent tests on both Pythons, threads stopping between the steps that matter"""
+    """concurrent tests on both Pythons, with threads that stop between critical steps"""
     return run_on_both(instrumented.PAUSES, arguments)
 
 
 def exploring_environment(environments: tuple[Environment, Environment]) -> Environment:
-    """With the build that explores schedules: threads that wait for their turn would keep a GIL."""
+    """The free-threaded environment with the build that explores schedules. (With a GIL, threads that wait for their
+    turn would keep it.)"""
     main, free = environments
     return instrumented_environment(instrumented.EXPLORE, free.interpreter, main)
 
 
 def explore(arguments: Arguments) -> int:
-    """all schedules of small scenarios and samples of large ones, free-threaded (SHARDMAP_EXPLORE_SECONDS for each)"""
+    """all schedules of small scenarios, samples of large ones, free-threaded (SHARDMAP_EXPLORE_SECONDS for each)"""
     os.environ.setdefault("SHARDMAP_EXPLORE_SECONDS", EXPLORE_SECONDS)
     os.environ.setdefault("SHARDMAP_EXPLORE_MORE", "1")
     environment = exploring_environment(both_environments())
@@ -129,7 +130,7 @@ def explore(arguments: Arguments) -> int:
 
 def asan(arguments: Arguments) -> int:
     """concurrent and hostile tests on both Pythons under AddressSanitizer"""
-    instrumented.asan_library()  # A failure is better known before the builds.
+    instrumented.asan_library()  # Fails now if it is missing, not after the builds.
     return run_on_both(instrumented.ASAN, arguments)
 
 
@@ -143,7 +144,7 @@ def tsan(arguments: Arguments) -> int:
 
 
 def on_arm64(arguments: Arguments) -> int:
-    """tests on arm64 Pythons by emulation, default and free-threaded, an hour (ARGS: to pytest; files: only these)"""
+    """tests on emulated arm64 Pythons, default and free-threaded, an hour (ARGS: for pytest; may name files)"""
     environments = arm64.environments()
     native = environment_for_sources()
     wheels.install_wheel(native)
@@ -154,7 +155,7 @@ def on_arm64(arguments: Arguments) -> int:
 
 
 def check_model(arguments: Arguments) -> int:
-    """unlocked reads on a weakly ordered machine, all executions of a model (Spin; herd7 where there is one)"""
+    """all executions of a model of unlocked reads on a weakly ordered machine (Spin; herd7 if it is installed)"""
     wrong = model.run()
     for problem in wrong:
         print(problem, file=sys.stderr, flush=True)
@@ -197,7 +198,7 @@ def demo_environment(
 
 
 def web(arguments: Arguments) -> int:
-    """load on the example web service, ShardMaps beside dicts and locks, three minutes (ARGS: to it)"""
+    """load test of the example web service, ShardMaps against dicts and locks, three minutes (ARGS: for the test)"""
     free = ready_environments()[1]
     run_script(free, "examples/web_service_load.py", arguments)
     run_script(free, "examples/web_service_load.py", ["--direct", "--seconds=20", *arguments])
@@ -205,12 +206,12 @@ def web(arguments: Arguments) -> int:
 
 
 def bench(arguments: Arguments) -> int:
-    """goals, every kind of key, costs beside dict, sweep, micro-benchmarks, nine minutes (ARGS: to each)"""
+    """benchmarks: goals, kinds of keys, costs against dict, sweep, micro, nine minutes (ARGS: for each script)"""
     return measure([*arguments, "--quick"])
 
 
 def bench_full(arguments: Arguments) -> int:
-    """the same, all of it: about an hour, on a machine that does nothing else (ARGS: to each)"""
+    """all benchmarks: about an hour, on a machine that runs nothing else (ARGS: for each script)"""
     return measure(arguments)
 
 
@@ -222,7 +223,7 @@ def measure(arguments: Arguments) -> int:
         install_best_effort(environment, "peers", main)
     quick = "--quick" in arguments
     run_script(free, "bench/goals.py", arguments)
-    run_script(main, "bench/goals.py", arguments)  # The goals of a build with the GIL.
+    run_script(main, "bench/goals.py", arguments)  # The goals for a build with the GIL.
     run_script(free, "bench/every_key.py", arguments)
     run_script(free, "bench/beside_dict.py", arguments)
     run_script(free, "bench/caches.py")
@@ -232,7 +233,7 @@ def measure(arguments: Arguments) -> int:
     run_script(free, "bench/scaling.py")
     if not quick:
         run_script(main, "bench/beside_dict.py", arguments)
-    # The whole matrix of the micro-benchmarks takes hours; what is left out is in bench/micro/conftest.py.
+    # All combinations of the micro-benchmarks would take hours. bench/micro/conftest.py has the others.
     matrix = ["--quick"] if quick else ["--keys", "str,int,str-equal", "--values", "int"]
     for environment in (free, main):
         kind = "free-threaded" if environment is free else "default"
@@ -245,7 +246,7 @@ def measure(arguments: Arguments) -> int:
 
 
 def instructions(arguments: Arguments) -> int:
-    """instructions per operation on both Pythons, counted by valgrind: repeatable on a busy machine (ARGS: to it)"""
+    """instructions per operation on both Pythons, counted by valgrind, also on a busy machine (ARGS: for the script)"""
     if shutil.which("valgrind") is None:
         raise Failure("valgrind is needed to count instructions")
     for environment in ready_environments():
@@ -254,13 +255,13 @@ def instructions(arguments: Arguments) -> int:
 
 
 def docs(arguments: Arguments) -> int:
-    """the documentation as a site, in build/docs; warnings are errors (ARGS: to sphinx)"""
+    """the documentation as a site, in build/docs; warnings are errors (ARGS: for sphinx)"""
     environment = environment_for_sources()
     install_group(environment, "docs")
-    wheels.install_wheel(environment)  # The reference is what the installed package says of itself.
+    wheels.install_wheel(environment)  # The reference comes from the docstrings of the installed package.
     say(f"sphinx on {checked_title(environment)}")
     site = BUILD / "docs"
-    # -E: the pages also come from docstrings and files of the root, whose changes Sphinx does not see.
+    # -E: pages also come from docstrings and from files in the root. Sphinx does not notice their changes.
     options: Command = ["-E", "-W", "--keep-going", "-b", "html", "-d", BUILD / "docs-doctrees", *arguments]
     if run([environment.python, "-P", "-m", "sphinx", *options, ROOT / "docs", site]) != 0:
         return finish(["sphinx"])
@@ -269,7 +270,7 @@ def docs(arguments: Arguments) -> int:
 
 
 def wheel(arguments: Arguments) -> int:
-    """wheels for both Pythons, in dist/: manylinux tag, checks, tests in clean environments (ARGS: to pytest)"""
+    """wheels for both Pythons, in dist/: manylinux tag, checks, tests in clean environments (ARGS: for pytest)"""
     environments = both_environments()
     package_tools = release.tools_environment(environments[0])
     built = [
@@ -296,12 +297,12 @@ def sdist(arguments: Arguments) -> int:
 
 
 def check_workflows(arguments: Arguments) -> int:
-    """the workflows' own validators, and for what they build wheels"""
+    """validators of the workflows, and a check of the list of wheels that they build"""
     return finish(workflows.check(workflows.tools_environment(environment_for_sources())))
 
 
 def windows_by_wine(arguments: Arguments) -> int:
-    """the mechanisms under wine, and the extension compiled for Windows by MinGW-w64 (ARGS: to pytest)"""
+    """the mechanisms under wine, and the extension compiled for Windows by MinGW-w64 (ARGS: for pytest)"""
     windows.check_tools()
     environment = environment_for_sources()
     windows.compile_core(environment)
@@ -310,7 +311,7 @@ def windows_by_wine(arguments: Arguments) -> int:
 
 
 def clean(arguments: Arguments) -> int:
-    """remove everything made here (not the Python kept in the user's cache)"""
+    """remove all generated files (not the Python in the user's cache)"""
     caches = [ROOT / f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")]
     records = [ROOT / ".benchmarks", ROOT / ".hypothesis"]
     for path in [BUILD, ROOT / "dist", ENVIRONMENTS, *caches, *records]:
@@ -324,10 +325,10 @@ def show_help(arguments: Arguments) -> int:
     for name, task in TASKS.items():
         print(f"  {name:10} {task.__doc__}")
     print(
-        "\nEverything needed is set up first, under .venv and build. PYTHON is the default Python"
-        "\n(3.11 or later). PYTHON_FREETHREADED names a free-threaded one (3.13 or later);"
-        "\notherwise one is looked for on the PATH, asked of uv, or built from Debian's source"
-        "\n(once, some minutes) and kept in ~/.cache/shardmap."
+        "\nEach task first sets up what it needs, under .venv and build. PYTHON is the default Python"
+        "\n(3.11 or later). PYTHON_FREETHREADED is a free-threaded one (3.13 or later). Without it,"
+        "\nthe tasks look for one on the PATH, then ask uv for one, then build one from Debian's"
+        "\nsource (once, some minutes). It stays in ~/.cache/shardmap."
     )
     return 0
 

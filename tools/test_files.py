@@ -1,4 +1,4 @@
-"""Where the tests are: tests/, in a folder for each concern."""
+"""Finding test files: tests/ has a folder for each topic."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ def test_file(name: str) -> str:
     """The path of test_NAME.py from the root."""
     found = sorted((ROOT / "tests").glob(f"*/test_{name}.py"))
     if len(found) != 1:
-        raise Failure(f"there are {len(found)} files tests/*/test_{name}.py")
+        raise Failure(f"there are {len(found)} files tests/*/test_{name}.py, not one")
     return str(found[0].relative_to(ROOT))

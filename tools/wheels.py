@@ -1,4 +1,4 @@
-"""Building the project's wheels and sdist, and installing them, only when their sources changed."""
+"""Building the project's wheels and sdist, and installing wheels. Wheels are built only if their sources changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.environments import PIP, Environment, digest, project_file
 from tools.python_headers import build_variables
 from tools.shell import BUILD, LOGS, ROOT, Command, Failure, capture, locked, run_logged
 
-# What the wheel is made of; README and licences end up in its metadata.
+# The sources of the wheel. README and licences become part of its metadata.
 WHEEL_SOURCES = (
     "src",
     "pyproject.toml",
@@ -21,7 +21,7 @@ WHEEL_SOURCES = (
     "README*",
     "LICEN*",
 )
-# What builds leave in the tree is no source: copying it would let stale code into a wheel.
+# Output of builds in the tree. If it were copied, old code could get into a wheel.
 _GENERATED_DIRECTORIES = {"__pycache__", "build", "dist"}
 _GENERATED_SUFFIXES = {".pyc", ".so", ".html", ".o"}
 
@@ -61,7 +61,7 @@ def content_hash(root: Path, files: Iterable[Path]) -> str:
 
 
 def _stage(files: Iterable[Path], target: Path) -> None:
-    """Copy the sources: builds then never meet an earlier build's leavings."""
+    """Copy the sources to an empty folder, so that a build never uses files of an earlier build."""
     shutil.rmtree(target, ignore_errors=True)
     for path in files:
         copy = target / path.relative_to(ROOT)
@@ -77,13 +77,14 @@ def package_name() -> str:
 
 
 Change = Callable[[Path], None]
-"""What is done to the copy of the sources that is built, whose root it gets. Builds know it by its variables."""
+"""A function that changes the copy of the sources before the build. Its argument is the copy's root. The stamp of a
+wheel contains the variables, not this function."""
 
 
 def build_wheel(
     environment: Environment, variables: Mapping[str, str] | None = None, change: Change | None = None
 ) -> Path:
-    """The project's wheel for this environment's interpreter. `variables`: for the compiler, such as CFLAGS."""
+    """The project's wheel for this environment's interpreter. `variables`: environment variables for the build."""
     name = environment.name
     variables = variables or {}
     files = source_files(ROOT, WHEEL_SOURCES)
@@ -111,7 +112,7 @@ def build_wheel(
         wheels = list(output.glob("*.whl"))
         if len(wheels) != 1:
             raise Failure(f"the build made {len(wheels)} wheels instead of one: see {log}")
-        # Last, so that an interrupted build is done again.
+        # Written last, so that an interrupted build runs again.
         stamp_file.write_text(stamp)
     return wheels[0]
 
@@ -119,7 +120,7 @@ def build_wheel(
 def install_wheel(
     environment: Environment, variables: Mapping[str, str] | None = None, change: Change | None = None
 ) -> Path:
-    """Build the wheel if need be and install it, if it is not the one already there."""
+    """Build the wheel if necessary, and install it if it is not installed yet."""
     wheel = build_wheel(environment, variables, change)
     stamp = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if environment.read_stamp("wheel") != stamp:
@@ -136,7 +137,7 @@ def install_wheel(
 def build_sdist(environment: Environment) -> Path:
     """The sdist, from a copy of the whole tree."""
     stage = BUILD / "stage" / "sdist"
-    # MANIFEST.in chooses among these.
+    # MANIFEST.in selects some of these.
     names = [path.name for path in ROOT.iterdir() if not path.name.startswith(".")]
     _stage(source_files(ROOT, sorted(names)), stage)
     output = ROOT / "dist"
@@ -156,14 +157,14 @@ def build_sdist(environment: Environment) -> Path:
 
 
 def check_installed(environment: Environment, variables: Mapping[str, str] | None = None) -> str:
-    """Make sure that the installed wheel is what gets imported; say what runs it."""
+    """Raise if the package is not imported from the installed wheel. Returns the state of the GIL: "on" or "off"."""
     name = package_name()
     script = (
         f"import sys, {name}; from pathlib import Path\n"
         f"print(Path({name}.__file__).resolve().is_relative_to(Path(sys.prefix).resolve()))\n"
         "print('off' if not getattr(sys, '_is_gil_enabled', lambda: True)() else 'on')\n"
     )
-    # -P: as in the test runs, the working directory is not searched for modules.
+    # -P: modules in the working directory are not imported, as in the test runs.
     output = capture([environment.python, "-P", "-c", script], env=variables)
     words = (output or "").split()
     if len(words) != 2:

@@ -1,5 +1,5 @@
-"""What of the Windows build can be tried on Debian: the extension is compiled by MinGW-w64 against CPython's headers
-for Windows, and the mechanisms run under wine (tests/unit/test_mechanisms.py)."""
+"""Tests of the Windows build that run on Debian: MinGW-w64 compiles the extension against CPython's headers for
+Windows, and the mechanisms run under wine (tests/unit/test_mechanisms.py)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_tools() -> None:
 
 
 def headers(folder: Path) -> Path:
-    """CPython's, with its configuration for Windows."""
+    """CPython's headers, with its configuration for Windows."""
     archive = Archive()
     tarball = archive.find(PACKAGE)
     target = folder / f"cpython-{tarball.version}"
@@ -42,7 +42,7 @@ def headers(folder: Path) -> Path:
 
 
 def compile_core(environment: Environment) -> None:
-    """As an object: there is no CPython for Windows here to link it with."""
+    """Compiles the core to an object file. It is not linked, because there is no CPython for Windows here."""
     folder = BUILD / "windows"
     folder.mkdir(parents=True, exist_ok=True)
     include = headers(folder)
@@ -51,7 +51,7 @@ def compile_core(environment: Environment) -> None:
     log.unlink(missing_ok=True)
     cython: Command = [environment.python, "-m", "cython", "-3", ROOT / "src" / "shardmap" / "_core.pyx", "-o", source]
     run_logged("cython", cython, log)
-    # The warnings that GCC has of Cython's code on Linux as well.
+    # The disabled warnings are those that GCC gives for Cython's code on Linux, too.
     warnings = ("-Wall", "-Wno-unused", "-Wno-uninitialized", "-Wno-maybe-uninitialized", "-Werror")
     options = ("-std=gnu11", "-O1", *warnings, "-DCYTHON_INLINE=inline", f"-I{ROOT / 'src' / 'shardmap'}")
     for name, flags in CONFIGURATIONS.items():

@@ -1,4 +1,4 @@
-"""What of the workflows can be checked without running them: their own validators, and for what wheels are built."""
+"""Checks of the workflows that need no run of them: validators, and the list of wheels that they build."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tools.environments import Environment, prepare, project_file
 from tools.shell import ROOT, Command, Failure, capture, run, say
 
 WORKFLOWS = ROOT / ".github" / "workflows"
-# As cibuildwheel calls them; each with what its wheels are called.
+# The names that cibuildwheel uses for platforms and machines, and for the systems of each platform's wheels.
 PLATFORMS = {"linux": ("x86_64", "aarch64"), "macos": ("x86_64", "arm64"), "windows": ("AMD64", "ARM64")}
 SYSTEMS = {"linux": ("manylinux", "musllinux"), "macos": ("macosx",), "windows": ("win",)}
 _CLASSIFIER = "Programming Language :: Python :: 3."
-_FIRST_FREE_THREADED = 14  # the one before is built by another version of cibuildwheel: see wheels.yml
+_FIRST_FREE_THREADED = 14  # another version of cibuildwheel builds 3.13t: see wheels.yml
 
 
 def tools_environment(main: Environment) -> Environment:
@@ -22,7 +22,7 @@ def tools_environment(main: Environment) -> Environment:
 
 
 def wanted_wheels(project: Mapping[str, Any], platform: str, machine: str) -> set[str]:
-    """The identifiers of all that the project's classifiers promise."""
+    """The identifiers of all wheels that the project's classifiers promise."""
     found = [each.removeprefix(_CLASSIFIER) for each in project["project"]["classifiers"] if _CLASSIFIER in each]
     minors = sorted(int(each) for each in found)
     if not minors:
@@ -35,7 +35,7 @@ def built_wheels(environment: Environment, platform: str, machine: str) -> set[s
     command: Command = [environment.python, "-m", "cibuildwheel", "--print-build-identifiers", f"--platform={platform}"]
     output = capture([*command, f"--archs={machine}", ROOT])
     if output is None:
-        raise Failure(f"cibuildwheel finds fault with its configuration: {' '.join(map(str, command))}")
+        raise Failure(f"cibuildwheel finds fault with its configuration. Run: {' '.join(map(str, command))}")
     return set(output.split())
 
 
@@ -46,11 +46,11 @@ def check(environment: Environment) -> list[str]:
         ("validate-pyproject", [bin_ / "validate-pyproject", ROOT / "pyproject.toml"]),
         ("zizmor", [bin_ / "zizmor", "--offline", "--no-progress", "--persona=pedantic", WORKFLOWS]),
     ]
-    actionlint = shutil.which("actionlint")  # in no package of an index that brings it along
+    actionlint = shutil.which("actionlint")  # no package of the index contains it
     if actionlint:
         checks.append(("actionlint", [actionlint, *sorted(WORKFLOWS.glob("*.yml"))]))
     else:
-        say("no actionlint on the PATH: going on without")
+        say("no actionlint on the PATH: skipping it")
     failed = []
     for name, command in checks:
         say(name)
@@ -62,5 +62,5 @@ def check(environment: Environment) -> list[str]:
             built = built_wheels(environment, platform, machine)
             say(f"cibuildwheel, {platform} {machine}: {', '.join(sorted(built))}")
             if built != wanted:
-                failed.append(f"wheels for {platform} {machine}: other than wanted: {sorted(built ^ wanted)}")
+                failed.append(f"wheels for {platform} {machine}: missing or not wanted: {sorted(built ^ wanted)}")
     return failed
