@@ -1,7 +1,7 @@
-"""What one thread does with a map that it made itself, beside the same with a dict (beside_dict.py).
+"""Operations of one thread on a map that it made itself, for beside_dict.py, which compares them with a dict.
 
-Each operation is given what makes a map and how often to do it, prepares in the thread that will be timed, and returns
-what is timed, which tells how many operations it was.
+Each operation gets a function that makes a map, and a number of repetitions. It prepares in the thread that will be
+timed, and returns the function to time. That function returns the number of operations.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def iterated(make: Make, repetitions: int, size: int = MILLION) -> Part:
 
 
 def first_for_new(make: Make, repetitions: int, size: int = MILLION) -> Part:
-    """The oldest entry goes, a new one comes, as in a queue."""
+    """Removes the oldest entry and inserts a new one, as in a queue."""
     m = filled(make, "int", size)
     new = list(range(size, size + repetitions))
 
@@ -138,7 +138,7 @@ def pop_items(m: Any) -> None:
 
 
 def popped(make: Make, repetitions: int, size: int = MILLION) -> Part:
-    """From a copy each time, which is part of it."""
+    """From a new copy each time. The time of the copy is included."""
     m = filled(make, "str", size)
     return repeated(lambda: pop_items(make(m)), repetitions)
 

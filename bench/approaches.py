@@ -1,7 +1,7 @@
-"""What bench/ladder.py measures: each approach of docs/which-one.md, and the loops that read and write by it.
+"""The approaches that bench/ladder.py measures: each approach of docs/which-one.md, with loops that read and write.
 
-What the threads share is a global, as in programs. Every thread has key objects of its own, in an order of its own.
-The values are None: what is measured is the approach, not the reference count of a value.
+Shared data is in a global variable, as in programs. Every thread has key objects of its own, in an order of its own.
+The values are None, so that reference counts of values do not influence the result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shardmap import AtomicRef, EventualMap, ShardMap, ShardWorkers
 KEYS = 1_000
 
 Batch = Callable[[], int]
-"""One turn of a thread's loop; returns the operations it did."""
+"""One turn of a thread's loop; returns the number of operations."""
 
 lock: Any
 shared: Any
@@ -165,7 +165,7 @@ def read_ref(number: int) -> Batch:
 
 
 def read_version(number: int) -> Batch:
-    """Loads once for many reads, as one should."""
+    """Loads once for many reads, as the documentation recommends."""
     keys = own_keys(number)
 
     def batch() -> int:

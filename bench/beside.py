@@ -1,4 +1,4 @@
-"""What is compared with its peers, with one thread and with two: one table a title, and a file of results."""
+"""Comparisons with other libraries, with one thread and with two: a table for each title, and a file of results."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rounds import Calibrated, paired_rounds, spread
 def compare_with_threads(
     description: str, file: str, titles: Mapping[str, Mapping[str, Calibrated]], ratios_to: str | None = None
 ) -> int:
-    """Measures named "name | threads" in paired rounds. `ratios_to`: the name to which ratios of the same round are
-    given, too."""
+    """Measures functions named "name | threads" in paired rounds. `ratios_to`: the tables also have the ratios to this
+    name, within each round."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -43,7 +43,7 @@ def compare_with_threads(
                 results[title][name][f"{threads} to {ratios_to}"] = [ratio, least, most]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
         if series.noisy:
-            print("\nNo round was quiet: something else ran on this machine.")
+            print("\nNo round was quiet: other programs ran on this machine.")
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / file).write_text(json.dumps(results, indent=1))
     return 0

@@ -1,15 +1,15 @@
-"""What a map costs that no threads contend for, beside a dict: bytes and times, each with its goal.
+"""The cost of a map without contention, compared with a dict: bytes and times, each with its goal.
 
     python bench/beside_dict.py [--quick] [--only bytes-10-2,deepcopy] [--output build/bench]
 
-As small as a dict, as wide as the machine: a map is to cost little more than a dict until threads contend for it, on
-whatever machine. "On 64 CPUs" is on this machine, with the default of one that has that many. Bytes are what
-sys.getsizeof says; of graphs, by how much a process grows. Times are of one thread and a map that it made itself, in
-paired rounds as in goals.py; what a dict took stands at the end of the line. Indented lines measure nearly the same
-otherwise and do not count.
+The aim is that a map costs little more than a dict until threads contend for it, on every machine. "On 64 CPUs" is
+measured on this machine, with the defaults of a machine that has 64 CPUs. Bytes are the result of sys.getsizeof. For
+graphs, they are the growth of a process. Times are of one thread and a map that it made itself, in paired rounds as in
+goals.py. The end of a line has the time of a dict. Indented lines measure a variant of the line above. They do not
+count as goals.
 
-Goals of the same kind that goals.py measures: `insert` (two threads insert), `alone-large-int` (get of integers in a
-row). Quick takes about two minutes and is only indicative.
+goals.py has two more goals of this kind: `insert` (two threads insert), `alone-large-int` (get of integers in a row).
+--quick takes about two minutes, and its results are only rough.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Unit = Literal["x", "bytes", "us"]
 
 @contextmanager
 def default_of(cpus: int | None) -> Iterator[None]:
-    """Maps become what they are on a machine with so many CPUs."""
+    """Maps get the defaults of a machine with so many CPUs."""
     if cpus is None:
         yield
         return
@@ -51,7 +51,7 @@ def default_of(cpus: int | None) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Bytes:
-    """Of a map, as Python counts them: exact, so once is enough."""
+    """The bytes of a map by sys.getsizeof. They are exact, so they are measured once."""
 
     size: int
     kind: str = "int"
@@ -63,7 +63,7 @@ class Bytes:
 
 @dataclass(frozen=True)
 class Growth:
-    """Of a process that makes a graph."""
+    """The growth of a process that makes a graph."""
 
     kind: str = "Graph"
     unit = "bytes"
@@ -78,10 +78,10 @@ class Goal:
     title: str
     most: float
     work: Timed | Bytes | Growth
-    unit: Unit = "x"  # of the bar. x: times what dict takes
+    unit: Unit = "x"  # of the bar. x: a factor of dict's result
     cpus: int | None = None  # None: those of this machine
     shards: int | None = None  # with_capacity(shards=)
-    beside: tuple[tuple[str, dict[str, Any]], ...] = ()  # what is otherwise, under a name
+    beside: tuple[tuple[str, dict[str, Any]], ...] = ()  # variants: a name, and the fields that differ
     networkx: bool = False
 
     @property
@@ -156,7 +156,7 @@ GOALS = (
 
 
 class Outcome(NamedTuple):
-    """Of the rounds that count, in bytes or in microseconds."""
+    """Results of the rounds that count, in bytes or in microseconds."""
 
     mine: list[float]
     dicts: list[float]

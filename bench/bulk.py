@@ -1,16 +1,16 @@
-"""Measures operations on many keys beside what a user would write without them: rounds interleaved, medians of ratios.
+"""Compares operations on many keys with the code that they replace: interleaved rounds, medians of ratios.
 
     python bench/bulk.py [--rounds 7] [--size 2000000] [--only get,count,update,set,delete] [--limit-mb 12]
 
-get      get_many of 10,000 keys at a time beside the loop with m[k], one thread and two; and two processes, which share
-         nothing but the machine: what two threads could reach at the most
-count    count() of the words of the standard library's sources beside add() for each, and a Counter for each thread
-update   update() from a dict of 1,000,000 beside dict.update into a dict that is not empty (into an empty one CPython
-         copies the table as it is)
-set      set_many of 10,000 keys at a time beside the loop, keys that are there
-delete   delete_many of 10,000 keys at a time beside the loop
+get      get_many of 10,000 keys at a time, against the loop with m[k]; one thread and two. Also two processes, which
+         share only the machine: two threads can reach at most their speed
+count    count() of the words of the standard library's sources, against add() for each, and a Counter for each thread
+update   update() from a dict of 1,000,000, against dict.update into a dict that is not empty (into an empty dict,
+         CPython copies the table as it is)
+set      set_many of 10,000 keys at a time, against the loop; the keys are in the map
+delete   delete_many of 10,000 keys at a time, against the loop
 
-Keys are objects of the benchmark's own, equal to the map's but not the same.
+The keys are separate objects, equal to the map's keys but not the same objects.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Work = Callable[[], object]
 
 
 def seconds(*works: Work) -> float:
-    """From the first thread's start to the last one's end, all let go at once."""
+    """Seconds from the first thread's start to the last one's end. All threads start at once."""
     start = threading.Barrier(len(works))
     times: list[tuple[float, float]] = []
 
@@ -83,7 +83,7 @@ def batches(size: int, count: int, seed: int) -> list[list[str]]:
 
 
 class Twin:
-    """A forked process that does `work` when told to."""
+    """A forked process that does `work` on request."""
 
     def __init__(self, work: Work) -> None:
         (read_start, self.start), (self.end, write_end) = os.pipe(), os.pipe()
@@ -95,7 +95,7 @@ class Twin:
                 os.write(write_end, b"e")
             os._exit(0)
         os.close(read_start)
-        self.seconds_beside(work)  # pages that were shared with this process are copied
+        self.seconds_beside(work)  # the first run copies the pages that it shares with this process
 
     def seconds_beside(self, work: Work) -> float:
         began = time.perf_counter()

@@ -1,11 +1,10 @@
-"""Measures what it costs on this machine to move a cache line between two cores.
+"""Measures the time to move a cache line between two cores of this machine.
 
     python bench/cache_line.py [--cpus 0,1] [--rounds 11] [--output build/bench]
 
-Compiles cache_line.c with the C compiler of the system. Writes cache_line.json, from which scaling.py says what to
-expect with more cores. Takes a few seconds. The median of the rounds is reported, with the lowest and highest: another
-program on one of the cores makes a round meaningless rather than slower, so believe the median only if the spread
-below it is small.
+Compiles cache_line.c with the C compiler of the system. Writes cache_line.json, which scaling.py uses for its
+estimates. Takes a few seconds. It prints the median of the rounds, with the lowest and highest. If another program runs
+on one of the cores, a round is meaningless, not just slower. So use the median only if the spread is small.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MEASURED = {
     "apart": "an atomic addition to a line of the core's own",
     "read": "a read of a line that both cores read",
 }
-PATIENCE = 30.0  # seconds, in which a few rounds have to do where something else uses the cores
+PATIENCE = 30.0  # seconds; after them, the rounds so far are enough, because something else uses the cores
 
 
 class Impossible(Exception):

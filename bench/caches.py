@@ -1,11 +1,11 @@
-"""Caches beside each other, with one thread and with two: hits, functions that are cached, and hits with misses.
+"""Compares caches, with one thread and with two: hits, cached functions, and hits with misses.
 
     python bench/caches.py [--rounds 7] [--output build/bench]
 
-1,000 str keys that are all there; and a Zipf-like draw of which a fifth are misses, that are stored and evict. Peers
-that are not installed are left out. The values are small integers, whose references nobody counts: threads that get one
-and the same object all write its count, whatever the cache. Rounds are paired (rounds.py); "loop" is an empty loop, in
-the same rounds.
+The first workload has 1,000 str keys, all in the cache. The second one is a Zipf-like sequence in which a fifth of the
+requests are misses; these are stored and evict entries. Libraries that are not installed are left out. The values are
+small integers, because their references are not counted: otherwise all threads would write the count of the same
+object, with every cache. Rounds are paired (rounds.py). "loop" is an empty loop, in the same rounds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Loop = Callable[[list[Any]], None]  # goes once over the keys
 
 def getting(cache: Any) -> Loop:
     def loop(keys: list[Any]) -> None:
-        get = cache.get  # a method of this thread's own: of one that threads share they would all write the count
+        get = cache.get  # a bound method for each thread: threads that share one would all write its reference count
         for key in keys:
             get(key)
 
@@ -72,7 +72,7 @@ def nothing(keys: list[Any]) -> None:
 
 
 def locked(cache: Any) -> Loop:
-    """A cachetools cache, as its documentation says to share it."""
+    """A cachetools cache, shared between threads as its documentation recommends."""
     lock = threading.Lock()
 
     def loop(keys: list[Any]) -> None:
@@ -139,7 +139,7 @@ def functions() -> dict[str, Loop]:
 
 
 def zipf(count: int, seed: int) -> list[str]:
-    """Draws of which about a fifth miss in a cache of 3,500."""
+    """Keys of requests; about a fifth of them miss in a cache of 3,500 entries."""
     choices = random.Random(seed)
     weights = [1 / (rank + 1) ** 0.95 for rank in range(POPULATION)]
     return [f"key {number}" for number in choices.choices(range(POPULATION), weights, k=count)]

@@ -1,4 +1,4 @@
-"""Counting with many threads: each map's own way, compared with a dict and a lock, for a bare dict loses counts."""
+"""Counting with many threads: each map with its own operation, against a dict and a lock. A bare dict loses counts."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ Tally = tuple[Competitor, Callable[[Any, list[Any]], None]]
 
 
 def counters() -> list[Tally]:
-    """The ways to count that are installed here; dict with a lock first."""
+    """The ways to count with the installed libraries; dict with a lock comes first."""
     maps = {one.name: one for one in competitors()[0]}
     found: list[Tally] = [
         (maps[LOCKED], into_locked_dict),

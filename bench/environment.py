@@ -1,4 +1,4 @@
-"""What was measured on: written into every file of results, and into the first line of every report."""
+"""The environment of a measurement: it is in every file of results, and in the first line of every report."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def version_of(package: str) -> str | None:
 
 
 def commit() -> str | None:
-    """The commit of the working tree, with a + if it is not quite that."""
+    """The commit of the working tree, with a + if files have changed since."""
     git = ["git", "-C", str(ROOT)]
     try:
         name = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)

@@ -1,9 +1,10 @@
-"""Keys of every type, and where a dict is at its best: each beside a dict, with its goal.
+"""Keys of every type, and the patterns that are best for a dict, compared with a dict. Each has its goal.
 
     python bench/every_key.py [--quick] [--only tuple-get,overwrite] [--output build/bench]
 
-One thread with a map, keys and values of its own; two threads with one map, keys of their own making unless the line
-says otherwise. Rounds, bars and lines are those of goals.py: "loop" is what an empty loop gains from the second thread.
+One thread uses a map, keys and values that it made. Two threads use one map, and keys that each made itself, unless the
+line says otherwise. Rounds, bars and lines are as in goals.py. "loop" is the speed-up of an empty loop by the second
+thread.
 """
 
 from __future__ import annotations

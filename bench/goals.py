@@ -2,25 +2,26 @@
 
     python bench/goals.py [--quick] [--only reads,insert] [--output build/bench]
 
-Every ratio is of two measurements of the same round, in one process, on a fresh map each; a line gives the median of
-the rounds' ratios and the lowest and highest (rounds.py; rounds that the machine disturbed are discarded and counted).
-"M/s" is million operations a second of the map that the line is about, "cores" the processor time its threads used
-over the wall time. "loop" is how many times faster an empty loop is with that many threads than with one, in the same
-rounds: what the machine itself gave to threads that share nothing.
+Every ratio compares two measurements of the same round, in one process, each on a fresh map. A line shows the median of
+the rounds' ratios, and the lowest and highest (see rounds.py). Rounds that the machine disturbed are discarded and
+counted. "M/s" is million operations a second of the map that the line is about. "cores" is the processor time of its
+threads divided by the wall time. "loop" is the speed-up of an empty loop with that many threads, in the same rounds:
+threads that share nothing got this speed-up from the machine.
 
-Lines marked with a number are the goals. The indented lines below one measure the same with other key objects or with
-the map in a local variable, because that decides what is measured (keys.py, loops.py); they are judged by the same
-bar, and do not count. In short:
+Lines with a number are the goals. The indented lines below a goal measure the same with other key objects, or with the
+map in a local variable, because the result depends on these (keys.py, loops.py). They have the same bar, but do not
+count as goals. In short:
 
-- "same" keys: every thread has a list of its own, in an order of its own, of the same key objects. The loop itself
-  then counts references on lines that both threads share: a cost which is equal for all maps and hides part of them.
-- "interned" keys are the same and immortal, "equal" ones are each thread's own: there the loop costs nothing shared.
-- Values are None, unless the line says otherwise: a reference count of a value that many threads read is a shared
-  line that is written, by every map.
-- The map is a module's global. A local variable spares each use of dict the counting of a reference to the dict
-  itself; that, and not the table, is most of what keeps dict from scaling where the same few keys are read.
+- "same" keys: every thread has a list of its own, in an order of its own, of the same key objects. So the loop itself
+  counts references on cache lines that both threads share. This cost is equal for all maps and hides a part of theirs.
+- "interned" keys are the same objects, and immortal. "equal" keys are objects of each thread's own. With both, the loop
+  writes nothing that threads share.
+- Values are None, unless the line says otherwise. With every map, threads that read the same value write its reference
+  count.
+- The map is a module's global. With a local variable, the loop counts no reference to the dict itself. That count, and
+  not the table, is the main reason why dict does not scale when threads read the same few keys.
 
-Quick takes about a minute and a half and is only indicative; without --quick it takes about ten minutes.
+--quick takes about a minute and a half, and its results are only rough. Without it, the script takes about ten minutes.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ LOOP = "empty loop"
 
 @dataclass(frozen=True)
 class Bar:
-    """What the ratio to one other measurement must be."""
+    """A required ratio to one other measurement."""
 
     to: str  # name of a map, measured with `threads`
     threads: int
     ratio: float
-    of_time: bool = False  # a ratio of times, which must be at most that; else of speeds, at least that
+    of_time: bool = False  # True: a ratio of times, at most `ratio`; False: a ratio of speeds, at least `ratio`
 
     def value(self, series: Series, of: tuple[str, int]) -> list[float]:
         ratios = series.ratios(_entry(*of), _entry(self.to, self.threads))
@@ -68,8 +69,8 @@ class Goal:
     work: Work
     threads: int
     bars: tuple[Bar, ...]
-    beside: tuple[tuple[str, Work], ...] = ()  # the same, otherwise measured
-    gil: bool | None = False  # needs the GIL off; True: on; None: either
+    beside: tuple[tuple[str, Work], ...] = ()  # variants of the measurement
+    gil: bool | None = False  # False: needs the GIL off; True: on; None: either
 
 
 def _entry(name: str, threads: int) -> str:
@@ -77,7 +78,7 @@ def _entry(name: str, threads: int) -> str:
 
 
 def _besides(work: Mix, *changes: dict[str, Any]) -> tuple[tuple[str, Work], ...]:
-    """The same work with some things changed, each under a name that says what."""
+    """Variants of the work, each with one change and a name that says which."""
     return tuple(
         (", ".join(f"{name} {value}" for name, value in change.items()), replace(work, **change)) for change in changes
     )
@@ -87,8 +88,8 @@ def faster(ratio: float, than: str = DICT) -> Bar:
     return Bar(than, 2, ratio)
 
 
-# All threads read the same keys. Each has objects of its own for them, as programs have whose keys were read, received
-# or computed: with the very same objects the loop's own counting of references to them is most of the time (keys.py).
+# All threads read the same keys. Each has key objects of its own, as in programs whose keys were read, received or
+# computed. With the same objects, the loop itself would spend most of the time counting references to them (keys.py).
 _READ = Mix(identity="equal")
 _HOT = Mix(keys=1, draw="hot", identity="interned")
 _OWN = Mix(identity="same", lookup="local", own=True)
@@ -189,7 +190,7 @@ GOALS = (
         (Bar(DICT, 1, 2, of_time=True),),
         gil=None,
     ),
-    # The bars of the first version, below those above.
+    # The bars of the first version. They are lower than the bars above.
     Goal("first-reads", "first version: 2 threads, reads, 1,000 keys", _READ, 2, (faster(2),)),
     Goal(
         "first-overwrite",
@@ -203,7 +204,7 @@ GOALS = (
 
 
 def why_not(goal: Goal) -> str | None:
-    """Why this interpreter or machine cannot show a goal."""
+    """Why a goal cannot be measured with this interpreter or machine."""
     if goal.gil is not None and goal.gil != gil_enabled():
         return "is for a Python with the GIL" if goal.gil else "is for a Python without the GIL"
     if goal.threads > cpu_count():
@@ -214,7 +215,7 @@ def why_not(goal: Goal) -> str | None:
 def measure(
     goal: Goal, work: Work, maps: dict[str, Competitor], scale: Scale, progress: Callable[[str], None]
 ) -> Series:
-    """All that the goal's bars compare, in paired rounds."""
+    """Measures everything that the goal's bars compare, in paired rounds."""
     wanted = dict.fromkeys([(SHARDMAP, goal.threads), *((bar.to, bar.threads) for bar in goal.bars if bar.to in maps)])
 
     def measurement(work: Work | EmptyLoop, make: Callable[[], Any], threads: int) -> Calibrated:
@@ -248,7 +249,7 @@ def lines(goal: Goal, label: str, series: Series, maps: dict[str, Competitor]) -
             "ratio": ratio,
             "low": low,
             "high": high,
-            # Where no round was quiet, the numbers are told and nothing is claimed.
+            # If no round was quiet, the line has the numbers, but does not say whether the goal is reached.
             "reached": None if series.noisy else bar.met_by(ratio),
             "rate": series.rate(mine),
             "cores_used": series.used(mine),

@@ -1,8 +1,8 @@
-"""networkx graphs in which every dict is a map: build, search, copy, memory.
+"""networkx graphs that use maps instead of dicts: build, search, copy, memory.
 
     python bench/graphs.py ShardMap        prints the bytes by which a graph made this process grow
 
-networkx makes each of its dicts by one of seven factories, which a subclass of its graphs may set.
+networkx makes each of its dicts with one of seven factories. A subclass of its graphs may set them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def build(make: Callable[[], Any], kind: str = "Graph", nodes: int = NODES, coun
 
 
 def search(graph: Any) -> int:
-    """Breadth-first; how many edges lead to a node that was not seen before."""
+    """Searches breadth-first; returns how many edges lead to a node that was not seen before."""
     return sum(1 for _ in import_module("networkx").bfs_edges(graph, 0))
 
 
@@ -77,7 +77,7 @@ def resident() -> int:
 
 
 def growth(name: str, kind: str) -> int:
-    build(MAKE[name], kind, 100, 100)  # what is loaded and made once
+    build(MAKE[name], kind, 100, 100)  # so that things that are loaded or made once do not count
     edges()
     before = resident()
     graph = build(MAKE[name], kind)
@@ -85,7 +85,7 @@ def growth(name: str, kind: str) -> int:
 
 
 def growth_of_a_process(name: str, kind: str = "Graph") -> int:
-    """Measured in a process that has done nothing else: there no memory is left to be used again."""
+    """Measured in a new process, which has no free memory that it could use again."""
     resident()
     ran = subprocess.run([sys.executable, __file__, name, kind], capture_output=True, text=True, check=True)
     return int(ran.stdout)

@@ -2,9 +2,9 @@
 
     python bench/hit_ratio.py [TRACES] [--only web07,loop] [--output build/bench]
 
-TRACES is a folder of files NAME.u32.xz. Each file has the keys of one trace as unsigned 32-bit numbers (the folder's README
-describes the traces). Each key is looked up, and stored if it is not in the cache. Writes hit-ratio.md, hit-ratio.svg and
-hit-ratio-dark.svg.
+TRACES is a folder of files NAME.u32.xz. Each file has the keys of one trace as unsigned 32-bit numbers (the folder's
+README describes the traces). Each key is looked up, and stored if it is not in the cache. Writes hit-ratio.md,
+hit-ratio.svg and hit-ratio-dark.svg.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def draw(rows: Rows, names: list[str], palette: Palette) -> Any:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("traces", type=Path, nargs="?", default=ROOT.parent / "shared" / "traces")
-    parser.add_argument("--only", default="", help="measure only traces whose name contains one of these parts (separated by commas)")
+    parser.add_argument("--only", default="", help="only traces whose name has one of these parts, with commas")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     if not options.traces.is_dir():

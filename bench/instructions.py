@@ -1,7 +1,7 @@
-"""Instructions per operation, counted by valgrind's callgrind: repeatable whatever else the machine does.
+"""Instructions per operation, counted by valgrind's callgrind. The counts are repeatable, also on a busy machine.
 
-Each operation is a loop over 1,000 keys that are equal to those in the map but not the same objects. What an empty loop
-takes is subtracted.
+Each operation is a loop over 1,000 keys that are equal to the keys in the map but not the same objects. The
+instructions of an empty loop are subtracted.
 
     python bench/instructions.py [--map dict] [--json FILE] [--record] [operation ...]
 
@@ -131,7 +131,7 @@ def cases(target: str, wanted: list[str]) -> list[tuple[str, str]]:
 
 
 def run(target: str, wanted: list[str]) -> None:
-    """What is counted: callgrind writes a part each time _has_pauses() is entered."""
+    """The program that is counted. callgrind writes a part of its output each time _has_pauses() is entered."""
     from shardmap import ShardMap, _core
 
     for operation, kind in cases(target, wanted):
@@ -164,17 +164,17 @@ def measure(target: str, wanted: list[str]) -> dict[str, int]:
             raise RuntimeError(done.stderr)
         parts = sorted(Path(directory).glob("out.*"), key=lambda part: int(part.suffix[1:]))
         totals = [int(re.findall(r"^totals: (\d+)", part.read_text(), re.MULTILINE)[0]) for part in parts]
-    # Between two marks is a loop, or what prepares the next one; the last part is what comes after the last mark.
+    # Between two marks there is a loop, or the preparation of the next loop. The last part comes after the last mark.
     each = [total / ROUNDS / KEYS for total in totals[1::2]]
     found = cases(target, wanted)
     if len(each) < len(found):
-        raise RuntimeError(f"callgrind wrote {len(parts)} parts: is the extension stripped of its symbols?")
+        raise RuntimeError(f"callgrind wrote {len(parts)} parts: has the extension been stripped of its symbols?")
     costs = {f"{operation} {kind}": cost for (operation, kind), cost in zip(found, each, strict=False)}
     return {name: round(cost - costs["empty str"]) for name, cost in costs.items() if name != "empty str"}
 
 
 def toolchain() -> str:
-    """What counts depend on, but for the sources."""
+    """Everything on which the counts depend, except the sources."""
     gil = "GIL on" if gil_enabled() else "GIL off"
     compiler = subprocess.run(["cc", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
     made_by = platform.python_compiler()

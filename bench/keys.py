@@ -1,17 +1,17 @@
 """Keys: which objects the threads look up, and in which order.
 
-Whether two threads use the *same* key objects matters more than most maps do. Taking an object out of a list, or
-keeping it in a variable, counts a reference on it; on a free-threaded Python that is a plain store for the thread
-that made the object and an atomic operation for any other, on a cache line that then moves between the cores.
+It often matters more whether two threads use the *same* key objects than which map they use. To take an object out of
+a list, or to keep it in a variable, counts a reference to it. On a free-threaded Python, that is a plain store for the
+thread that made the object. For any other thread it is an atomic operation on a cache line that moves between cores.
 
-    INTERNED  all threads use the same objects, which are immortal, as names and literals in a program's source
-              are (free-threaded Pythons make every interned str immortal): no reference is counted, neither by
-              the loop nor by a map. What is left is the map.
-    SAME      all threads use the same objects, made by the main thread and not immortal: the loop itself counts
-              atomically on lines that all threads share, so that part of the time is the loop's, on all maps alike.
-    EQUAL     each thread has objects of its own, equal to those in the map, as keys are that were read, received
-              or computed: the loop counts in its own lines; a map has to compare, and dict for instance counts
-              a reference on the stored key while it does.
+    INTERNED  all threads use the same objects, which are immortal, as names and literals in a program's source are
+              (free-threaded Pythons make every interned str immortal). Neither the loop nor a map counts references,
+              so only the map is measured.
+    SAME      all threads use the same objects, made by the main thread and not immortal. The loop itself counts
+              atomically on cache lines that all threads share. This part of the time is the same for all maps.
+    EQUAL     each thread has objects of its own, equal to those in the map, as keys that were read, received or
+              computed. The loop counts on cache lines of its own thread. A map has to compare. dict, for example,
+              counts a reference to the stored key while it compares.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def interleaved(x: int, y: int) -> int:
 
 
 def meeting_in_a_map_without_a_secret() -> list[int]:
-    """Integers under 2^61 that shared shard and place in shardmap before its hashes were mixed with a secret."""
+    """Integers under 2^61. Before shardmap mixed hashes with a secret, all of them had the same shard and place."""
 
     def unfolded(number: int) -> int:
         once = number ^ (number >> 15)
@@ -110,7 +110,7 @@ PATTERNS: dict[str, Callable[[], list[int]]] = {
 
 
 def another(key: Any) -> Any:
-    """An object that is equal to a key but, where Python allows that, not the same."""
+    """An object that is equal to a key but is another object, if Python allows that."""
     if type(key) is str:
         return key.encode().decode()
     if type(key) is bytes:
@@ -125,7 +125,7 @@ def another(key: Any) -> Any:
 
 
 def of_thread(keys: Sequence[Any], identity: Identity) -> list[Any]:
-    """The key objects that one thread uses; to be called in that thread."""
+    """The key objects that one thread uses. Call it in that thread."""
     if identity == "equal":
         return [another(key) for key in keys]
     return [sys.intern(key) for key in keys] if identity == "interned" else list(keys)

@@ -1,10 +1,10 @@
-"""Measures the approaches of docs/which-one.md side by side, and the promises made there.
+"""Measures the approaches of docs/which-one.md, and the numbers promised there.
 
     python bench/ladder.py [--seconds 0.5] [--rounds 7] [--only AtomicRef,Snapshot] [--write]
 
---write puts the tables into docs/which-one.md, where they say which machine they come from. Threads run for a fixed
-time; every figure is the median of the rounds, ratios are taken within a round, spreads are printed. Look at the cores
-that were really used: where fewer than the threads, something else ran, and nothing was contended.
+--write puts the tables, with a line about the machine, into docs/which-one.md. Threads run for a fixed time. Each
+number is the median of the rounds. Ratios are taken within a round. Spreads are printed. Check the number of cores that
+were used: if it is smaller than the number of threads, other programs ran, and there was no contention.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def measure(threads: int, prepare: Callable[[int], Batch], seconds: float) -> Me
 
 
 def undisturbed(threads: int, prepare: Callable[[int], Batch], seconds: float) -> list[float]:
-    """Nanoseconds of an operation, of those turns only in which every thread ran all the time (wall clock and the
-    thread's own agree): what the machine does besides is left out. For operations that never wait."""
+    """Nanoseconds of an operation, for operations that never wait. Counts only turns in which every thread ran all the
+    time (wall clock and thread clock agree), so that other programs on the machine do not influence the result."""
     logs: list[list[Turn]] = [[] for _ in range(threads)]
     ready, over = threading.Barrier(threads), threading.Event()
 
@@ -110,7 +110,7 @@ class Turn(NamedTuple):
 
 
 def covered(turn: Turn, others: list[Turn]) -> bool:
-    """Whether another thread's turns, one right after the other, go on for as long as this one."""
+    """Whether another thread's turns, without gaps, cover the whole time of this turn."""
     at = bisect.bisect_right(others, turn.begin, key=lambda other: other.begin) - 1
     if at < 0 or others[at].end < turn.begin:
         return False
@@ -122,7 +122,7 @@ def covered(turn: Turn, others: list[Turn]) -> bool:
 
 
 def while_refreshing(work: Callable[[], list[float]], per_second: int, changed: int) -> tuple[list[float], float]:
-    """`work` beside a writer that refreshes so often, each time with so many changed keys; and its true rate."""
+    """Runs `work` while a writer refreshes, each time with `changed` changed keys. Also returns the true rate."""
     over, refreshed = threading.Event(), 0
 
     def write() -> None:

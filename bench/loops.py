@@ -1,17 +1,17 @@
-"""The timed loops: as little besides the map as Python allows, and the same for all maps.
+"""The timed loops. They do as little besides the map as Python allows, and are the same for all maps.
 
-A mix of reads and writes is written out, without a counter or a condition: of 90 % reads, each turn of the loop takes a
-tuple of ten keys, reads nine and writes one. The loops are made from text for that reason. For the rest they are what
-one would write:
+A mix of reads and writes needs no counter and no condition: with 90 % reads, each turn of the loop takes a tuple of ten
+keys, reads nine and writes one. For that reason the loops are compiled from generated text. Otherwise they are the
+usual code:
 
     for k in keys: m[k]
     for k in keys: m[k] = value
 
-`m` is looked up in one of two ways, which on a free-threaded Python is not the same. As a *local* variable it is, from
-3.14 on, borrowed: using it counts no reference. As a *global* (or as an attribute, or in a closure) each use counts
-one, which for an object that another thread made is an atomic operation on the line of the object's own head, moved
-between all cores. Long loops over a local variable are rare where a map is shared; `cache[key]` of a module's cache is
-what programs have. So *global* is what is reported first, *local* stands beside it.
+`m` is a local or a global variable. On a free-threaded Python that makes a difference. From 3.14 on, the use of a
+*local* variable borrows the object and counts no reference. Each use of a *global* variable (or of an attribute, or of
+a variable in a closure) counts one. If another thread made the object, that is an atomic operation on the cache line of
+the object's head, which moves between all cores. Programs that share a map rarely use it in long loops through a local
+variable; they use `cache[key]` of a module's cache. So the reports show *global* first, and *local* as a variant.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import cache
 from typing import Any, Literal, Protocol
 
 Lookup = Literal["global", "local"]
-READS = (100, 99, 90, 75, 50, 0)  # per cent, which the loops can do
+READS = (100, 99, 90, 75, 50, 0)  # the percentages of reads for which there are loops
 
 
 class Loop(Protocol):
@@ -29,15 +29,15 @@ class Loop(Protocol):
 
 
 def turns(reads: int) -> tuple[int, int]:
-    """How many reads and writes one turn of the loop does."""
+    """The number of reads and of writes in one turn of the loop."""
     if reads not in READS:
         raise ValueError(f"reads must be one of {READS}, not {reads}")
     return {100: (1, 0), 0: (0, 1)}.get(reads) or (reads // (100 - reads), 1)
 
 
 def grouped(keys: list[Any], reads: int) -> list[Any]:
-    """The keys as the loop of that mix takes them: singly, or in tuples of one turn each; what is left over at the
-    end is filled up from the beginning."""
+    """The keys in the form that the loop of that mix takes: single keys, or a tuple for each turn. The last tuple is
+    filled up with keys from the beginning."""
     size = sum(turns(reads))
     if size == 1:
         return keys
@@ -51,7 +51,7 @@ def operations(groups: list[Any], reads: int) -> int:
 
 @cache
 def make_loop(reads: int, lookup: Lookup) -> tuple[Loop, Callable[[Any], None]]:
-    """The loop, and what puts the map into its global variable."""
+    """The loop, and a function that puts the map into the loop's global variable."""
     read, write = turns(reads)
     names = [f"k{number}" for number in range(read + write)]
     body = [f"m[{name}]" for name in names[:read]] + [f"m[{name}] = value" for name in names[read:]]

@@ -1,4 +1,4 @@
-"""The maps that are compared, each behind the operations that a user of it would write."""
+"""The maps that are compared, each with the operations in the form that its users would write."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CEREGGII, FT_UTILS = "cereggii AtomicDict", "ft_utils ConcurrentDict"
 
 
 class LockedDict:
-    """A dict and a lock around each operation: what people write today. Iterating it is iterating a copy, made under
-    the lock, since anything else fails as soon as another thread writes."""
+    """A dict and a lock around each operation, as in many programs today. It iterates over a copy, made under the lock,
+    because any other iteration fails as soon as another thread writes."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -81,7 +81,7 @@ class Competitor(NamedTuple):
     version: str
     presized: Callable[[int], Any] | None = None  # with room for that many entries
     items: Callable[[Any], Iterable[Any]] | None = None  # an iterable of (key, value)
-    copies: tuple[tuple[str, Callable[[Any], Any]], ...] = ()  # ways to get a picture that stays as it is
+    copies: tuple[tuple[str, Callable[[Any], Any]], ...] = ()  # ways to get a copy or snapshot that does not change
 
     def has(self, method: str) -> bool:
         return hasattr(self.make(), method)
@@ -100,7 +100,7 @@ def _cereggii() -> Competitor:
 
 def _ft_utils() -> Competitor:
     made = import_module("ft_utils.concurrency").ConcurrentDict
-    # Its initial_capacity is the number of dicts it consists of, each empty: not room for entries.
+    # Its initial_capacity is the number of its inner dicts, which are empty. It does not make room for entries.
     return Competitor(
         FT_UTILS,
         made,
@@ -111,7 +111,7 @@ def _ft_utils() -> Competitor:
 
 
 def competitors() -> tuple[list[Competitor], list[str]]:
-    """All that are installed here, and a sentence about each that is not."""
+    """All maps that are installed, and a sentence about each that is not."""
     found = [
         Competitor(DICT, dict, "built in", items=_items, copies=(("copy", lambda m: m.copy()),)),
         Competitor(LOCKED, LockedDict, "built in", items=_items, copies=(("copy", lambda m: m.copy()),)),

@@ -3,8 +3,8 @@
     python bench/plot.py [build/bench] [--output docs/benchmarks]
 
 threads.svg: operations per second by number of threads, for the mixes that were measured. goals.svg: the goals' ratios
-and their bars. mixes.svg: ratios to dict by mix, at as many threads as there were CPUs. Needs matplotlib, so it may
-well run on another interpreter than the one that was measured.
+and their bars. mixes.svg: ratios to dict by mix, with as many threads as CPUs. Needs matplotlib. It may run on another
+interpreter than the measured one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ DARK = Palette(
     "#262c36",
     LIGHT.maps | {"ShardMap": "#58a6ff", "dict": "#c9d1d9", "dict + Lock": "#6e7681", "cereggii AtomicDict": "#f0963c"},
 )
-SPARE = "#8250df"  # for a map without a colour of its own
+SPARE = "#8250df"  # for other maps
 PANELS = ("100 % reads, uniform", "90 % reads, uniform", "0 % reads, uniform")
 
 Results = list[dict[str, Any]]
@@ -166,7 +166,7 @@ def draw_mixes(data: dict[str, Any], palette: Palette) -> Figure | None:
 
 
 def draw_goals(data: dict[str, Any], palette: Palette) -> Figure | None:
-    """Bars: how far each goal is reached; 1 is the goal, whichever way round it is."""
+    """Bars: which part of each goal is reached. 1 is the goal, both for speeds (at least) and for times (at most)."""
     lines: Results = [line for line in data["lines"] if "why" not in line and not line["beside"]]
     if not lines:
         return None
@@ -175,7 +175,7 @@ def draw_goals(data: dict[str, Any], palette: Palette) -> Figure | None:
         bar = float(line["bar"].removeprefix("at most ").split("x")[0])
         ratios = (line["ratio"], line["low"], line["high"])
         part = [bar / r if line["bar"].startswith("at most") else r / bar for r in ratios]
-        # Reached or not by where it ends; pale where the machine was too noisy to tell.
+        # The colour says whether the goal is reached. It is pale if the machine was too noisy.
         alpha = 0.4 if line["noisy"] else 1.0
         error = [[part[0] - min(part)], [max(part) - part[0]]]
         axes.barh(row, part[0], 0.7, xerr=error, color=palette.maps["ShardMap"], ecolor=palette.faint, alpha=alpha)

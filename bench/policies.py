@@ -1,5 +1,5 @@
-"""Eviction policies to compare with, each as a function from a sequence of keys and a size to the number of hits. Plain
-Python: for hit ratios, not for speed."""
+"""Simulated eviction policies. Each is a function of a sequence of keys and a size, and returns the number of hits.
+They are plain Python, for hit ratios, not for speed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 def lru(keys: Sequence[int], size: int) -> int:
-    """The least recently used goes."""
+    """Evicts the least recently used key."""
     there: OrderedDict[int, None] = OrderedDict()
     hits = 0
     for key in keys:
@@ -24,8 +24,8 @@ def lru(keys: Sequence[int], size: int) -> int:
 
 
 def sieve(keys: Sequence[int], size: int) -> int:
-    """Zhang and others, SIEVE is simpler than LRU, NSDI 2024. Entries are numbered as they come; the hand goes from
-    older to younger ones."""
+    """Zhang and others, SIEVE is simpler than LRU, NSDI 2024. Entries get numbers in the order of insertion. The hand
+    moves from older to newer entries."""
     number_of: dict[int, int] = {}
     queue: dict[int, int] = {}  # number: key, oldest first
     visited: set[int] = set()
@@ -73,8 +73,8 @@ def sieve(keys: Sequence[int], size: int) -> int:
 
 
 def s3_fifo(keys: Sequence[int], size: int) -> int:
-    """Yang and others, FIFO queues are all you need for cache eviction, SOSP 2023: a tenth for the small queue, as many
-    ghosts as the main queue has entries."""
+    """Yang and others, FIFO queues are all you need for cache eviction, SOSP 2023. The small queue has a tenth of the
+    entries. There are as many ghosts as entries in the main queue."""
     small_size = max(1, size // 10)
     main_size = size - small_size
     small: deque[int] = deque()
@@ -122,8 +122,8 @@ def s3_fifo(keys: Sequence[int], size: int) -> int:
 
 
 def optimum(keys: Sequence[int], size: int) -> int:
-    """Belady, A study of replacement algorithms for a virtual-storage computer, 1966: what is asked for last goes, or
-    does not come in."""
+    """Belady, A study of replacement algorithms for a virtual-storage computer, 1966. Of the stored keys and the new
+    key, the one whose next use is furthest away is evicted, or not inserted."""
     never = len(keys)
     next_use = [never] * len(keys)
     last: dict[int, int] = {}

@@ -1,6 +1,7 @@
-"""Goals on the terminal, in a table and in a file: what goals.py and beside_dict.py have in common.
+"""Reports goals on the terminal, in a table and in a file, for goals.py and beside_dict.py.
 
-A *line* says of one bar what was measured and whether it is reached: a dict, since it also goes into a file of results.
+A *line* is about one bar: what was measured, and whether the bar is reached. It is a dict, because it is also written
+to a file of results.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FULL = Scale(11, 33, 2 * SHORTEST, True)
 
 
 def read_options(description: str, names: Sequence[str]) -> tuple[argparse.Namespace, Scale]:
-    """`only` holds the names of goals that are wanted."""
+    """`only` has the names of the goals to measure."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, the goals' own lines only")
     parser.add_argument("--only", default="", help="names of goals, with commas: " + ", ".join(names))
@@ -57,7 +58,7 @@ def verdict(line: Line) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """In microseconds, what is far from one is told in a larger or smaller unit."""
+    """`value` with its unit. Microseconds are converted if the number would be very large or small."""
     if unit == "us" and not 0.1 <= value < 10_000:
         return f"{value * 1e3:.3g} ns" if value < 1 else f"{value / 1e3:,.0f} ms"
     return {"x": f"{value:.2f}x", "bytes": f"{value:,.0f} bytes"}.get(unit) or f"{value:,.3g} {unit}"
@@ -94,7 +95,7 @@ def as_markdown(lines: list[Line], where: dict[str, Any]) -> str:
 
 
 class Report:
-    """Says each line as soon as it is known, and writes them all in the end."""
+    """Prints each line as soon as it is measured, and writes all lines at the end."""
 
     def __init__(self, missing: list[str]) -> None:
         self.where = environment()

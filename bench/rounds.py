@@ -1,19 +1,19 @@
-"""Timing threads, and telling a noisy machine from a slow map.
+"""Timing threads, and distinguishing a noisy machine from a slow map.
 
-A *region* is what is timed: all threads do their part, from the first one's start to the last one's end. It is
-calibrated to last at least a tenth of a second, because threads that do not overlap do not contend.
+A *region* is the timed part, from the start of the first thread to the end of the last one. It is calibrated to last at
+least a tenth of a second, because threads that do not overlap do not contend.
 
-A *round* measures every map once, one after another, each fresh; the order turns from round to round. What is
-compared is the ratio of two maps within one round (paired), so that a machine that slows down for a second does so
-to both. Reported are the median of these ratios and their lowest and highest.
+A *round* measures every map once, one after another, each time with a fresh map. The order of the maps rotates from
+round to round. The result is the ratio of two maps within one round (paired). So if a machine slows down for a second,
+it slows down both. The reports have the median of these ratios, the lowest and the highest.
 
-*Noise.* A region tells two numbers of cores. `used`: the threads' processor time over the wall time; where a
-lock makes threads sleep this is low, and that is the map's own doing. `available`: the cores that the threads
-could have had, that is, less the time in which a thread could have run but something else did (run-queue delay,
-from the kernel's /proc/thread-self/schedstat) and the time the hypervisor gave to others (steal, /proc/stat). A round
-with less than nine tenths of the cores available (1.8 of 2) in any region is discarded, counted and repeated. With
-more threads than cores the delay is mostly due to the other threads of the benchmark; then other processes' time is
-taken from /proc/stat, which counts in hundredths of a second. Without /proc nothing is discarded.
+*Noise.* A region has two numbers of cores. `used` is the threads' processor time divided by the wall time. If a lock
+makes threads sleep, it is low; the map causes that. `available` is the number of cores that the threads could have
+used. It excludes the time in which a thread could have run but something else ran (run-queue delay, from the kernel's
+/proc/thread-self/schedstat), and the time that the hypervisor gave to others (steal, /proc/stat). If less than nine
+tenths of the cores (1.8 of 2) are available in any region, the round is discarded, counted and repeated. With more
+threads than cores, most of the delay comes from the other threads of the benchmark. Then the time of other processes
+comes from /proc/stat, which counts in hundredths of a second. Without /proc, no round is discarded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from environment import cpu_count
 
 SHORTEST = 0.1  # seconds of a region
-AVAILABLE = 0.9  # of the cores, below which a round does not count
+AVAILABLE = 0.9  # of the cores; a round with less does not count
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
@@ -40,7 +40,7 @@ class Region(NamedTuple):
     seconds: float
     operations: int  # of all threads together
     used: float  # cores
-    available: float | None  # cores; None: this system does not tell
+    available: float | None  # cores; None: unknown on this system
     wanted: float  # cores that the threads could use at most
 
     @property
@@ -78,7 +78,7 @@ def run_delay() -> float | None:
 
 
 class Part(NamedTuple):
-    """What one thread tells of its part."""
+    """The measurements of one thread."""
 
     began: float
     ended: float
@@ -95,19 +95,19 @@ def available_cores(
         return None
     steal = after.steal - before.steal
     first = min(part.began for part in parts)
-    # All were ready to start at once: who began later waited for a core.
+    # All threads were ready to start at the same time. A thread that began later waited for a core.
     delays = [part.delay + part.began - first for part in parts if part.delay is not None]
     if len(parts) <= cores and len(delays) == len(parts):
         lost = sum(delays)
     else:
-        # A tick per core is within what counting in ticks gets wrong.
+        # The count in ticks may be wrong by one tick for each core.
         lost = max(0.0, after.busy - before.busy - processor - cores * _TICK)
     return max(0.0, wanted - (lost + steal) / seconds)
 
 
 def region(prepare: Callable[[int], Callable[[], int]], threads: int) -> Region:
-    """Times what `prepare(number)`, called in each of the threads, returns: a function that does that thread's part
-    and tells how many operations it was. An exception in a thread is raised here."""
+    """Calls `prepare(number)` in each thread. It returns a function that does the thread's part and returns the number
+    of its operations. region() times these functions. It raises the exceptions of the threads."""
     clocks: list[tuple[Machine | None, float]] = []
 
     def read_clocks() -> None:
@@ -136,7 +136,7 @@ def region(prepare: Callable[[int], Callable[[], int]], threads: int) -> Region:
     crew = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
     collecting = gc.isenabled()
     gc.collect()
-    gc.disable()  # its pauses come when they come, and belong to no map
+    gc.disable()  # its pauses come at random times, and no map causes them
     try:
         for thread in crew:
             thread.start()
@@ -161,7 +161,7 @@ def region(prepare: Callable[[int], Callable[[], int]], threads: int) -> Region:
 
 
 class Calibrated:
-    """A measurement whose number of repetitions makes its region last long enough. `measure(repetitions)` makes a
+    """A measurement with a number of repetitions that makes its region long enough. `measure(repetitions)` makes a
     fresh map, times one region and checks the map."""
 
     def __init__(
@@ -169,14 +169,14 @@ class Calibrated:
     ) -> None:
         self.measure = measure
         self.shortest = shortest
-        self.most = most  # repetitions, where more would need too much memory
+        self.most = most  # repetitions; more would need too much memory
         self.repetitions = 1
 
     def grow(self, measured: Region) -> bool:
-        """Whether the region was long enough; if not, there will be more repetitions next time."""
+        """Whether the region was long enough. If not, increases the number of repetitions."""
         if measured.seconds >= self.shortest or self.repetitions == self.most:
             return True
-        # A first short try runs slower than the rest: hence not more than a hundredfold at once.
+        # The first short run is slower than later ones, so the number grows at most a hundredfold at once.
         factor = min(100.0, 1.25 * self.shortest / max(measured.seconds, 1e-9))
         self.repetitions = math.ceil(self.repetitions * max(factor, 1.1))
         if self.most is not None:
@@ -195,7 +195,7 @@ class Series(NamedTuple):
 
     regions: dict[str, list[Region]]
     discarded: int  # rounds
-    noisy: bool  # none was quiet, so the disturbed ones had to do
+    noisy: bool  # no round was quiet, so the disturbed rounds are used
 
     def ratios(self, of: str, to: str) -> list[float]:
         return [mine.rate / base.rate for mine, base in zip(self.regions[of], self.regions[to], strict=True)]
@@ -214,8 +214,8 @@ def paired_rounds(
     attempts: int | None = None,
     progress: Callable[[str], None] = lambda said: None,
 ) -> Series:
-    """Rounds in which each of `measures` is called once, until `rounds` were quiet; at most `attempts`, three times
-    that many unless told. If none was quiet, all count and the series is noisy."""
+    """Runs rounds in which each of `measures` is called once, until `rounds` of them were quiet. Runs at most
+    `attempts` (default: three times `rounds`). If none was quiet, all count, and the series is noisy."""
     names = list(measures)
     good: list[dict[str, Region]] = []
     bad: list[dict[str, Region]] = []

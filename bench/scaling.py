@@ -1,24 +1,25 @@
-"""What to expect with more cores than this machine has, from what can be measured on it.
+"""Estimates the speed with more cores than this machine has, from measurements on this machine.
 
     python bench/scaling.py [--sweep build/bench/sweep.json] [--lines build/bench/cache_line.json] [--cores 2,8,64,256]
 
-A model, not a measurement; docs/scaling.md says where its inputs come from and what it leaves out. N threads, one on
-each core, repeat an operation. It costs a thread `work`: its time with one thread, measured. On top of that it visits
-cache lines that other cores write as well. Each such line is a server with a queue: one core has it at a time. A visit
-takes the line's way from core to core, and, where the line is a lock, the time the lock is held (which the work then
-does not count twice). That is a closed queueing network, and mean value analysis (Reiser and Lavenberg 1980)
-solves it exactly:
+This is a model, not a measurement. docs/scaling.md says where its inputs come from and what it leaves out. N threads,
+one on each core, repeat an operation. A thread needs the time `work` for it, which is measured with one thread. In
+addition, the operation visits cache lines that other cores write, too. Each such line is a server with a queue, because
+one core has it at a time. A visit takes the time to move the line from core to core. If the line is a lock, it also
+takes the time for which the lock is held (which then does not count as work). This is a closed queueing network. Mean
+value analysis (Reiser and Lavenberg 1980) solves it exactly:
 
     R_k(n) = s_k * (1 + Q_k(n - 1))        one visit to line k, with n threads
     X(n)   = n / (work + sum of v_k R_k)   operations per second, v_k visits per operation
     Q_k(n) = X(n) v_k R_k                  mean number of threads at line k
 
-so X(n) goes with n / (work + visits) at first and ends at 1 / max(v_k s_k): the line that is written most decides.
-It has the form of Amdahl's law (the lines are the serial part) with the queueing that the law leaves out. The universal
-scalability law's coherence term, by which more cores end up slower than fewer, is in s_k only: the way of a line on a
-larger machine is longer, and is not known here. Hence two columns: `spaced`, what an addition to a line costs that one
-other core writes too (cache_line.py), and `handover`, the line's full way, as if every single visit found the line
-elsewhere. With two cores it is near the first, with many near the second.
+So X(n) first grows like n / (work + visits), and its limit is 1 / max(v_k s_k): the line that is written most decides.
+The model has the form of Amdahl's law (the lines are the serial part), and adds the queueing that the law leaves out.
+The universal scalability law has a coherence term, by which many cores are slower than few. Here only s_k contains it:
+on a larger machine a line takes longer to move, and that time is not known here. So there are two columns. `spaced` is
+the cost of an addition to a line that one other core writes, too (cache_line.py). `handover` is the full time to move
+the line, as if every visit found the line on another core. With two cores, the true value is near the first; with many,
+near the second.
 """
 
 from __future__ import annotations
@@ -38,17 +39,17 @@ from maps import CEREGGII, DICT, FT_UTILS, SHARDMAP
 CORES = (2, 8, 64, 256)
 MOST_SHARDS = 256
 FT_UTILS_DICTS = 17
-HELD = 0.5  # of the work of a write, done while the lock is held
+HELD = 0.5  # the part of a write's work that is done while the lock is held
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of one sort that cores other than this one write as well."""
+    """Cache lines of one kind that several cores write."""
 
     what: str
     visits: float  # of one operation, to any of them
     among: int = 1  # how many such lines there are, used evenly
-    held: float = 0.0  # of the work: the part done while nobody else may have the line
+    held: float = 0.0  # the part of the work that is done while no other core may have the line
 
 
 def shards(cores: int) -> int:
@@ -57,12 +58,12 @@ def shards(cores: int) -> int:
 
 
 def lines_of(name: str, reads: bool, cores: int, keys: int) -> list[Lines] | None:
-    """What one operation writes, as docs/scaling.md derives it from the sources: the map a global, keys equal to those
-    in the map but each thread's own, values immortal. None: not known for this map."""
+    """The cache lines that one operation writes, as docs/scaling.md derives them from the sources: the map is a global,
+    each thread has key objects of its own, values are immortal. None: not known for this map."""
     head = Lines("reference count of the map", 2)
     stored = Lines("reference count of the stored key", 2, keys)
     if name == DICT:
-        # Lock and reference count are in one line: the object's head.
+        # Lock and reference count are in one cache line, the object's head.
         return [head, stored] if reads else [Lines("head of the dict: reference count and lock", 3, 1, HELD / 3)]
     if name == CEREGGII:
         return [head] if reads else [head, Lines("entry", 1, keys)]
@@ -89,7 +90,7 @@ def throughput(cores: int, work: float, lines: Sequence[Lines], way: float) -> f
 
 
 def limit(lines: Sequence[Lines], work: float, way: float) -> tuple[float, str] | None:
-    """Operations per nanosecond that no number of cores exceeds, and the line that sets it."""
+    """The limit for any number of cores, in operations per nanosecond, and the line that causes it."""
     demands = [(line.visits * (way + work * line.held) / line.among, line.what) for line in lines if line.visits]
     if not demands:
         return None
@@ -98,8 +99,8 @@ def limit(lines: Sequence[Lines], work: float, way: float) -> tuple[float, str] 
 
 
 def measured(sweep: dict[str, Any], shape: str, reads: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Of each map: nanoseconds of processor time of an operation with one thread, which other load on the machine
-    hardly changes; and million operations a second with two threads."""
+    """For each map: nanoseconds of processor time of an operation with one thread, on which other load has little
+    influence; and million operations a second with two threads."""
     work, two = {}, {}
     for result in sweep["results"]:
         if result["shape"] == shape and result["reads"] == reads:
@@ -154,7 +155,7 @@ def main() -> int:
     options = parser.parse_args()
     missing = [str(file) for file in (options.sweep, options.lines) if not file.is_file()]
     if missing:
-        print(f"nothing to go by: {' and '.join(missing)} not there; run bench/sweep.py and bench/cache_line.py first")
+        print(f"there is no {' and no '.join(missing)}: run bench/sweep.py and bench/cache_line.py first")
         return 0
     took = json.loads(options.lines.read_text())["nanoseconds"]
     ways = {name: statistics.median(took[name]) for name in ("spaced", "handover")}

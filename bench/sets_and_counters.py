@@ -1,10 +1,11 @@
-"""Sets and counters that threads share beside the built-in ones, with one thread and with two.
+"""Compares sets and counters that threads share with the built-in ones, with one thread and with two.
 
     python bench/sets_and_counters.py [--rounds 7] [--output build/bench]
 
-Of a set: adding new elements (each thread its own, to one set), adding present ones, `in`, discarding. Counting words:
-by two threads into one ShardCounter; into one Counter of each thread, merged at the end; into one Counter under a lock,
-text by text. Rounds are paired (rounds.py); "loop" is an empty loop, in the same rounds.
+Sets: adding new elements (the threads add different elements to one set), adding elements that are there, `in`,
+discarding. Counting words: two threads count into one ShardCounter; or each into a Counter of its own, merged at the
+end; or into one Counter under a lock, text by text. Rounds are paired (rounds.py). "loop" is an empty loop, in the same
+rounds.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def discarding(s: Any, elements: list[str]) -> None:
 
 
 def of_sets(make: Callable[[], Any], work: Work, threads: int) -> Calibrated:
-    """Each thread has elements of its own, which it made. Where the work changes the sets, each repetition has another
-    one, empty, or full for what discards."""
+    """Each thread has elements of its own, which it made. If the work changes the set, each repetition uses a new set:
+    a full one for discarding, otherwise an empty one."""
     loop, changes, count = work
 
     def measure(repetitions: int) -> Region:

@@ -1,13 +1,14 @@
-"""The thread sweep: how fast each map is with more and more threads, and what that is relative to one dict.
+"""The thread sweep: the speed of each map with different numbers of threads, also relative to a dict.
 
     python bench/sweep.py [--quick] [--threads 1,2,4] [--reads 100,90] [--shape uniform,hot] [--output build/bench]
 
-Shapes of access: `uniform` (each of 1,000 keys equally often), `large` (the same with 200,000), `zipf` (some keys far
-more often), `disjoint` (uniform, each thread keys of its own), `hot` (all threads one key). Full: also `count`, and
-`insert` from empty. Keys are equal to those in the map but objects of each thread's own, the map is a global (keys.py
-and loops.py say why, goals.py measures other ways too).
+Shapes of access: `uniform` (each of 1,000 keys equally often), `large` (the same with 200,000 keys), `zipf` (some keys
+far more often), `disjoint` (uniform, but each thread has keys of its own), `hot` (all threads use one key). Without
+--quick, also `count`, and `insert` into an empty map. Each thread has key objects of its own, equal to the keys in the
+map. The map is a global variable. (keys.py and loops.py say why; goals.py also measures other ways.)
 
-Quick takes about half a minute and is only indicative; full takes about half an hour. Writes sweep.json for plot.py.
+--quick takes about half a minute, and its results are only rough. Without it, the script takes about half an hour.
+Writes sweep.json for plot.py.
 """
 
 from __future__ import annotations

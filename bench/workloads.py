@@ -1,9 +1,9 @@
-"""What the threads do to the map, and what must be in it afterwards.
+"""The work of the threads on the map, and the check of its contents afterwards.
 
 Each measurement makes a fresh map, fills it in the main thread, times one region (rounds.py) and then checks the map.
-Written values are small integers, two for each thread and taken in turn: immortal, so that the maps are measured and
-not the reference count of one value, and never what the thread wrote the time before, so that no map can skip a write;
-but where it says "unchanged".
+The written values are small integers. They are immortal, so that the reference count of a value does not influence the
+result. Each thread writes two values in turn, so that no map can skip a write because the value is the same (except
+where `unchanged` is set).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Draw = Literal["uniform", "zipf", "hot", "ordered"]
 
 
 class Wrong(Exception):
-    """A map that does not hold what was put in."""
+    """A map does not contain what was stored in it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Mix:
     lookup: Lookup = "global"
     kind: str = "str"
     objects: bool = False  # each value an object of its own, else None
-    own: bool = False  # the (only) thread makes the map, keys and values itself: nothing is shared
+    own: bool = False  # there is one thread, which makes the map, keys and values itself: nothing is shared
     unchanged: bool = False  # writes store what is there
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class Mix:
             mine = stored[number::threads] if self.disjoint else stored
             order = _order(self.draw, len(mine), number)
             mine = of_thread(mine, self.identity)
-            # Few keys many times over in one list: the loop around the loop then costs nothing.
+            # A list repeats the keys if they are few, so that the outer loop costs nothing.
             groups = grouped([mine[at] for at in order] * max(1, 1_000 // len(order)), self.reads)
             values: tuple[Any, Any] = (None, None) if self.unchanged else (2 * number, 2 * number + 1)
             place(m)
@@ -101,7 +101,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Insert:
-    """From empty; each thread its share of the keys, which it made itself."""
+    """Inserts into an empty map. Each thread inserts its share of the keys, which it made itself."""
 
     keys: int = 1_000_000
     lookup: Lookup = "global"
@@ -142,7 +142,7 @@ class Insert:
 
 @dataclass(frozen=True)
 class Iterate:
-    """All items, in whatever order the map gives; checked to be insertion order where the map promises it."""
+    """Iterates over all items. If the map promises insertion order, the order is checked."""
 
     keys: int = 1_000_000
     in_order: bool = True
@@ -203,7 +203,7 @@ class FillAndLookUp:
 
 @dataclass(frozen=True)
 class EmptyLoop:
-    """A loop that uses no map: what the machine gives to threads that share nothing."""
+    """A loop that uses no map. Shows the speed-up that the machine gives to threads that share nothing."""
 
     keys: int = 1_000
 
@@ -233,7 +233,7 @@ def check_length(m: Any, right: int, name: str) -> None:
 
 @lru_cache(maxsize=2)
 def all_keys(kind: str, size: int) -> list[Any]:
-    """Objects that all threads share; see keys.of_thread."""
+    """Objects that all threads share. See keys.of_thread."""
     return [KINDS[kind](number) for number in range(size)]
 
 

@@ -55,8 +55,8 @@ ORDER = ("order", "merge_windows", "splits", "partitions")
 
 
 def runs(arguments: Sequence[str]) -> list[tuple[dict[str, str], list[str]]]:
-    """pytest's variables and arguments: first for all tests except LEFT_OUT, then, with coarse clocks, for the tests that
-    depend on stamps. If `arguments` name files, only for these."""
+    """pytest's variables and arguments: first for all tests except LEFT_OUT, then for the tests that depend on stamps,
+    with coarse clocks. If `arguments` name files, only for these."""
     options = [*OPTIONS, *arguments]
     if any((ROOT / each.partition("::")[0]).exists() for each in arguments if not each.startswith("-")):
         return [(VARIABLES, options)]

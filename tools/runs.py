@@ -59,7 +59,7 @@ def ready_environments() -> tuple[Environment, Environment]:
 
 
 def environment_for_sources() -> Environment:
-    """The default environment. Looks for a free-threaded Python only if the default one has neither ensurepip nor pip."""
+    """The default environment. Looks for a free-threaded Python only if the default one has no ensurepip and no pip."""
     alone = can_make_environment(default_interpreter())
     return default_environment() if alone else both_environments()[0]
 
