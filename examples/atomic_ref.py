@@ -1,8 +1,8 @@
 """arc-swap: readers load a whole version of something, a writer swaps in the next one.
 
-Here a configuration. A reader never sees half a change, however many keys it touches, and never waits for a
-writer. rcu() (read, copy, update) makes the next version from the present one without losing anybody's change.
-And the same for a whole map: snapshot() is one point in time of it, for as long as you keep it.
+The example is a configuration. A reader never sees half a change, however many keys it reads, and never waits for a
+writer. rcu() (read, copy, update) makes the next version from the current one and loses no thread's change. For a whole
+map, snapshot() does the same: it shows one point in time of the map, as long as you keep it.
 
     python examples/atomic_ref.py
 """

@@ -1,7 +1,7 @@
-"""rust-evmap: readers see nothing of what is written until the writer refreshes, and then all of it at once.
+"""rust-evmap: readers do not see writes until the writer refreshes. Then they see all of them at once.
 
-A routing table: each host name leads to several backends. The writer takes backends in and out as it learns of them,
-and publishes when the table is consistent. Readers take no lock and see one version until they ask for the newest.
+The example is a routing table: each host name has several backends. The writer adds and removes backends, and publishes
+the table when it is consistent. Readers take no lock and see one version until they ask for the newest.
 
     python examples/eventual_map.py
 """

@@ -1,8 +1,8 @@
-"""A FastAPI service that holds a key's lock for as long as a request takes, by a dependency with `yield`.
+"""A FastAPI service that holds a key's lock during a whole request, with a dependency that has a `yield`.
 
-FastAPI runs each part of a dependency that is a plain function in some thread of a pool: the block is entered in one
-thread, the endpoint runs in another one, and a third leaves the block. The lock belongs to the entry, so none of that
-matters.
+If a dependency is a plain function, FastAPI runs each part of it in any thread of a pool: one thread enters the block,
+another one runs the endpoint, and a third one leaves the block. This works, because the lock belongs to the entry, not
+to a thread.
 
     pip install fastapi uvicorn
     python examples/fastapi_locks.py
@@ -27,7 +27,7 @@ accounts: ShardMap[str, int] = ShardMap()
 
 
 def account(name: str) -> Iterator[KeyEntry[str, int]]:
-    """The account of this request, which no other request changes meanwhile."""
+    """The account of this request. No other request can change it during this request."""
     with accounts.lock(name, timeout=30) as entry:
         yield entry
 
@@ -37,7 +37,7 @@ Account = Annotated[KeyEntry[str, int], Depends(account)]
 
 @app.post("/accounts/{name}/deposit")
 def deposit(name: str, amount: int, entry: Account) -> dict[str, int]:
-    """Several steps: nothing that happens in between is lost."""
+    """Changes the balance in several steps. No change of another request is lost."""
     before = entry.get(0)
     time.sleep(0.0005)
     entry.value = before + amount
@@ -46,7 +46,7 @@ def deposit(name: str, amount: int, entry: Account) -> dict[str, int]:
 
 @app.post("/accounts/{name}/withdraw")
 async def withdraw(name: str, amount: int, entry: Account) -> dict[str, int]:
-    """A coroutine function may use the entry as well: it runs in the event loop's thread."""
+    """A coroutine function may use the entry, too. It runs in the event loop's thread."""
     if entry.get(0) < amount:
         raise HTTPException(409, "not enough")
     entry.value -= amount
@@ -54,7 +54,7 @@ async def withdraw(name: str, amount: int, entry: Account) -> dict[str, int]:
 
 
 def serve(requests: int, clients: int, names: list[str]) -> Counter[int]:
-    """Runs the service, and clients that deposit; how often each status was answered."""
+    """Runs the service, and clients that deposit. Returns how often each status was answered."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,8 +1,8 @@
 """RwLock<HashMap<K, Arc<Mutex<V>>>>: take the handle out of the map, let the map go, work on the value.
 
-What `m[key]` returns is the value itself, alive for as long as somebody refers to it. So a value that is to be
-changed by many threads brings its own lock, and the map is only asked for it: nobody waits for the map while a
-value is worked on, and the value outlives its entry.
+`m[key]` returns the value itself, which lives as long as there is a reference to it. So if many threads change a value,
+give the value a lock of its own, and use the map only to look it up. No thread waits for the map while another one
+changes a value, and the value may live longer than its entry.
 
     python examples/handles.py
 """
@@ -29,7 +29,7 @@ class Account:
 def deposit(accounts: ShardMap[str, Account], times: int) -> None:
     for number in range(times):
         account = accounts.compute_if_absent(("alice", "bob")[number % 2], lambda name: Account())
-        account.deposit(1)  # the map is not held: others make and find accounts meanwhile
+        account.deposit(1)  # no lock of the map is held: other threads can create and find accounts meanwhile
 
 
 def main(threads: int = 4, times: int = 1_000) -> None:

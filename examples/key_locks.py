@@ -1,8 +1,8 @@
-"""RwLock<HashMap<K, Mutex<V>>>: hold one entry for longer than one statement, while everything else goes on.
+"""RwLock<HashMap<K, Mutex<V>>>: hold one entry for longer than one statement, while other keys stay free.
 
-`with m.lock(key) as entry` makes other threads that write this key wait; those that read it see the value from before,
-and other keys are not delayed. lock_many takes several keys at once, in one order for everybody: no deadlock.
-examples/seed_program.py is the program of the question itself.
+`with m.lock(key) as entry` makes other threads wait that write this key. Threads that read the key see the value from
+before. Other keys are not delayed. lock_many locks several keys at once, always in the same order, so that there is no
+deadlock. examples/seed_program.py is the program with which this project began.
 
     python examples/key_locks.py
 """

@@ -1,8 +1,8 @@
-"""Your data's own sharding scheme: cut one point in time of a map into parts, one for each thread.
+"""A sharding scheme of your own: divide one point in time of a map into parts, one for each thread.
 
-partitions(n) gives n parts of one snapshot, equal in size, every entry in exactly one; so threads can add up, scan or
-export a map that others go on writing to, without a lock. shard_index(key) says where a key lives, and shards are the
-places: for work that is to stay with the data.
+partitions(n) returns n parts of one snapshot. They have equal sizes, and every entry is in exactly one of them. So
+threads can add up, scan or export a map without a lock, while other threads write to it. shard_index(key) returns the
+number of a key's shard, and `shards` gives access to the shards, for work that should stay close to the data.
 
     python examples/own_sharding.py
 """
@@ -22,7 +22,7 @@ def total(part: Partition[str, int]) -> int:
 def main(entries: int = 20_000, threads: int = 3) -> None:
     orders: ShardMap[str, int] = ShardMap((f"order {number}", number % 100) for number in range(entries))
     parts = orders.partitions(threads)
-    orders.clear()  # the parts stay what they were
+    orders.clear()  # the parts do not change
     with ThreadPoolExecutor(threads) as pool:
         sums = list(pool.map(total, parts))
     print(f"{threads} threads added up {[len(part) for part in parts]} orders: {sum(sums)} in all")
@@ -34,7 +34,7 @@ def main(entries: int = 20_000, threads: int = 3) -> None:
     shard = orders.shards[orders.shard_index(key)]
     print(f"{key!r} is in its shard: {key in shard}")
 
-    # A scheme of your own, over shards: everything of one shard is handled together.
+    # A scheme of your own, based on shards: all keys of one shard are handled together.
     by_shard = Counter(orders.shard_index(f"order {number}") for number in range(1_000))
     print(f"shard_index agrees with the shards: {all(by_shard[each.index] == len(each) for each in orders.shards)}")
 

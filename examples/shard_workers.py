@@ -1,7 +1,7 @@
-"""Share memory by communicating: N threads, each with a plain dict of its own, and work sent to the owner of its key.
+"""Share memory by communicating: N threads, each with a plain dict of its own. Work is sent to the owner of its key.
 
-No lock anywhere in the code that works on the data: each key belongs to one thread, so what happens to it happens
-in one order. The queues are bounded: who produces faster than the workers work has to wait, and nothing is dropped.
+The code that works on the data needs no lock, because each key belongs to one thread, which works on it in one order.
+The queues are bounded: a thread that produces faster than the workers work has to wait, and nothing is dropped.
 
     python examples/shard_workers.py
 """
@@ -33,7 +33,7 @@ def main(customers: int = 4, orders: int = 20) -> None:
             for future in [workers.submit(item, take, 3) for item in ["apples", "pears"] * orders]:
                 try:
                     future.result()
-                except ValueError as error:  # an error on the owner reaches the one who asked
+                except ValueError as error:  # an error in the worker is raised in the thread that asked
                     refused.append(str(error))
 
         crew = [threading.Thread(target=buy) for _ in range(customers)]

@@ -2,16 +2,16 @@
 
     python examples/web_service.py [--state shardmap|lock] [--port N]
 
-Standard library's HTTP server, a thread for each kept-alive connection. The state is in web_service_state.py, twice:
-with ShardMaps, and with dicts and locks, as it is written today. web_service_load.py puts load on both and checks
-every counter.
+It uses the standard library's HTTP server, with a thread for each kept-alive connection. web_service_state.py has the
+state in two versions: with ShardMaps, and with dicts and locks, as in many programs today. web_service_load.py puts
+load on both and checks every counter.
 
-    GET  /item/7       one item; what is expensive in it comes from the cache
-    GET  /catalogue/0  40 items at once; counts that each was shown
-    POST /item/7       the item has changed: its cached page is made anew
-    POST /login        user=anna[&remember=1]: a session, in a cookie
-    POST /cart/7       one more thing in the session's cart
-    POST /logout       ends the session; says what was in the cart
+    GET  /item/7       one item; its page comes from the cache, because it is expensive to compute
+    GET  /catalogue/0  40 items at once; counts for each that it was shown
+    POST /item/7       the item has changed: its page is computed again
+    POST /login        user=anna[&remember=1]: opens a session, whose name is in a cookie
+    POST /cart/7       puts one more thing into the session's cart
+    POST /logout       ends the session; returns how many things were in the cart
     GET  /stats        all counters
 """
 
@@ -38,7 +38,7 @@ from web_service_state import STATES, Session, State
 
 ITEMS = 2000
 SHOWN = 40  # items on a page of the catalogue
-REVIEWS = 500  # of each item; adding them up is what the cache saves
+REVIEWS = 500  # of each item; a cached page saves adding them up
 LONGEST_BODY = 10_000
 REMEMBERED = 30 * 86_400.0  # seconds
 
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
 
 
 class Shop:
-    """What the requests mean; knows nothing of sockets."""
+    """Handles requests. It does not use sockets."""
 
     def __init__(self, state: State, session_seconds: float, limits: tuple[int, int]) -> None:
         self.state = state
@@ -124,7 +124,7 @@ class Shop:
                 return Answer(HTTPStatus.OK, b"[%b]" % b",".join(state.pages(items, self.render)))
             case "POST", "item":
                 version = state.versions.add(number)
-                state.forget_page(number)  # afterwards, or a page of the old version could stay
+                state.forget_page(number)  # after the change; else a page of the old version could stay in the cache
                 return say(version, "version")
             case "POST", "cart":
                 return say(state.add_to_cart(name) if name else None, "cart")
@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"  # connections are kept alive
     disable_nagle_algorithm = True
-    wbufsize = -1  # buffered: head and body leave together
+    wbufsize = -1  # buffered, so that head and body are sent together
 
     def setup(self) -> None:
         self.request.settimeout(self.server.idle_seconds)
@@ -153,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         length = self.headers.get("Content-Length", "0")
         if not length.isdecimal() or int(length) > LONGEST_BODY or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # what follows cannot be told from a request
+            self.close_connection = True  # the rest of the body would be read as the next request
             self.send(Answer(HTTPStatus.BAD_REQUEST))
             return
         body = self.rfile.read(int(length))
@@ -166,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
         name = cookie.value if cookie else None
         try:
             answer = self.server.shop.answer(self.command, self.path, self.client_address[0], name, form)
-        except Exception:  # of this request, no reason to end the connection's thread
+        except Exception:  # an error in one request must not end the connection's thread
             traceback.print_exc()
             answer = Answer(HTTPStatus.INTERNAL_SERVER_ERROR)
         self.send(answer)
@@ -185,11 +185,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """An access log would be what is measured."""
+        """No access log, because it would take most of the measured time."""
 
 
 class Server(ThreadingHTTPServer):
-    """A thread for each connection, for so many at a time; others wait in the listening socket's queue."""
+    """A thread for each connection, up to a limit. More connections wait in the listening socket's queue."""
 
     request_queue_size = 128
 

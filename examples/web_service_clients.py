@@ -1,4 +1,4 @@
-"""The clients of web_service_load.py: they use the shop, note what they are told and compare that with its counters."""
+"""The clients of web_service_load.py. They use the shop, note its answers, and compare them with its counters."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Reply(NamedTuple):
 
 
 class Notes:
-    """What clients were told."""
+    """The notes of clients about the answers that they got."""
 
     def __init__(self, parts: Iterable[Notes] = ()) -> None:
         self.requests = 0
@@ -82,7 +82,7 @@ class Client(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """The round is over."""
+        """Ends the round."""
 
     def work(self, until: float) -> None:
         for action, item in self.plan:
@@ -98,7 +98,7 @@ class Client(ABC):
         return reply
 
     def call(self, method: str, path: str, cookie: str, whose: str) -> Any:
-        """What the answer says, or None if it was that there are too many requests of this user or address."""
+        """The content of the answer. None if the service refused it: too many requests of this user or address."""
         reply = self.ask(method, path, cookie)
         refused = reply.status == 429 and not cookie
         if reply.status != 200 and not refused:
@@ -173,7 +173,7 @@ class Client(ABC):
 
 
 class HTTPClient(Client):
-    """A connection, kept alive for a round."""
+    """A client with a connection, which is kept alive for a round."""
 
     def __init__(self, number: int, port: int) -> None:
         super().__init__(number)
@@ -186,11 +186,11 @@ class HTTPClient(Client):
         return Reply(response.status, response.headers, response.read())
 
     def close(self) -> None:
-        self.connection.close()  # connects again by itself
+        self.connection.close()  # the next request connects again
 
 
 class DirectClient(Client):
-    """Calls the shop, without HTTP in between."""
+    """A client that calls the shop directly, without HTTP."""
 
     def __init__(self, number: int, shop: Shop) -> None:
         super().__init__(number)
@@ -205,8 +205,8 @@ class DirectClient(Client):
 
 
 def differences(notes: Notes, report: Mapping[str, Any], anonymous_limit: int) -> list[str]:
-    """What the shop counted in another way than its clients, after the last session has ended. Empty if nothing was
-    lost or invented."""
+    """The differences between the counters of the shop and the notes of its clients, after the last session has ended.
+    Empty if every count is exact."""
     wrong = []
 
     def compare(what: str, told: Any, noted: Any) -> None:
@@ -234,7 +234,7 @@ def differences(notes: Notes, report: Mapping[str, Any], anonymous_limit: int) -
         passed, refused = (sorted(notes.used.get((whose, window, refused), ())) for refused in (False, True))
         number = len(passed) + len(refused)
         limit = min(number, anonymous_limit) if whose == ADDRESS else number
-        # The very numbers, each once: no request was let through that should not have been.
+        # Each number must be there exactly once. So no request passed that should have been refused.
         if passed != list(range(1, limit + 1)) or refused != list(range(limit + 1, number + 1)):
             wrong.append(f"{whose} in the window to {window}: passed {passed}, refused {refused}")
     return wrong

@@ -2,13 +2,13 @@
 
     python examples/web_service_load.py [--direct] [--threads N] [--seconds S] [--rounds N] [--starts N] [--output DIR]
 
-Each version of the service is a process of its own, and so are the clients: threads that keep a connection alive each
-and send one request after the other. The versions take turns in short rounds, and are started anew now and then: one
-process may be some per cent faster than another one of the same program. Clients note what they are told, and in the
-end every counter of the service must be exactly what was noted; a wrong one, an unexpected answer or anything on the
-service's standard error is exit status 1. With --direct, the clients call the shop without HTTP in between, in one
-process: most of a request's time is HTTP's, so only this shows what the maps cost. Needs only the standard library and
-shardmap.
+Each version of the service is a process of its own. The clients are threads of another process. Each keeps a connection
+alive and sends one request after the other. The versions run in turns, in short rounds. They are restarted several
+times, because one process may be a few per cent faster than another one of the same program. Clients note the answers.
+At the end, every counter of the service must agree exactly with the notes. A wrong counter, an unexpected answer or
+any output on the service's standard error leads to exit status 1. With --direct, the clients call the shop without
+HTTP, in one process. HTTP takes most of a request's time, so only this mode shows the cost of the maps. The program
+needs only the standard library and shardmap.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Service(ABC):
     """One version of the shop, and the clients that use it."""
 
     def __init__(self, clients: Sequence[Client]) -> None:
-        *self.clients, self.family = clients  # the last one logs in for all: they share that session
+        *self.clients, self.family = clients  # the last one logs in for all clients, which share that session
         self.rounds: list[Round] = []
 
     def __enter__(self) -> Self:
@@ -71,7 +71,7 @@ class Service(ABC):
         """GET /stats"""
 
     def errors(self) -> str:
-        """What it wrote to its standard error."""
+        """The output on the service's standard error."""
         return ""
 
     def notes(self) -> Notes:
@@ -81,7 +81,7 @@ class Service(ABC):
         return sum(client.notes.requests for client in [*self.clients, self.family])
 
     def run_round(self, seconds: float) -> None:
-        """All clients at once. The clock runs while all of them are logged in."""
+        """Runs all clients at once. The measured time is the time in which all of them are logged in."""
         requests, cpu_seconds = self.requests(), self.report()["cpu_seconds"]
         cookie = self.family.log_in("family", remember="1")
         times: list[float] = []
@@ -120,7 +120,7 @@ class Service(ABC):
         self.rounds.append(Round(len(together) / (max(ends) - times[0]), cpu * 1e6, together))
 
     def check(self, patience: float = 120) -> Notes:
-        """When the last session has expired: are all counters exact?"""
+        """Checks, after the last session has expired, that all counters are exact."""
         notes = self.notes()
         left = notes.events["opened"] - notes.events["closed"]
         deadline = time.monotonic() + patience
@@ -139,7 +139,7 @@ class DirectService(Service):
         super().__init__([DirectClient(number, self.shop) for number in range(threads + 1)])
 
     def __exit__(self, *error: object) -> None:
-        """Nothing is left behind."""
+        """Releases everything."""
 
     def report(self) -> dict[str, Any]:
         self.shop.state.expire_sessions()
@@ -148,7 +148,7 @@ class DirectService(Service):
 
 
 class HTTPService(Service):
-    """A process of its own."""
+    """A service in a process of its own."""
 
     def __init__(self, kind: str, threads: int, session_seconds: float) -> None:
         options = {
@@ -171,7 +171,7 @@ class HTTPService(Service):
         assert self.process.stdout is not None
         address = self.process.stdout.readline()
         if not address.startswith("http://"):
-            error = WrongAnswer(f"the service did not start; it said: {address}")
+            error = WrongAnswer(f"the service did not start; its output: {address}")
             self.__exit__(error)
             raise error
         self.port = int(address.rpartition(":")[2])
@@ -219,7 +219,7 @@ def describe(threads: int, direct: bool) -> dict[str, Any]:
 
 
 def summarize(parts: Sequence[tuple[Notes, Sequence[Round]]]) -> dict[str, Any]:
-    """Of one version, over all its starts."""
+    """The measurements of one version, of all its starts."""
     notes = [part for part, _ in parts]
     rounds = [each for _, part in parts for each in part]
     latencies = sorted(chain.from_iterable(each.latencies for each in rounds))
@@ -241,7 +241,7 @@ def summarize(parts: Sequence[tuple[Notes, Sequence[Round]]]) -> dict[str, Any]:
 
 
 def paired(results: Mapping[str, Any], name: str) -> list[float]:
-    """ShardMaps / dicts and locks, of each round."""
+    """The ratio of ShardMaps to dicts and locks, for each round."""
     return [mine / theirs for mine, theirs in zip(results["shardmap"][name], results["lock"][name], strict=True)]
 
 
@@ -251,7 +251,7 @@ def spread(values: Sequence[float], form: str) -> str:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The results as a table of Markdown."""
+    """The results as a Markdown table."""
     gil = "on" if results["gil_enabled"] else "off"
     kinds = [results[kind] for kind in KINDS]
     rows = [["", *KINDS.values(), "ShardMaps / dicts and locks"], ["---"] * 4]
@@ -275,7 +275,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def run_rounds(numbers: range, options: argparse.Namespace) -> dict[str, tuple[Notes, Sequence[Round]]]:
-    """Start both versions, have them take turns, check them."""
+    """Starts both versions, runs their rounds in turns, checks the counters."""
     service: type[DirectService] | type[HTTPService] = DirectService if options.direct else HTTPService
     with ExitStack() as stack:
         services = {

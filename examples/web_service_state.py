@@ -1,4 +1,4 @@
-"""What the threads of web_service.py share: sessions, cache, counters. Twice, behind one interface."""
+"""The data that the threads of web_service.py share: sessions, cache, counters. Two versions with one interface."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Session(NamedTuple):
     cart: int = 0
 
     def extended(self, now: float) -> Session:
-        """Used now. Most requests change nothing: an extension is due when a tenth of the lifetime is over."""
+        """The session after a request now. It changes only if a tenth of the lifetime is over, so most requests write
+        nothing."""
         return self if self.expires - now > 0.9 * self.lifetime else self._replace(expires=now + self.lifetime)
 
 
@@ -33,7 +34,7 @@ class Admission(NamedTuple):
 
 
 class Counters(Protocol[K]):
-    """What is asked of a map of counters; a ShardMap has it."""
+    """The methods that a map of counters needs. A ShardMap has them."""
 
     def add(self, key: K, /) -> int: ...
     def get(self, key: K, default: int, /) -> int: ...
@@ -41,7 +42,7 @@ class Counters(Protocol[K]):
 
 
 class State(ABC):
-    """All that requests share. Every method is safe to call from any thread and exact."""
+    """All data that requests share. Any thread may call every method, and all counts are exact."""
 
     clock: Clock
     window_seconds: int
@@ -60,7 +61,7 @@ class State(ABC):
 
     @abstractmethod
     def add_to_cart(self, name: str) -> int | None:
-        """How much is in the cart now; None without a session."""
+        """Adds one thing; returns how many are in the cart. None without a session."""
 
     def close_session(self, name: str) -> Session | None:
         session = self.remove_session(name)
@@ -73,7 +74,7 @@ class State(ABC):
 
     @abstractmethod
     def expire_sessions(self) -> None:
-        """Removes those that have expired and that nobody asks for any more."""
+        """Removes expired sessions, also those that no request looks up any more."""
 
     @abstractmethod
     def sessions_open(self) -> int: ...
@@ -83,18 +84,18 @@ class State(ABC):
 
     @abstractmethod
     def show(self, items: Iterable[int]) -> None:
-        """Counts that each was shown once more."""
+        """Counts for each item that it was shown once more."""
 
     @abstractmethod
     def page(self, item: int, render: Render) -> bytes:
-        """From the cache, or computed: once, however many threads ask."""
+        """The page from the cache, or computed. If many threads ask at once, it is computed once."""
 
     @abstractmethod
     def pages(self, items: Sequence[int], render: Render) -> list[bytes]: ...
 
     @abstractmethod
     def forget_page(self, item: int) -> None:
-        """Whoever asks from now on gets a page that is computed from now on."""
+        """Each later call of page() returns a page whose computation begins after this call."""
 
 
 # --- with ShardMaps -----------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class ShardMapState(State):
                     return None
             elif self.sessions.compare_and_set(name, session, extended):
                 return extended
-            session = self.sessions.get(name)  # another thread was first
+            session = self.sessions.get(name)  # another thread was first: look at its session
         return session
 
     def add_to_cart(self, name: str) -> int | None:
@@ -156,7 +157,7 @@ class ShardMapState(State):
         return len(self.sessions)
 
     def count_request(self, client: str) -> Admission:
-        # A map for each window: the old one goes as a whole, and a late thread still counts in the one that it has.
+        # A map for each window. The old map is dropped as a whole. A late thread still counts in the map that it has.
         number = int(self.clock() // self.window_seconds)
         window = self.window.load()
         if window.number < number:
@@ -177,7 +178,7 @@ class ShardMapState(State):
         return [find(item) or self.page(item, render) for item in items]
 
     def forget_page(self, item: int) -> None:
-        self.cache.invalidate(item)  # what is being computed just now is out of date: it is not kept
+        self.cache.invalidate(item)  # a page that is being computed now is out of date, and is not stored
 
 
 # --- with dicts and locks -----------------------------------------------------------------------
@@ -207,8 +208,8 @@ class LockedCounters(Counters[K]):
 
 
 class LockState(State):
-    """A lock for each dict, held for moments: never while a page is computed. One look-up in a dict is atomic by
-    itself, so what only reads one key takes no lock."""
+    """A lock for each dict, held for a short time and never while a page is computed. A single look-up in a dict is
+    atomic, so code that only reads one key takes no lock."""
 
     def __init__(self, window_seconds: int, clock: Clock = time.time) -> None:
         self.clock = clock
@@ -309,7 +310,7 @@ class LockState(State):
                     del self.rendering[item]
             raise
         with self.cache_lock:
-            if self.rendering.get(item) is mine:  # else it was forgotten meanwhile: what it read is out of date
+            if self.rendering.get(item) is mine:  # else it was forgotten meanwhile, so the page is out of date
                 del self.rendering[item]
                 self.cache[item] = page
         mine.set_result(page)
