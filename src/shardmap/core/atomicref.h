@@ -1,8 +1,7 @@
 /* A lock of one byte, and reading an object pointer that other threads replace.
  *
- * The lock is for a few instructions of an attached thread in which nothing can stop: so no thread owns it
- * while the world is stopped or around fork, and nothing is to be repaired in a child. With a GIL the GIL is
- * that lock. */
+ * An attached thread holds the lock for a few instructions, in which it cannot stop. So no thread holds it while the
+ * world is stopped or during a fork, and a child does not have to repair it. With a GIL, the GIL is that lock. */
 #ifndef SHARDMAP_ATOMICREF_H
 #define SHARDMAP_ATOMICREF_H
 
@@ -22,7 +21,7 @@ static inline int sm_byte_try(uint8_t *lock)
     return !sm_load_u8_relaxed(lock) && !sm_exchange_u8_acquire(lock, 1);
 }
 
-/* The owner was taken off its processor: sleeps, detached, a little longer each time. */
+/* The holder was preempted. Sleeps, detached, a little longer each time. */
 static void sm_byte_wait(uint8_t *lock)
 {
     int turn, i, pauses = 1;
@@ -60,12 +59,12 @@ static inline void sm_byte_unlock(uint8_t *lock) { (void)lock; }
 
 #endif
 
-/* A new reference to what the slot holds, without a lock; or NULL where that does not succeed.
+/* A new reference to the object in the slot, without a lock; NULL if that fails.
  *
- * As CPython's dict reads its values (_Py_TryXGetRef): the object may die between the load and the increment,
- * but its memory is not put to another use than an object while this thread is attached, an object without
- * references is not revived, and another object in the same place is not in the slot. The first reader that
- * does not own the object fails, and prepares it for the next under the lock. */
+ * CPython's dict reads its values in the same way (_Py_TryXGetRef). The object may be freed between the load and the
+ * increment. But while this thread is attached, its memory is used only for objects. The increment fails for an object
+ * without references. If another object is at the same address now, the slot does not contain it any more. The first
+ * reader that does not own the object fails, and under the lock it prepares the object for the next readers. */
 #ifdef Py_GIL_DISABLED
 static inline PyObject *sm_try_get_ref(PyObject **slot)
 {

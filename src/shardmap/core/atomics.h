@@ -1,15 +1,16 @@
-/* Atomic loads and stores, which Cython has no words for: by builtins of GCC and Clang, or by Microsoft's intrinsics
- * (atomics_msvc.h, also with -DSM_USE_MSVC_INTRINSICS where another compiler has them: for tests).
+/* Atomic loads and stores, for which Cython has no syntax. They use builtins of GCC and Clang, or Microsoft's
+ * intrinsics (atomics_msvc.h; -DSM_USE_MSVC_INTRINSICS selects them for tests, if another compiler has them).
  *
- * What keeps two accesses of a thread in order for others, here and on a weakly ordered machine (which pairs those are,
- * and where: docs/memory-safety.md, "Order of memory accesses"):
+ * Other threads see two accesses of a thread in order, also on a weakly ordered machine, in these cases.
+ * (docs/memory-safety.md, "Order of memory accesses", lists the pairs for which this matters.)
  *
- * - A release store, sm_store_...: all that is before it. What is after it may be seen earlier, but for release stores.
- * - An acquire load, sm_load_...: all that is after it. What is before it may be done later, but for acquire loads. So
- *   the second look of those who read without a lock is at its place if they read all before it by acquire loads.
- * - A store before a load of another variable: a full fence only.
+ * - A release store, sm_store_..., stays after all accesses before it. Accesses after it may become visible earlier,
+ *   except release stores.
+ * - An acquire load, sm_load_..., stays before all accesses after it. Accesses before it may execute later, except
+ *   acquire loads. So the second look of a reader without a lock must come after acquire loads only.
+ * - A store stays before a load of another variable only if there is a full fence between them.
  *
- * ..._relaxed: of counts and hints, where nothing else is read because of what they say, and next to a fence. */
+ * ..._relaxed functions are for counts and hints on which no other access depends, and next to a fence. */
 #ifndef SHARDMAP_ATOMICS_H
 #define SHARDMAP_ATOMICS_H
 
@@ -72,10 +73,10 @@ static inline int sm_change_u32(uint32_t *p, uint32_t from, uint32_t to)
     return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* Who finds room because of it finds what was done before it, too. */
+/* A thread that finds room because of this subtraction also sees everything that was done before it. */
 static inline int64_t sm_sub_i64_release(int64_t *p, int64_t v) { return __atomic_sub_fetch(p, v, __ATOMIC_RELEASE); }
 
-/* Adds, if the sum is not more than `most`. Acquire: what then goes in is not seen before what went out for it. */
+/* Adds, if the sum is not more than `most`. Acquire: no thread sees the new entry before the removal that made room. */
 static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
 {
     int64_t before = __atomic_load_n(p, __ATOMIC_RELAXED);
@@ -86,13 +87,14 @@ static inline int sm_add_up_to(int64_t *p, int64_t v, int64_t most)
     return 1;
 }
 
-/* From one value to another: whether this thread did it. Acquire, release: what belongs to the state goes with it. */
+/* Changes one value to another. Whether this thread did it. Acquire and release, also for data that belongs to it. */
 static inline int sm_change_u8(uint8_t *p, uint8_t from, uint8_t to)
 {
     return __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* Puts `mine` where there is NULL; what is there then. Release: with what is in it; acquire: what is in another's. */
+/* Stores `mine` if there is NULL; returns what is there then. Release for `mine`; acquire for another thread's
+ * object. */
 static inline void *sm_put_if_null(void **p, void *mine)
 {
     void *before = NULL;
@@ -102,7 +104,7 @@ static inline void *sm_put_if_null(void **p, void *mine)
 /* Keeps a store before it before the loads after it. */
 static inline void sm_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
-/* Keeps the stores before it before the stores after it: a release store orders nothing that comes after it. */
+/* Keeps the stores before it before the stores after it. (A release store orders nothing that comes after it.) */
 static inline void sm_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 
 /* Keeps the compiler from moving loads and stores past it. */
@@ -118,7 +120,7 @@ static inline void sm_pause(void)
 #endif
 }
 
-/* An unclaimed reader becomes this thread's. */
+/* Makes an unclaimed reader this thread's. Whether it succeeded. */
 static inline int sm_claim(unsigned long *owner, unsigned long me)
 {
     unsigned long nobody = 0;
@@ -131,9 +133,9 @@ static inline int sm_claim(unsigned long *owner, unsigned long me)
 
 #endif
 
-/* sm_fence_full() where a processor's clock is read next (stamp.h). On x86-64 the fence ends when the stores are
- * visible, and the clock's own fence waits for that. On arm64 a DMB says nothing of a system register; a DSB ends when they are
- * visible. */
+/* sm_fence_full() before a processor's clock is read (stamp.h). On x86-64 the fence ends when the stores are
+ * visible, and the clock's own fence waits for that. On arm64 a DMB does not order reads of a system register. A
+ * DSB ends when the stores are visible. */
 static inline void sm_fence_before_clock(void)
 {
 #if defined(__aarch64__)
@@ -143,10 +145,10 @@ static inline void sm_fence_before_clock(void)
 #endif
 }
 
-/* sm_fence_full() after a lock was released, which on x86 is a locked instruction and so a full barrier itself. */
+/* sm_fence_full() after a lock was released. On x86 the release is a locked instruction, which is a full barrier. */
 static inline void sm_fence_after_unlock(void)
 {
-#if !defined(__x86_64__) || defined(_WIN32) /* Windows does not say so */
+#if !defined(__x86_64__) || defined(_WIN32) /* Windows does not promise that */
     sm_fence_full();
 #endif
 }

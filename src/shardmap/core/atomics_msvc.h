@@ -1,20 +1,20 @@
-/* atomics.h by Microsoft's intrinsics, for x86-64 and arm64.
+/* atomics.h with Microsoft's intrinsics, for x86-64 and arm64.
  *
- * A volatile access is one access; the order is what is put around it. x86-64 itself moves only loads before earlier
- * stores, so there it is enough to keep the compiler from moving others. On arm64 a barrier follows what acquires and
- * precedes what releases: more than ldar and stlr, which not every version of the compiler has. _Interlocked... are
- * full barriers in both. */
+ * A volatile access is a single access. Barriers around it keep the order. x86-64 itself moves only loads before
+ * earlier stores, so there it is enough to keep the compiler from moving accesses. On arm64 a barrier follows each
+ * acquire load and precedes each release store. This is stronger than ldar and stlr, which some versions of the
+ * compiler do not have. _Interlocked... functions are full barriers on both. */
 #ifndef SHARDMAP_ATOMICS_MSVC_H
 #define SHARDMAP_ATOMICS_MSVC_H
 
 #include <intrin.h>
 
-#if defined(__MINGW32__) /* where the tests compile this, two are missing */
+#if defined(__MINGW32__) /* the compiler of the tests lacks two of the intrinsics */
 #define _InterlockedExchange8(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 #define _InterlockedCompareExchange8(p, to, from) __sync_val_compare_and_swap((p), (from), (to))
 #endif
 
-/* What precedes it is done before what follows it; on x86-64 all but loads after stores. */
+/* Accesses before it stay before accesses after it. On x86-64, except loads after stores. */
 static inline void sm_keep_order(void)
 {
     _ReadWriteBarrier();

@@ -1,4 +1,4 @@
-/* What follows from the CPython that this is built for. A C test defines the two macros itself. */
+/* Constants that depend on the CPython for which this is built. A C test defines the two macros itself. */
 #ifndef SHARDMAP_BUILD_H
 #define SHARDMAP_BUILD_H
 
@@ -6,7 +6,7 @@
 
 #include <Python.h>
 
-/* Whether reads, which take no mutex, can meet writers, so that what is taken out must wait for them. */
+/* Whether reads, which take no mutex, can run beside writers, so that freeing must wait for readers. */
 #ifdef Py_GIL_DISABLED
 #define SM_READERS_MEET_WRITERS 1
 #else

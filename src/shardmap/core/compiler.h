@@ -1,4 +1,4 @@
-/* What compilers call differently: GCC and Clang in one way, Microsoft's in another. */
+/* Keywords that differ between GCC or Clang and Microsoft's compiler. */
 #ifndef SHARDMAP_COMPILER_H
 #define SHARDMAP_COMPILER_H
 
@@ -7,7 +7,7 @@
 #define SM_INLINE static __forceinline
 #define SM_NOINLINE __declspec(noinline)
 #define SM_ALIGNED(bytes) __declspec(align(bytes))
-#define SM_MAY_ALIAS /* it supposes nothing of types */
+#define SM_MAY_ALIAS /* this compiler does not optimize by types (no strict aliasing) */
 #define SM_LIKELY(condition) (condition)
 #define SM_UNLIKELY(condition) (condition)
 #include <intrin.h>
@@ -20,7 +20,7 @@
 
 #else
 
-/* As `cdef inline` (setup.py): for what every look-up does. */
+/* Always inlined, as `cdef inline` is (setup.py). For code of every look-up. */
 #define SM_INLINE static inline __attribute__((always_inline))
 #define SM_NOINLINE __attribute__((noinline))
 #define SM_ALIGNED(bytes) __attribute__((aligned(bytes)))
@@ -32,7 +32,7 @@
 
 #endif
 
-/* -DSHARDMAP_AS_ON_MACOS: what macOS lacks is not used elsewhere either, so that its paths are tested (make macos). */
+/* -DSHARDMAP_AS_ON_MACOS: do not use what macOS lacks, so that other systems test macOS's code (make macos). */
 #if defined(__APPLE__) || defined(SHARDMAP_AS_ON_MACOS)
 #define SM_AS_ON_MACOS 1
 #else

@@ -1,12 +1,12 @@
-/* What functions require of the thread that calls them, asserted in a debug build (-DSHARDMAP_DEBUG, make check). In
- * any other build nothing of this is there.
+/* Requirements of functions for the calling thread. A debug build asserts them (-DSHARDMAP_DEBUG, make check). Any
+ * other build contains none of this.
  *
  * - Functions named ..._locked and ..._and_unlock require that this thread holds the shard's mutex.
- * - What may run Python code, wait, detach or stop requires that this thread holds no mutex and reads no block.
- * - A reader takes no mutex that it might have to wait for.
+ * - Calls that may run Python code, wait, detach or stop require that this thread holds no mutex and is not reading.
+ * - A reader takes no mutex for which it might have to wait.
  *
- * Who holds a mutex is kept beside it (core/system.h); how many a thread holds, and whether it reads, for each
- * thread. */
+ * Each mutex notes which thread holds it (core/mutex.h). Each thread notes how many mutexes it holds, and whether
+ * it is reading. */
 #ifndef SHARDMAP_CONTRACTS_H
 #define SHARDMAP_CONTRACTS_H
 

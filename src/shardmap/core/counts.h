@@ -1,9 +1,10 @@
-/* Hits and misses of caches, counted by each thread for itself: a hit writes no line that other cores use.
+/* Hits and misses of caches. Each thread has counts of its own, so a hit writes no cache line that other cores use.
  *
- * A cache has a number while it lives. Each thread's reader record (readers.h) has an array of counts, one pair for
- * each number that the thread came across. Records are used again by later threads and never freed, so their counts simply
- * go on, and the sum over all records is exact. Sums, and making an array larger, take a lock of one byte: counting
- * itself takes none, since only its own thread writes an array. With a GIL a cache has its two counts itself. */
+ * Each live cache has a number. Each thread's reader record (readers.h) has an array with a pair of counts for each
+ * number that the thread has used. Records are never freed. Later threads use them again and continue their counts,
+ * so the sum over all records is exact. To sum up, and to enlarge an array, a thread takes a lock of one byte.
+ * Counting takes no lock, because only its own thread writes an array. With a GIL, the cache itself has its two
+ * counts. */
 #ifndef SHARDMAP_COUNTS_H
 #define SHARDMAP_COUNTS_H
 
@@ -17,7 +18,7 @@ static uint8_t sm_counts_lock = 0;
 /* This thread's record, if it has read anything so far. */
 static inline sm_reader *sm_own_reader(void) { return sm_this_reader; }
 
-/* Whether this thread could count; not if it has no room yet, or no record. */
+/* Counts, and returns true; false if this thread has no room for the number yet, or no record. */
 static inline int sm_count(sm_reader *me, uint32_t number, int which)
 {
     uint64_t *count;
@@ -28,14 +29,14 @@ static inline int sm_count(sm_reader *me, uint32_t number, int which)
     return 1;
 }
 
-/* Room for a number in this thread's record. Attached, and neither reading nor under a mutex. False: no memory, or no
- * record. */
+/* Makes room for a number in this thread's record. The thread must be attached, not reading, and hold no mutex.
+ * False if there is no memory, or no record. */
 static int sm_make_room_to_count(uint32_t number)
 {
     sm_reader *me = sm_this_reader;
     uint64_t *larger, *smaller;
     uint32_t room = number + number / 2 + 8;
-    /* Whole cache lines, and pairs of them: no other thread's counts, nor anything else, is in them. */
+    /* The array takes whole pairs of cache lines, so that they contain nothing else. */
     room = (room + 7) / 8 * 8;
     if (me == NULL || (larger = sm_allocate(2 * (size_t)room * sizeof *larger, 128)) == NULL)
         return 0;
@@ -51,7 +52,7 @@ static int sm_make_room_to_count(uint32_t number)
     return 1;
 }
 
-/* Of all threads there ever were. Attached, not under a mutex. */
+/* Sums the counts of all threads, also of those that have ended. The thread must be attached, and hold no mutex. */
 static void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *misses)
 {
     sm_reader *r;
@@ -76,7 +77,7 @@ static inline void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *miss
 
 #endif
 
-/* The load that this thread is in the middle of, the innermost one (core/load.pyx); owned. */
+/* The innermost load that this thread is running (core/load.pyx); owned. */
 static SM_THREAD_LOCAL PyObject *sm_innermost_load SM_TLS_MODEL = NULL;
 static inline PyObject *sm_get_innermost_load(void) { return sm_innermost_load; }
 static inline void sm_set_innermost_load(PyObject *load) { sm_innermost_load = load; }

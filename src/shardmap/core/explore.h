@@ -1,14 +1,15 @@
-/* Exploring schedules: in a build with -DSHARDMAP_EXPLORE exactly one of the threads that take part runs, and which one
- * goes on is decided at every point: at each atomic access (explored_calls.h), at each mutex and each wait. A
- * schedule is the list of these decisions; tests/harness/schedules.py has all of them tried, up to a bound of preemptions
- * (Musuvathi and others, Finding and reproducing heisenbugs in concurrent programs, OSDI 2008), or samples them by
- * priorities (Burckhardt and others, A randomized scheduler with probabilistic guarantees of finding bugs, ASPLOS 2010).
+/* Exploring schedules. In a build with -DSHARDMAP_EXPLORE, only one of the participating threads runs at a time. At
+ * every point it is decided which thread runs next: at each atomic access (explored_calls.h), at each mutex and each
+ * wait. A schedule is the list of these decisions. tests/harness/schedules.py tries all schedules up to a bound of
+ * preemptions (Musuvathi and others, Finding and reproducing heisenbugs in concurrent programs, OSDI 2008), or samples
+ * them by priorities (Burckhardt and others, A randomized scheduler with probabilistic guarantees of finding bugs,
+ * ASPLOS 2010).
  *
- * Only the thread whose turn it is touches what is here: it hands its turn to the next by a semaphore. Threads that do not
- * take part pass every point. A thread that waits for others (a mutex, a pause in a spin loop, a nap) can go on when
- * another one has made progress. A wait with a time-out may also end by it, at any point: that is a decision, too, and the
- * clock (sm_now) then says that the time has come. What is explored is sequentially consistent: weaker orders are the
- * subject of tests/model. */
+ * Only the thread whose turn it is uses the data of this file. It passes its turn to the next thread with a
+ * semaphore. Threads that do not participate never stop at a point. A thread that waits for others (a mutex, a
+ * pause in a spin loop, a nap) can continue when another thread has made progress. A wait with a time-out may also
+ * time out, at any point. That is a decision, too. The clock (sm_now) then jumps to the time-out. Schedules are
+ * sequentially consistent; tests/model covers weaker orders. */
 #ifndef SHARDMAP_EXPLORE_H
 #define SHARDMAP_EXPLORE_H
 
@@ -22,7 +23,7 @@
 
 #define SM_MOST_EXPLORED 8
 #define SM_MOST_STEPS 4096
-#define SM_TIME_OUT 64 /* a decision: this thread's wait times out; and without it: this thread goes on */
+#define SM_TIME_OUT 64 /* in a decision: the thread's wait times out; without it, the thread runs next */
 
 enum { SM_EX_ABSENT, SM_EX_RUNS, SM_EX_WAITS, SM_EX_PAUSES };
 enum { SM_EX_GOES_ON, SM_EX_ENDED, SM_EX_DEADLOCK, SM_EX_NO_END, SM_EX_DIVERGED };
@@ -30,29 +31,29 @@ enum { SM_EX_GOES_ON, SM_EX_ENDED, SM_EX_DEADLOCK, SM_EX_NO_END, SM_EX_DIVERGED 
 typedef struct {
     sem_t turn;
     int state;
-    int has_run;       /* since it last found that it must wait */
-    uint64_t progress; /* of all, when it began to wait */
-    double until;      /* with a time-out; or -1 */
+    int has_run;       /* since it last had to wait */
+    uint64_t progress; /* the progress of all threads when it began to wait */
+    double until;      /* the time-out; -1: none */
     int timed_out;
 } sm_explored;
 
 typedef struct {
     uint8_t chosen, before; /* before: whose turn it was; SM_MOST_EXPLORED at the start */
-    uint8_t enabled, timers; /* bit n: thread n could go on; could time out */
+    uint8_t enabled, timers; /* bit n: thread n could run; its wait could time out */
     const char *place;
 } sm_step;
 
 static sm_explored sm_explored_threads[SM_MOST_EXPLORED];
 static int sm_explored_count = 0;
 static int sm_explored_verdict = SM_EX_ENDED;
-static int sm_explored_diverged = 0; /* what was to be decided was not possible */
+static int sm_explored_diverged = 0; /* a given decision was not possible */
 static sem_t sm_explored_arrived, sm_explored_done;
 static sm_step sm_steps[SM_MOST_STEPS];
 static int sm_step_count = 0;
-static uint8_t sm_decisions[SM_MOST_STEPS]; /* what to decide at first */
+static uint8_t sm_decisions[SM_MOST_STEPS]; /* the given decisions at the beginning */
 static int sm_decision_count = 0;
 static int sm_has_priorities = 0;
-static uint8_t sm_priorities[2 * SM_MOST_EXPLORED];      /* of threads, then of their time-outs; 0: the lowest */
+static uint8_t sm_priorities[2 * SM_MOST_EXPLORED];      /* of threads, then of their time-outs; 0 is the lowest */
 static int sm_change_points[SM_MOST_EXPLORED], sm_change_count = 0;
 static uint64_t sm_explored_progress = 0, sm_explored_signals = 0;
 static double sm_explored_now = 0;
@@ -63,7 +64,7 @@ static inline int sm_number_of_decision(int decision)
     return decision >= SM_TIME_OUT ? decision - SM_TIME_OUT + SM_MOST_EXPLORED : decision;
 }
 
-/* The decision of highest priority among those allowed. */
+/* The allowed decision with the highest priority. */
 static int sm_decide_by_priority(unsigned enabled, unsigned timers)
 {
     int best = -1, n;
@@ -77,7 +78,7 @@ static int sm_decide_by_priority(unsigned enabled, unsigned timers)
     return best;
 }
 
-/* Without preemption: the same thread, else the next one in turn that can go on, else a time-out. */
+/* The decision without a preemption: the same thread, else the next one that can run, else a time-out. */
 static int sm_decide_by_default(int before, unsigned enabled, unsigned timers)
 {
     unsigned later = before < SM_MOST_EXPLORED ? enabled >> before << before : enabled;
@@ -95,14 +96,14 @@ static void sm_lower_priority(int number)
     sm_priorities[number] = 0;
 }
 
-/* Ends the exploration of this schedule with threads that stay where they are. */
+/* Ends the exploration of this schedule. The threads stay where they are. */
 static void sm_explored_stop(int verdict)
 {
     sm_explored_verdict = verdict;
     sem_post(&sm_explored_done);
 }
 
-/* The decision at a point; -1 when no thread is left, or none can ever go on. `before`: whose turn it was. */
+/* The decision at a point; -1 if no thread is left, or none can ever continue. `before`: whose turn it was. */
 static int sm_decide(int before, const char *place)
 {
     unsigned enabled = 0, pausing = 0, timers = 0, left = 0;
@@ -119,7 +120,7 @@ static int sm_decide(int before, const char *place)
         else if (each->state == SM_EX_PAUSES)
             pausing |= 1u << n;
         if (each->state == SM_EX_WAITS && each->until >= 0 && (timers == 0 || each->until <= until)) {
-            timers = each->until == until ? timers | 1u << n : 1u << n; /* the earliest, or those */
+            timers = each->until == until ? timers | 1u << n : 1u << n; /* only the earliest time-outs */
             until = each->until;
         }
     }
@@ -128,7 +129,7 @@ static int sm_decide(int before, const char *place)
         return -1;
     }
     if (enabled == 0 && timers == 0)
-        enabled = pausing; /* it may wait for a clock */
+        enabled = pausing; /* they may wait for a clock */
     if (enabled == 0 && timers == 0) {
         sm_explored_stop(SM_EX_DEADLOCK);
         return -1;
@@ -169,7 +170,7 @@ static void sm_give_turn(int decision)
         if (next->until > sm_explored_now)
             sm_explored_now = next->until;
         if (sm_has_priorities)
-            sm_lower_priority(sm_number_of_decision(decision)); /* else it could be the only one that ever goes on */
+            sm_lower_priority(sm_number_of_decision(decision)); /* else it could be the only thread that ever runs */
     }
     next->state = SM_EX_RUNS;
     sem_post(&next->turn);
@@ -193,7 +194,7 @@ static __attribute__((noinline)) void sm_switch(int state, double until, const c
     me->until = until;
     me->timed_out = 0;
     if (state != SM_EX_RUNS && sm_has_priorities)
-        sm_lower_priority(sm_explored_me); /* else two that wait could go on for ever */
+        sm_lower_priority(sm_explored_me); /* else two waiting threads could alternate for ever */
     decision = sm_decide(sm_explored_me, place);
     if (decision == sm_explored_me) {
         me->state = SM_EX_RUNS;
@@ -212,8 +213,8 @@ static inline void sm_explored_point(const char *place)
 
 #define SM_AT_POINT(call) (sm_explored_point(__func__), call)
 
-/* Whether this thread takes part: then it has waited until another one has made progress, or until the time-out.
- * `pauses`: what it waits for may also come by itself. */
+/* If this thread participates, waits until another one has made progress, or until the time-out, and returns true.
+ * `pauses`: the wait may also end without another thread's progress. */
 static inline int sm_explored_wait(int pauses, double until, const char *place)
 {
     if (sm_explored_me < 0)
@@ -245,14 +246,15 @@ SM_EXPORTED void sm_explore_begin(int threads)
     sm_explored_now = 1000;
 }
 
-/* What is decided at first; then no thread is preempted. */
+/* Sets the decisions at the beginning. After them, no thread is preempted. */
 SM_EXPORTED void sm_explore_decide(const uint8_t *decisions, int count)
 {
     memcpy(sm_decisions, decisions, (size_t)count);
     sm_decision_count = count;
 }
 
-/* Of threads, then of their time-outs; and the steps at which the thread whose turn it is gets the lowest. */
+/* Sets the priorities of threads, then of their time-outs; and the steps at which the running thread gets the
+ * lowest. */
 SM_EXPORTED void sm_explore_by_priority(const uint8_t *priorities, const int *change_points, int count)
 {
     memcpy(sm_priorities, priorities, sizeof sm_priorities);
@@ -261,7 +263,7 @@ SM_EXPORTED void sm_explore_by_priority(const uint8_t *priorities, const int *ch
     sm_has_priorities = 1;
 }
 
-/* For locks of Python's that the core takes: whether the time-out (-1: none) has come, and not another thread's progress. */
+/* For Python's locks that the core takes. Waits; true if the wait timed out (-1: no time-out). */
 SM_EXPORTED int sm_explore_wait(double until)
 {
     return sm_explored_wait(0, until, "a lock of Python's") && sm_explored_timed_out();
@@ -273,7 +275,7 @@ SM_EXPORTED double sm_explore_now(void) { return sm_explored_now; }
 static void sm_empty_quarantine(void);
 SM_EXPORTED void sm_explore_settle(void) { sm_empty_quarantine(); }
 
-/* The bug that is planted in this process (tests/explore/planted.py), or 0. */
+/* The bug that is planted in this process (tools/planted.py), or 0. */
 SM_EXPORTED int sm_planted = 0;
 SM_EXPORTED const sm_step *sm_explore_steps(int *count) { *count = sm_step_count; return sm_steps; }
 
@@ -298,7 +300,7 @@ SM_EXPORTED void sm_explore_leave(void)
         sm_give_turn(decision);
 }
 
-/* Detached: lets the threads run, once all have arrived, until all have ended or none can go on. */
+/* Detached: when all threads have arrived, lets them run until all have ended or none can continue. */
 SM_EXPORTED int sm_explore_run(void)
 {
     int n, decision;

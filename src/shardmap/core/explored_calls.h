@@ -1,6 +1,7 @@
-/* In a build that explores schedules (explore.h), what its atomics and its system's functions are: each with a point, and
- * waits that are decisions. Only hints and counters that are relaxed 32-bit words, and the words of keys that are compared,
- * have none. A macro does not expand itself: what it calls is the function of the same name. */
+/* For a build that explores schedules (explore.h): replaces atomics and system functions. Each of them gets a
+ * point, and each wait becomes a decision. Exceptions without a point: hints and counters that are relaxed 32-bit
+ * words, and the words of keys that are compared. A macro does not expand itself, so it calls the function of the
+ * same name. */
 #ifndef SHARDMAP_EXPLORED_CALLS_H
 #define SHARDMAP_EXPLORED_CALLS_H
 

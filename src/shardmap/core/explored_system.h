@@ -1,4 +1,4 @@
-/* The same for system.h. */
+/* Does for system.h what explored_calls.h does for atomics. */
 #ifndef SHARDMAP_EXPLORED_SYSTEM_H
 #define SHARDMAP_EXPLORED_SYSTEM_H
 
@@ -8,7 +8,7 @@
 
 static void *sm_quarantine = NULL;
 
-/* A table's memory is not used again in this schedule, and says that it was freed. */
+/* Freed memory of a table is not used again in this schedule. It is marked as freed. */
 static void sm_explored_release_table(void *memory, size_t size)
 {
     if (sm_explored_me < 0) {
@@ -42,7 +42,7 @@ static void sm_explored_mutex_lock(sm_mutex *mutex, const char *place)
         sm_explored_wait(0, -1, place);
 }
 
-/* Until any condition is signalled: callers look whether it was theirs. */
+/* Waits until any condition is signalled. Callers check whether it was theirs. */
 static void sm_explored_cond_wait(sm_mutex *mutex, double until, const char *place)
 {
     uint64_t signals = sm_explored_signals;
@@ -53,7 +53,7 @@ static void sm_explored_cond_wait(sm_mutex *mutex, double until, const char *pla
     sm_explored_mutex_lock(mutex, place);
 }
 
-/* What was not written yet is seen to be so. */
+/* Not yet written memory has this pattern. */
 static void *sm_explored_fill(void *memory, size_t size) { return memory == NULL ? NULL : memset(memory, SM_FREED, size); }
 
 #define sm_allocate(size, alignment) sm_explored_fill(sm_allocate(size, alignment), size)

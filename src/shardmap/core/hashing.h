@@ -1,32 +1,34 @@
-/* From Python's hash of a key to its shard, and to the 31 bits by which it is found in the shard's index.
+/* Computes from Python's hash of a key its shard, and the 31 bits by which it is found in the shard's index.
  *
- * The hash is mixed into 31 bits first. They are all that the map keeps of it, and both the shard and the place in the
- * shard's index follow from them: so entries can be spread over more shards later without asking a key for its hash
- * again, which could run any code.
+ * The hash is first mixed into 31 bits. The map keeps only these bits of it. The shard, and the place in the shard's
+ * index, follow from them. So a split can move entries to more shards without asking a key for its hash again, which
+ * could run any code.
  *
- * Two needs pull apart. The shard must be even for every pattern of hashes people have: integers in a
- * row, multiples of a power of two, addresses. The place must keep neighbours neighbours,
- * because dict is fast on integers in a row for no other reason than that.
+ * There are two opposite aims. The shards must be used evenly for every pattern of hashes that occurs in programs:
+ * consecutive integers, multiples of a power of two, addresses. The place must keep neighbours neighbours, because
+ * this is the only reason why dict is fast with consecutive integers.
  *
- * The 31 bits are the lower half of the hash, where the 15 lowest bits are turned round by those above them (which can be
- * undone), and into which the upper half is folded. So hashes that agree in their upper half have the same 32 bits only
- * when they are equal; of those one is given up, so that it can say beside the others whether the key is plain
- * (core/block.pyx). A key's __eq__ is called only where the 31 bits agree.
+ * The 31 bits come from the lower half of the hash. Its 15 lowest bits are XORed with a product of the bits above them
+ * (which can be undone). Then bits of the upper half are XORed in. So if two hashes have equal upper halves, their 32
+ * bits are equal only if the hashes are. One of the 32 bits is dropped; its place says whether the key is plain
+ * (core/block.pyx). A key's __eq__ is called only if the 31 bits are equal.
  *
  * Both steps multiply by a secret of this process and take the product's high bits (multiply-shift; Dietzfelbinger and
- * others, A reliable randomized algorithm for the closest-pair problem, 1997): nobody outside can choose keys that meet in
- * a place, or in all 31 bits, where each look-up would have to pass all of them. And patterns, as packed coordinates, are
- * spread. Probing leaves a full place by another product with the secret (core/probe.pyx), so that keys part at once.
+ * others, A reliable randomized algorithm for the closest-pair problem, 1997). So nobody outside can choose keys with
+ * the same place or the same 31 bits, which would make each look-up pass all of them. This also spreads patterns such
+ * as packed coordinates. If a place is full, probing continues at another product with the secret (core/probe.pyx), so
+ * that keys with the same place separate at once.
  *
- * Shard, of 2^b: the low b bits, turned round by b bits that the bits above decide, so that multiples of
- * a power of two are spread, too: the high bits of their product with 2^64 / phi (Fibonacci hashing, Knuth,
- * TAOCP 3, 6.4). Multiples of any number go round in even steps in both, and for some, 29 for one, the two
- * would cancel, but for the shift by 3. Of 2^b integers in a row, from a multiple of 2^b on, one goes to each
- * shard.
+ * The shard, one of 2^b: the low b bits, XORed with b bits that depend on the bits above them, so that multiples of a
+ * power of two are spread, too. These are the high bits of a product with 2^64 / phi (Fibonacci hashing, Knuth, TAOCP
+ * 3, 6.4). For multiples of any number, both parts advance in equal steps. For some numbers, 29 for example, the two
+ * would cancel each other; the shift by 3 prevents this. Of 2^b consecutive integers that begin at a multiple of 2^b,
+ * one goes to each shard.
  *
- * The place starts with the bits above those b, so that those 2^b neighbours have the same place, each in its
- * shard, and the next 2^b the next number: integers in a row never meet. (Two at the same place in a dense
- * row would push all that follow from theirs.) The b bits come last: the 31 bits turned right by b. */
+ * The place begins with the bits above those b bits. So those 2^b neighbours have the same place, each in its own
+ * shard, and the next 2^b have the next place: consecutive integers never collide. (In a dense row, two keys at one
+ * place would move all following keys from their places.) The b bits come last: the place is the 31 bits, rotated
+ * right by b. */
 #ifndef SHARDMAP_HASHING_H
 #define SHARDMAP_HASHING_H
 
@@ -35,7 +37,7 @@
 #include "compiler.h"
 
 #define SM_MIXED_BITS 31
-#define SM_ROW_BITS 15 /* so many neighbours are turned round alike */
+#define SM_ROW_BITS 15 /* 2^15 neighbours are XORed with the same bits */
 #define SM_MIXED_MASK UINT32_C(0x7FFFFFFF)
 
 /* Odd. Set at import from Python's own secret, which PYTHONHASHSEED fixes. */
@@ -54,7 +56,7 @@ static inline uint32_t sm_mixed_of(uint64_t hash)
     return (low ^ turn ^ high) & SM_MIXED_MASK;
 }
 
-/* Where probing goes on from a place that was full, for a key of these 31 bits. */
+/* Where probing continues if the place was full, for a key with these 31 bits. */
 static inline uint32_t sm_perturb_of(uint32_t hash31)
 {
     return (uint32_t)(hash31 * sm_hash_secret >> 32);
@@ -73,7 +75,7 @@ static inline uint32_t sm_hash31_of_mixed(uint32_t mixed, unsigned shard_bits)
     return (mixed >> shard_bits | mixed << (SM_MIXED_BITS - shard_bits)) & SM_MIXED_MASK;
 }
 
-/* The other way round. */
+/* The inverse of sm_hash31_of_mixed(). */
 static inline uint32_t sm_mixed_of_hash31(uint32_t hash31, unsigned shard_bits)
 {
     return (hash31 << shard_bits | hash31 >> (SM_MIXED_BITS - shard_bits)) & SM_MIXED_MASK;
@@ -105,9 +107,9 @@ static inline uint64_t sm_multiply_high(uint64_t a, uint64_t b)
 }
 #endif
 
-/* Spreads hashes over any number of owners; over a power of two as a map does with as many shards. Else the
- * 128-bit product with 2^64 / phi, its halves folded together (wyhash's mixing), is taken as a fraction of the
- * whole range, times the number. */
+/* Spreads hashes over any number of owners. For a power of two, as a map does over as many shards. Otherwise it
+ * XORs the halves of the 128-bit product with 2^64 / phi (wyhash's mixing), takes the result as a fraction of the
+ * whole range, and multiplies it by the number of owners. */
 static inline uint32_t sm_owner_of(uint64_t hash, uint32_t owners)
 {
     if ((owners & (owners - 1)) == 0)

@@ -7,7 +7,7 @@
 #include "atomics.h"
 #include "contracts.h"
 
-/* What may run Python code, wait or detach. In a debug build only from where that is allowed. */
+/* Calls that may run Python code, wait or detach. A debug build asserts that this is allowed. */
 #define SM_MAY_RUN_PYTHON(call) \
     (SM_REQUIRE(sm_mutexes_held == 0, "what may run Python code is called under a mutex"), \
      SM_REQUIRE(!sm_is_reading, "what may run Python code is called by a reader"), call)
@@ -19,17 +19,18 @@
 #define SM_VECTORCALL(f, args, count, names) SM_MAY_RUN_PYTHON(PyObject_Vectorcall(f, args, count, names))
 #define SM_CHECK_SIGNALS() SM_MAY_RUN_PYTHON(PyErr_CheckSignals())
 
-/* Declared to Cython as returning an object: hands over a reference that we own, without touching it. */
+/* Declared to Cython as returning an object. Passes an owned reference on, without changing the count. */
 #define SM_STEAL(p) (p)
 
-/* Every use of an object by a thread that does not own it is an atomic on its reference count, one hot
- * line for a map that many threads use. Deferred reference counting (3.14 and later) ends that, but an
- * object in that mode is freed by the garbage collector only. So: off at birth, on at the first use by
- * a second thread. `seen` makes it once; losing a race here only asks twice. */
-/* Whether a thread uses the object that has not made it, and nobody has marked it so far. */
+/* Each use of an object by a thread that does not own it is an atomic operation on its reference count. For a map
+ * that many threads use, that is one contended cache line. Deferred reference counting (3.14 and later) avoids
+ * this, but only the garbage collector frees such an object. So it is off at first, and the first use by a second
+ * thread switches it on. `seen` prevents repetition; if two threads race here, both switch it on, which is
+ * harmless. */
+/* Whether the object was made by another thread, and is not marked yet. */
 #ifdef Py_GIL_DISABLED
-/* Acquire: who finds it set by another thread reads the map after that; a writer that has not found it set then took
- * things out of reach before, for all threads at once (x86-64 and arm64 are multi-copy atomic). */
+/* Acquire: a thread that finds it set by another thread reads the map after that. If a writer did not find it set,
+ * it had made things unreachable before, for all threads at once (x86-64 and arm64 are multi-copy atomic). */
 static inline int sm_is_foreign(PyObject *op, uint8_t *seen)
 {
     return SM_UNLIKELY(!sm_load_u8(seen)) && !_Py_IsOwnedByCurrentThread(op);
@@ -41,8 +42,8 @@ static inline int sm_is_foreign(PyObject *op, uint8_t *seen) { (void)op; (void)s
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 #define SM_GC_BITS_UNREACHABLE 4 /* _PyGC_BITS_UNREACHABLE of pycore_gc.h */
 
-/* Not while the collector has it among its garbage, where finalizers may still use it and no thread owns it: what
- * begins to defer there is never freed (3.15 takes its count for one that overflows, and makes it immortal). */
+/* Does nothing for garbage of the collector, which finalizers may still use and no thread owns. If counting were
+ * deferred then, the object would never be freed (3.15 takes its count for an overflow, and makes it immortal). */
 static inline void sm_defer(PyObject *op)
 {
     if (!(_Py_atomic_load_uint8_relaxed(&op->ob_gc_bits) & SM_GC_BITS_UNREACHABLE))
@@ -63,18 +64,18 @@ static inline void sm_mark_shared(PyObject *op, uint8_t *seen)
     }
 }
 
-/* Takes a reference to an object whose last reference may have been released just now.
- * That its memory still is an object's for as long as this thread is attached is CPython's promise (mimalloc's
- * pages are not put to another use before every thread has passed a quiescent state); its own dict reads so. */
+/* Takes a reference to an object whose last reference another thread may be releasing. CPython promises that its memory
+ * is used only for objects while this thread is attached (mimalloc's pages get no other use before every thread has
+ * passed a quiescent state). CPython's own dict reads in this way. */
 #if defined(Py_GIL_DISABLED)
 #if PY_VERSION_HEX >= 0x030E0000
 #define SM_TRY_INCREF_SHARED(op) PyUnstable_TryIncRef(op)
 #define SM_ENABLE_TRY_INCREF(op) PyUnstable_EnableTryIncRef(op)
 #else
-/* 3.13 does the same for its own dict, and has no public name for it; what it takes is in the public headers
- * (_Py_TryIncRefShared and _PyObject_SetMaybeWeakref of 3.13's pycore_object.h). A shared count of 0 without flags, or of a
- * merged object: it may be on its way out. The flag says that somebody may look at it without owning a reference, so
- * that it is merged before it is freed. */
+/* 3.13 does the same for its own dict, but has no public function for it. These functions use its public headers
+ * (they copy _Py_TryIncRefShared and _PyObject_SetMaybeWeakref of 3.13's pycore_object.h). If the shared count is 0
+ * without flags, or 0 of a merged object, the object may be about to be freed. The flag says that a thread may read
+ * the object without owning a reference, so that its counts are merged before it is freed. */
 static inline int sm_try_incref_shared(PyObject *op)
 {
     Py_ssize_t shared = _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared);
@@ -94,7 +95,7 @@ static inline void sm_enable_try_incref(PyObject *op)
     shared = _Py_atomic_load_ssize_relaxed(&op->ob_ref_shared);
     do {
         if ((shared & _Py_REF_SHARED_FLAG_MASK) != 0)
-            return; /* the flag, or another that says as much */
+            return; /* this flag is set, or another one that implies it */
     } while (!_Py_atomic_compare_exchange_ssize(&op->ob_ref_shared, &shared, shared | _Py_REF_MAYBE_WEAKREF));
 }
 #define SM_TRY_INCREF_SHARED(op) sm_try_incref_shared(op)
@@ -111,14 +112,14 @@ SM_INLINE int sm_try_incref(PyObject *op)
     }
     return SM_TRY_INCREF_SHARED(op);
 }
-/* Makes it possible for an object that is alive. */
+/* Enables sm_try_incref() for an object to which there is a reference. */
 static inline void sm_allow_try_incref(PyObject *op) { SM_ENABLE_TRY_INCREF(op); }
 #else
 static inline int sm_try_incref(PyObject *op) { Py_INCREF(op); return 1; }
 static inline void sm_allow_try_incref(PyObject *op) { (void)op; }
 #endif
 
-/* Whether a weak reference is to this object, which is alive. */
+/* Whether a weak reference refers to this object, to which there is a reference. */
 static inline int sm_refers_to(PyObject *reference, PyObject *op)
 {
 #if PY_VERSION_HEX >= 0x030D0000
@@ -131,7 +132,7 @@ static inline int sm_refers_to(PyObject *reference, PyObject *op)
 #endif
 }
 
-/* Whether nobody else has a reference to the object; free-threaded 3.13 has no public way to tell. */
+/* Whether there is no other reference to the object. Free-threaded 3.13 has no public function for that. */
 #if !defined(Py_GIL_DISABLED)
 #define SM_TELLS_ONLY_REFERENCE 1
 static inline int sm_only_reference(PyObject *op) { return op != NULL && Py_REFCNT(op) == 1; }
@@ -146,8 +147,8 @@ static inline int sm_only_reference(PyObject *op)
 static inline int sm_only_reference(PyObject *op) { (void)op; return 0; }
 #endif
 
-/* A tuple that has got other items: forgets its hash (3.14 keeps it), and the collector looks at it again if it had
- * found it to hold nothing to look at. What _PyTuple_Recycle() does for dict's iterators. */
+/* For a tuple whose items were replaced: resets its cached hash (since 3.14), and tracks it again if the collector had
+ * untracked it. _PyTuple_Recycle() does the same for dict's iterators. */
 static inline void sm_recycle_tuple(PyObject *op)
 {
 #if PY_VERSION_HEX >= 0x030E0000
@@ -157,8 +158,8 @@ static inline void sm_recycle_tuple(PyObject *op)
         PyObject_GC_Track(op);
 }
 
-/* A special method as the interpreter finds it: on the type, past attributes of the object and of the metaclass, and
- * bound by whatever kind of descriptor it is. A new reference; NULL without an exception: there is none. */
+/* Looks up a special method as the interpreter does: on the type, without attributes of the object or of the metaclass,
+ * and bound by its descriptor. Returns a new reference; NULL without an exception if there is none. */
 static PyObject *sm_lookup_special(PyObject *self, PyObject *name)
 {
     PyTypeObject *type = Py_TYPE(self);
@@ -218,8 +219,9 @@ static inline Py_hash_t sm_str_hash(PyObject *s)
 #endif
 }
 
-/* As sm_mark_shared, but only once other threads have used the object often: a snapshot that one thread takes and
- * another reads a little is better released at its last reference, tables and all. Losing a count is harmless. */
+/* Like sm_mark_shared, but only after other threads have used the object often. If one thread takes a snapshot and
+ * another one reads a little of it, it is better to free the snapshot and its tables at the last reference. Losing
+ * a count is harmless. */
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
 #define SM_OFTEN 4096
 static inline void sm_mark_used_often(PyObject *op, uint32_t *uses)
@@ -235,11 +237,11 @@ static inline void sm_mark_used_often(PyObject *op, uint32_t *uses)
 static inline void sm_mark_used_often(PyObject *op, uint32_t *uses) { (void)op; (void)uses; }
 #endif
 
-/* The contextvars.Context that is current, borrowed; NULL: none was needed so far. */
+/* The current contextvars.Context, borrowed; NULL if none was needed so far. */
 #define SM_CURRENT_CONTEXT() (PyThreadState_Get()->context)
 
-/* The one that was current when this one was entered with Context.run(); borrowed, or NULL. CPython has no other way to
- * ask for it: its first field, from 3.11 to 3.15 (struct _pycontextobject of pycore_context.h). */
+/* The context that was current when this one was entered with Context.run(); borrowed, or NULL. CPython has no function
+ * for it. It is the first field, from 3.11 to 3.15 (struct _pycontextobject of pycore_context.h). */
 static inline PyObject *sm_context_below(PyObject *context)
 {
     struct first_field {

@@ -1,5 +1,5 @@
-/* The mutex of shards, over that of the system (system_posix.h, system_win32.h). In a debug build with a note of who
- * holds it. Nothing here fails: they are plain mutexes, used right. */
+/* The mutex of shards, which uses the mutex of the system (system_posix.h, system_win32.h). A debug build notes which
+ * thread holds it. No function here fails, because these are plain mutexes and the core uses them correctly. */
 #ifndef SHARDMAP_MUTEX_H
 #define SHARDMAP_MUTEX_H
 

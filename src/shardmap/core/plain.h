@@ -1,9 +1,9 @@
-/* Keys of plain types looked at without a thread state: no reference is counted, nothing is allocated, nothing can
- * fail. So it is right under a mutex, in a critical section and without the GIL.
+/* Reading keys of plain types without a thread state. This counts no reference, allocates nothing and cannot fail. So
+ * it is allowed under a mutex, in a critical section and without the GIL.
  *
- * Plain are exact str, int, bytes, float, bool and None, and exact tuples of such, which may be nested a little and
- * have few items in all: what never changes, and can be compared in a moment without running any code. Of str, int and
- * bytes the hash can be had here, too. */
+ * Plain keys are exact str, int, bytes, float, bool and None, and exact tuples of such keys, which may be nested a
+ * little and have few items in all. They never change, and comparing them is fast and runs no other code. For str,
+ * int and bytes this file also has the hash. */
 #ifndef SHARDMAP_PLAIN_H
 #define SHARDMAP_PLAIN_H
 
@@ -13,7 +13,7 @@
 #include "atomics.h"
 #include "interpreter.h"
 
-/* memcmp() == 0 without the call where there are few bytes: two loads that overlap. */
+/* memcmp() == 0. For few bytes it makes no call, but two loads that overlap. */
 SM_INLINE int sm_same_chars(const char *a, const char *b, size_t size)
 {
     uint64_t a8, b8, a8_last, b8_last;
@@ -37,7 +37,7 @@ SM_INLINE int sm_same_chars(const char *a, const char *b, size_t size)
     return size == 0 || (a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1]);
 }
 
-/* Of one length; one of them perhaps not of ASCII characters. */
+/* For strings of equal length, of which at least one may have other than ASCII characters. */
 static SM_NOINLINE int sm_same_wide_str(PyObject *a, PyObject *b)
 {
     int kind = PyUnicode_KIND(a);
@@ -45,11 +45,11 @@ static SM_NOINLINE int sm_same_wide_str(PyObject *a, PyObject *b)
         && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)PyUnicode_GET_LENGTH(a) * (size_t)kind) == 0;
 }
 
-/* The last word of `state`. Microsoft's compilers put the flags behind a word for `interned`, where that is a byte. */
+/* The last word of `state`. Microsoft's compilers put the flags after a word for `interned` if that is a byte. */
 #define SM_FLAGS(str) ((const sm_word *)(&(str)->state + 1) - 1)
 
-/* PyUnicode_IS_COMPACT_ASCII() of both, with one load of each: that is a function of 13 instructions, which the compiler
- * may or may not inline. */
+/* PyUnicode_IS_COMPACT_ASCII() of both, with one load of each. (That function has 13 instructions, and the compiler
+ * does not always inline it.) */
 SM_INLINE int sm_both_are_ascii(PyObject *a, PyObject *b)
 {
     PyASCIIObject ascii = {0};
@@ -63,7 +63,7 @@ SM_INLINE int sm_both_are_ascii(PyObject *a, PyObject *b)
     return (of_a & of_b & wanted) == wanted;
 }
 
-/* Strings that were hashed, which makes the old kind of str that CPython 3.11 still has a "ready" one. */
+/* For strings that were hashed. Hashing makes the old kind of str, which CPython 3.11 still has, "ready". */
 SM_INLINE int sm_same_str(PyObject *a, PyObject *b)
 {
     Py_ssize_t length = PyUnicode_GET_LENGTH(a);
@@ -97,7 +97,7 @@ static inline int sm_same_bytes(PyObject *a, PyObject *b)
 }
 
 #define SM_PLAIN_DEPTH 4   /* of tuples in tuples */
-#define SM_PLAIN_ITEMS 64 /* of all of them together, as often as they are met: tuples may share items */
+#define SM_PLAIN_ITEMS 64 /* of all of these tuples together; an item that several of them share counts each time */
 
 static inline int sm_is_str_int_or_bytes(PyObject *a)
 {
@@ -124,7 +124,7 @@ static inline int sm_is_plain_key(PyObject *a)
     return sm_is_str_int_or_bytes(a) || sm_is_plain_within(a, SM_PLAIN_DEPTH, &items);
 }
 
-/* Whether it can be hashed here: CPython 3.11 has strings that are first made ready by that, which may fail. */
+/* Whether it can be hashed here. In CPython 3.11, hashing makes some strings "ready" first, which may fail. */
 static inline int sm_has_plain_hash(PyObject *a)
 {
 #if PY_VERSION_HEX < 0x030C0000
@@ -134,7 +134,7 @@ static inline int sm_has_plain_hash(PyObject *a)
     return sm_is_str_int_or_bytes(a);
 }
 
-/* The hash of such an object. It may be kept in the object: a word that all threads write alike. */
+/* The hash of such an object. The object may store it, in a word to which all threads write the same value. */
 static inline Py_hash_t sm_plain_hash(PyObject *a)
 {
     PyTypeObject *type = Py_TYPE(a);
@@ -157,7 +157,7 @@ static inline Py_hash_t sm_plain_hash(PyObject *a)
 
 static int sm_compare_others(PyObject *a, PyObject *b);
 
-/* 1: equal, 0: not; -1: only Python can tell. One of the two is of a plain type. */
+/* 1: equal; 0: not equal; -1: only Python code can compare them. One of the two has a plain type. */
 SM_INLINE int sm_compare(PyObject *a, PyObject *b)
 {
     PyTypeObject *type = Py_TYPE(a);
@@ -166,8 +166,8 @@ SM_INLINE int sm_compare(PyObject *a, PyObject *b)
     return type == &PyUnicode_Type ? sm_same_str(a, b) : sm_compare_others(a, b);
 }
 
-/* As tuple's own comparison: items in their order, an object equal to itself; up to the first that differ, or that only
- * Python can compare. */
+/* Compares as tuple does: items in their order, and each object is equal to itself. Stops at the first items that
+ * differ, or that only Python code can compare. */
 static inline int sm_compare_tuples(PyObject *a, PyObject *b)
 {
     Py_ssize_t i, size = PyTuple_GET_SIZE(a);
@@ -184,7 +184,7 @@ static inline int sm_compare_tuples(PyObject *a, PyObject *b)
     return 1;
 }
 
-/* Of one type, and not the same object. */
+/* For two different objects of the same type. */
 static SM_NOINLINE int sm_compare_others(PyObject *a, PyObject *b)
 {
     PyTypeObject *type = Py_TYPE(a);

@@ -1,23 +1,22 @@
-/* Reads without a mutex: who is looking, and how to wait until all who were have gone.
+/* Reads without a mutex: which threads are reading, and how to wait until these reads have ended.
  *
- * On a free-threaded build a thread that reads a block without its shard's mutex sets a flag of its own
- * first: it makes its `seq` odd, and even again when it has done. The line is the thread's own, so
- * reading writes nothing that other cores share. Who has taken something out of reach and wants to free
- * it calls sm_wait_for_readers(): it looks at every thread's `seq`, and where it finds an odd one waits
- * until it has changed. Between the two a reader neither detaches nor stops nor waits for anything, so
- * this takes a moment, at worst until the system lets a reader run on that it had interrupted.
+ * On a free-threaded build, a thread that reads a block without its shard's mutex first sets a flag of its own: it
+ * makes its `seq` odd, and even again at the end. The cache line belongs to the thread, so reading writes nothing that
+ * other cores share. A writer that has made something unreachable and wants to free it calls sm_wait_for_readers().
+ * This looks at every thread's `seq`, and where it is odd waits until it has changed. Between the two changes a reader
+ * does not detach, stop, or wait. So the wait is short; at worst it lasts until the system resumes a reader that it
+ * had preempted.
  *
- * Why nobody is overlooked. A reader stores its flag, then loads the pointer to the block. Who waits has
- * stored the new pointer, then loads the flags. One of the two must see the other's store, which takes a
- * full barrier on both sides between store and load. The reader's would cost more than all the rest of
- * the read; Linux's membarrier() runs one on all cores that run this process, from the side that waits,
- * which is rare (asymmetric barriers, as in liburcu's urcu-memb; Desnoyers et al., User-level
- * implementations of read-copy update, 2012), as does Windows' FlushProcessWriteBuffers(). So either the
- * reader's flag was stored before that barrier,
- * and who waits sees it; or it is stored after, and then the reader loads the new pointer. Where there is
- * no membarrier(), both sides have a barrier of their own.
+ * Why no reader is missed. A reader stores its flag, then loads the pointer to the block. The writer has stored the
+ * new pointer, then loads the flags. At least one of the two must see the other's store. This takes a full barrier on
+ * both sides between store and load. In the reader, a barrier would cost more than the rest of the read. Linux's
+ * membarrier() runs one on all cores that run this process, at the request of the writer, which waits rarely
+ * (asymmetric barriers, as in liburcu's urcu-memb; Desnoyers et al., User-level implementations of read-copy update,
+ * 2012). Windows' FlushProcessWriteBuffers() does the same. If the reader's flag was stored before that barrier, the
+ * writer sees it. If it is stored after it, the reader loads the new pointer. Without membarrier(), both sides have a
+ * barrier of their own.
  *
- * With a GIL nobody else runs while a thread reads, and none of this is needed. */
+ * With a GIL, no other thread runs while a thread reads, and none of this is needed. */
 #ifndef SHARDMAP_READERS_H
 #define SHARDMAP_READERS_H
 
@@ -31,7 +30,7 @@
 #include "system.h"
 
 static int sm_reads_unlocked = 0;   /* fixed at import */
-static uint32_t sm_asymmetric = 0;  /* membarrier() does the readers' barrier for them */
+static uint32_t sm_asymmetric = 0;  /* membarrier() runs the barrier of readers */
 
 #if SM_READERS_MEET_WRITERS
 
@@ -59,14 +58,14 @@ static int sm_membarrier(int command) { (void)command; return -1; }
 
 typedef struct SM_ALIGNED(128) sm_reader {
     uint64_t seq;                 /* odd: reading */
-    uint32_t in_use;                /* by a thread that lives */
-    uint32_t counted;               /* numbers that there are counts for (counts.h) */
+    uint32_t in_use;                /* by a thread that has not ended */
+    uint32_t counted;               /* how many numbers have counts (counts.h) */
     uint64_t *counts;
-    struct sm_reader *next;         /* all there ever were; they are used again, never freed */
+    struct sm_reader *next;         /* all records; they are used again, never freed */
 } sm_reader;
 
 static sm_reader *sm_readers = NULL;
-static uint32_t sm_turning_off = 0;      /* some reader may not know yet that it needs a barrier of its own */
+static uint32_t sm_turning_off = 0;      /* a reader may not know yet that it needs a barrier of its own */
 static SM_THREAD_LOCAL sm_reader *sm_this_reader SM_TLS_MODEL = NULL;
 static sm_thread_key sm_reader_key;
 
@@ -74,14 +73,14 @@ static void sm_give_reader_back(void *reader)
 {
 #if defined(SM_FIBRES_END)
     if (sm_this_reader != reader)
-        return; /* another thread deletes a fibre in which it was taken: who has it lives on */
+        return; /* another thread deletes the fiber in which the record was taken; its owner has not ended */
 #endif
     sm_this_reader = NULL;
-    /* Release: the next thread goes on from this one's `seq` and counts. */
+    /* Release: the next thread continues with this one's `seq` and counts. */
     sm_store_u32(&((sm_reader *)reader)->in_use, 0);
 }
 
-/* A thread's first read. NULL when there is no memory. */
+/* For a thread's first read. NULL if there is no memory. */
 static SM_NOINLINE sm_reader *sm_new_reader(void)
 {
     sm_reader *r = sm_load_ptr((void *const *)&sm_readers);
@@ -96,7 +95,7 @@ static SM_NOINLINE sm_reader *sm_new_reader(void)
         r = memory;
         memset(r, 0, sizeof *r);
         r->in_use = 1;
-        /* Release: with its fields. The barrier of its first read puts it before that. */
+        /* Release, for its fields. The barrier of the first read keeps this before that read. */
         do
             r->next = sm_load_ptr_relaxed((void *const *)&sm_readers);
         while (!sm_change_ptr_seq_cst((void **)&sm_readers, r->next, r));
@@ -109,7 +108,7 @@ static SM_NOINLINE sm_reader *sm_new_reader(void)
     return r;
 }
 
-/* From here on, until sm_read_unlock(), no block is freed that is in reach now. NULL: not to be had, lock. */
+/* From here to sm_read_unlock(), no block is freed that is reachable now. NULL: it failed, and the caller must lock. */
 static inline sm_reader *sm_read_lock(void)
 {
     sm_reader *me = sm_this_reader;
@@ -118,8 +117,8 @@ static inline sm_reader *sm_read_lock(void)
         if (me == NULL)
             return NULL;
     }
-    /* Relaxed: the barrier keeps it before what is read. Who finds it instead of the even value before it knows as
-     * much: of one variable a thread's stores stay in order. */
+    /* Relaxed: the barrier keeps it before the reads. A writer that finds this value instead of the even one before it
+     * knows as much, because a thread's stores to one variable stay in order. */
     sm_store_u64_relaxed(&me->seq, me->seq + 1);
     sm_note_reading(1);
     if (SM_LIKELY(sm_load_u32_relaxed(&sm_asymmetric)))
@@ -132,12 +131,12 @@ static inline sm_reader *sm_read_lock(void)
 static inline void sm_read_unlock(sm_reader *me)
 {
     sm_note_reading(0);
-    /* Release: all that was read is before it. */
+    /* Release: all reads stay before it. */
     sm_store_u64(&me->seq, me->seq + 1);
 }
 
-/* Returns when every thread that may have seen what the caller has put out of reach has stopped reading. Not to
- * be called while reading, nor under a mutex. */
+/* The caller has made something unreachable. Returns when every read has ended that may have seen it. Do not call it
+ * while reading or under a mutex. */
 static SM_NOINLINE void sm_wait_for_readers(void)
 {
     sm_reader *r;
@@ -145,11 +144,11 @@ static SM_NOINLINE void sm_wait_for_readers(void)
     int round;
     SM_REQUIRE(sm_mutexes_held == 0 && !sm_is_reading, "a grace period is waited for under a mutex, or by a reader");
     sm_fence_full();
-    /* Acquire: else `sm_turning_off` could be read before it, and found not to be set yet. */
+    /* Acquire: otherwise `sm_turning_off` could be loaded before it, when it is not set yet. */
     if (sm_load_u32(&sm_asymmetric) && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0
         && (sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) != 0 || sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0)) {
-        /* Somebody has forbidden it since (seccomp). From now on every reader has its own barrier; those who
-         * did not know yet have theirs from the scheduler by then. */
+        /* The process has been forbidden to call it (seccomp). From now on every reader runs its own barrier. After
+         * the nap, the readers that did not know this yet have got a barrier from the scheduler. */
         sm_store_u32_seq_cst(&sm_turning_off, 1);
         sm_store_u32_seq_cst(&sm_asymmetric, 0);
         sm_nap(50000);
@@ -157,13 +156,13 @@ static SM_NOINLINE void sm_wait_for_readers(void)
     }
     else {
         while (sm_load_u32_seq_cst(&sm_turning_off))
-            sm_nap(1000); /* another thread has just found that out */
+            sm_nap(1000); /* another thread has just found out the same */
     }
     for (r = sm_load_ptr_seq_cst((void *const *)&sm_readers); r != NULL; r = r->next) {
-        seq = sm_load_u64(&r->seq);     /* acquire: what was read is read before it is freed */
+        seq = sm_load_u64(&r->seq);     /* acquire: the reads come before the freeing */
         if ((seq & 1) == 0)
             continue;
-        /* A later odd value says as much: it was stored after the even one, by the same thread. */
+        /* A later odd value is enough, because the same thread stored it after the even one. */
         for (round = 0; sm_load_u64(&r->seq) == seq; round++) {
             if (round < 100)
                 sm_pause();
@@ -175,7 +174,7 @@ static SM_NOINLINE void sm_wait_for_readers(void)
     }
 }
 
-/* In a forked child: the other threads are gone, whatever they were doing. */
+/* In a forked child, where the other threads do not exist, even if they were reading. */
 static void sm_reset_readers(void)
 {
     sm_reader *r;
@@ -219,8 +218,8 @@ static inline void sm_reset_readers(void)
 
 #endif
 
-/* Once, at import. SHARDMAP_READS=locked in the environment makes reads take the mutex; SHARDMAP_READS=fenced makes
- * them have a barrier of their own, as where there is no membarrier(). */
+/* Called once, at import. SHARDMAP_READS=locked in the environment makes reads take the mutex.
+ * SHARDMAP_READS=fenced makes them run a barrier of their own, as on systems without membarrier(). */
 static void sm_readers_init(void)
 {
     const char *wanted = getenv("SHARDMAP_READS");

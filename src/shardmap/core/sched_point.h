@@ -1,7 +1,7 @@
-/* sm_sched_point(): where another thread may come between two steps that matter. Nothing, but in a build with
- * -DSHARDMAP_PAUSES (make pauses), where a thread now and then stops there for a while, so that the tests
- * meet orders of events that else come once in a day. (Where schedules are explored, each atomic access is such a point by
- * itself: explore.h.) */
+/* sm_sched_point(): a point between two critical steps, where another thread may run. It does nothing, except in a
+ * build with -DSHARDMAP_PAUSES (make pauses). There a thread sometimes stops at it for a while, so that the tests
+ * meet orders of events that otherwise happen once a day. (If schedules are explored, each atomic access is such a
+ * point: explore.h.) */
 #ifndef SHARDMAP_SCHED_POINT_H
 #define SHARDMAP_SCHED_POINT_H
 
@@ -34,7 +34,7 @@ static const int sm_has_pauses = 0;
 
 #endif
 
-/* What a reader compares with was not freed: only a build that explores schedules can tell. */
+/* Asserts that a key that a reader compares was not freed. Only a build that explores schedules can check this. */
 #ifdef SHARDMAP_EXPLORE
 #define sm_require_unfreed_key(key) \
     (sm_explored_point(__func__), SM_REQUIRE(Py_REFCNT(key) > 0, "a reader compares with a key that was freed"))

@@ -1,20 +1,21 @@
-/* Stamps: what orders entries of different shards, so that the whole map iterates in insertion order.
+/* Stamps order the entries of different shards, so that the whole map iterates in insertion order.
  *
- * A stamp must be right whenever one insertion finished before another began, must grow strictly within
- * a thread, and must not be a line of memory that all cores write. A counter of the processor is all of that where it
- * runs at one rate, never stops, and is the same on all cores.
+ * Stamps must be in the right order if one insertion finished before another began. They must grow strictly within a
+ * thread. They should not need a cache line that all cores write. A counter of the processor satisfies this if it runs
+ * at one rate, never stops, and is the same on all cores.
  *
- * x86-64: the time-stamp counter. The invariant-TSC flag says the first two, the kernel says the third by using it as its
- * clock. It ticks with every instruction or so. The fence keeps the reading from being executed early, before the lock is
- * held.
+ * x86-64: the time-stamp counter. The invariant-TSC flag says that it runs at one rate and never stops. The kernel
+ * uses it as its clock only if it is the same on all cores. It ticks about once per instruction. A fence prevents that
+ * it is read early, before the lock is held.
  *
- * arm64: cntvct_el0, by the architecture. It may tick as slowly as 24 MHz, so two insertions could read the same; hence a
- * stamp is taken only when the clock has gone on: who begins after that reads a later one. Until then the mutex is held (the
- * branch that ends the wait comes before the stores, which no processor makes visible on a guess). ISB is the fence. The
- * count is shifted to at least 2^30 a second, so that it is soon above all numbers of entries, as below.
+ * arm64: cntvct_el0, which has these properties by the architecture. It may tick as slowly as 24 MHz, so two
+ * insertions could read the same value. So an insertion waits, after it has taken its stamp, until the clock has
+ * advanced: an insertion that begins after that reads a later value. It holds the mutex until then. (The branch that
+ * ends the wait comes before the stores, and no processor makes stores visible speculatively.) ISB is the fence. The
+ * count is shifted so that it grows by at least 2^30 a second. So it is soon above all numbers of entries (see below).
  *
- * Anywhere else one atomic counter serves: always right, but shared by all cores. So on Windows: it does not say
- * whether its own clock is the time-stamp counter, and allows that clock to differ by a tick from core to core. */
+ * Other systems use one atomic counter, which is always right but shared by all cores. This includes Windows, which
+ * does not say whether its clock is the time-stamp counter, and whose clock may differ by a tick from core to core. */
 #ifndef SHARDMAP_STAMP_H
 #define SHARDMAP_STAMP_H
 
@@ -29,9 +30,9 @@
 
 enum { SM_STAMP_COUNTER = 0, SM_STAMP_FINE = 1, SM_STAMP_COARSE = 2, SM_STAMP_SLOW = 3 };
 static int sm_stamp_source = SM_STAMP_COUNTER;
-static int sm_stamp_shift = 0;     /* of SM_STAMP_COARSE; of SM_STAMP_SLOW, how many bits do not count */
-/* It starts above all numbers of entries, which serve as stamps where a map had one shard (core/split.pyx). Clocks have passed
- * them a few seconds after they were switched on. */
+static int sm_stamp_shift = 0;     /* of SM_STAMP_COARSE; of SM_STAMP_SLOW: how many low bits are ignored */
+/* It starts above all numbers of entries, because these numbers become stamps when a map with one shard is split
+ * (core/split.pyx). Clocks are above them a few seconds after they were started. */
 static SM_ALIGNED(128) uint64_t sm_stamp_counter = UINT64_C(1) << 32;
 
 #if defined(__x86_64__) && defined(__linux__) && !SM_AS_ON_MACOS
@@ -81,7 +82,7 @@ static int sm_clock_found(void) { return SM_STAMP_COUNTER; }
 static inline uint64_t sm_read_register(void) { return 0; }
 #endif
 
-/* For tests: the system's clock without its last bits, as if it ticked that slowly. It is not read early, either. */
+/* For tests: the system's clock without its lowest bits, so that it ticks slowly. It is not read early, either. */
 static uint64_t sm_read_slow_clock(void)
 {
     return (uint64_t)sm_monotonic_ns() >> sm_stamp_shift << sm_stamp_shift;
@@ -92,8 +93,8 @@ static inline uint64_t sm_read_clock(void)
     return SM_UNLIKELY(sm_stamp_source == SM_STAMP_SLOW) ? sm_read_slow_clock() : sm_read_register();
 }
 
-/* Once, at import. In the environment, SHARDMAP_STAMP=counter asks for the counter, slow:BITS for a clock that ticks every
- * 2^BITS nanoseconds. */
+/* Called once, at import. In the environment, SHARDMAP_STAMP=counter selects the counter, and slow:BITS a clock
+ * that ticks every 2^BITS nanoseconds. */
 static void sm_stamp_init(void)
 {
     const char *wanted = getenv("SHARDMAP_STAMP");
@@ -130,8 +131,8 @@ static inline uint64_t sm_stamp_now(void)
     return SM_LIKELY(sm_stamp_source == SM_STAMP_FINE) ? sm_read_register() : sm_stamp_slowly();
 }
 
-/* The first of `count` stamps in a row, for a map that has no entry yet: all of them are before any later stamp. The
- * clock has gone on by more than that since it started. */
+/* The first of `count` consecutive stamps, for a map without entries. All later stamps are larger. (With a clock,
+ * they are values from the past. The clock has counted more than `count` ticks since it started.) */
 static inline uint64_t sm_stamp_reserve(uint64_t count)
 {
     if (sm_stamp_uses_clock())
@@ -139,8 +140,8 @@ static inline uint64_t sm_stamp_reserve(uint64_t count)
     return sm_add_u64_relaxed(&sm_stamp_counter, count) - count + 1;
 }
 
-/* The first of `count` stamps in a row that come after all stamps so far. Before anybody can insert beside what got
- * them: sm_stamp_pass() the last. */
+/* The first of `count` consecutive stamps that are larger than all stamps so far. Before other insertions are possible,
+ * call sm_stamp_pass() with the last one. */
 static inline uint64_t sm_stamp_reserve_after(uint64_t count)
 {
     if (sm_stamp_uses_clock())
@@ -148,7 +149,7 @@ static inline uint64_t sm_stamp_reserve_after(uint64_t count)
     return sm_add_u64_relaxed(&sm_stamp_counter, count) - count + 1;
 }
 
-/* Returns when all later stamps are larger than this one. Most often it is past. */
+/* Returns when all later stamps are larger than this one. Usually that is at once. */
 static inline void sm_stamp_pass(uint64_t stamp)
 {
     while (sm_stamp_uses_clock() && sm_read_clock() <= stamp)

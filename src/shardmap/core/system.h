@@ -1,5 +1,5 @@
-/* What is asked of the operating system: mutexes, conditions, naps, thread ends, forks, aligned memory.
- * The two files have the same functions; another system is another such file. */
+/* The functions of the operating system that the core uses: mutexes, conditions, naps, thread ends, forks, aligned
+ * memory. Both files have the same functions. To support another system, add such a file. */
 #ifndef SHARDMAP_SYSTEM_H
 #define SHARDMAP_SYSTEM_H
 

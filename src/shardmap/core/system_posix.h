@@ -1,4 +1,4 @@
-/* system.h for POSIX: Linux, macOS and their like. */
+/* system.h for POSIX: Linux, macOS and similar systems. */
 #ifndef SHARDMAP_SYSTEM_POSIX_H
 #define SHARDMAP_SYSTEM_POSIX_H
 
@@ -91,7 +91,7 @@ static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
     end = sm_timespec(until);
 #endif
     sm_note_released(mutex);
-#if defined(__APPLE__) /* for so long: no clock that somebody may set */
+#if defined(__APPLE__) /* a duration, so changes of the clock have no influence */
     pthread_cond_timedwait_relative_np(cond, SM_NATIVE(mutex), &end);
 #else
     pthread_cond_timedwait(cond, SM_NATIVE(mutex), &end);
@@ -113,7 +113,7 @@ static inline void sm_nap(long microseconds) /* under a second */
 
 typedef pthread_key_t sm_thread_key;
 
-/* Has `at_end` called at the end of each thread that has set a value, with that value. */
+/* Registers `at_end`, which is called with the value at the end of each thread that has set one. */
 static inline int sm_thread_key_create(sm_thread_key *key, void (*at_end)(void *))
 {
     return pthread_key_create(key, at_end);
@@ -144,10 +144,10 @@ static inline void sm_release(void *memory) { free(memory); }
 #define SM_LARGE (2 * SM_HUGE_PAGE)
 #define SM_MAPPED(size) (((size) + 65535) & ~(size_t)65535)         /* whole pages, whatever their size */
 
-/* For tables, on whole cache lines. Large ones are mapped, so that their memory goes back to the system at once, and ask
- * for huge pages where the system gives them to who asks (Linux: "madvise"; numpy does so, too): a look-up at a random
- * place of a large table else costs a walk through page tables for each of its lines, and filling one a page fault for
- * every 4 KiB. */
+/* Memory for tables, in whole cache lines. Large tables are mapped, so that freeing returns their memory to the
+ * system at once. They ask for huge pages, if the system gives them on request (Linux: "madvise"; numpy does so,
+ * too). Without huge pages, a look-up at a random place of a large table walks through page tables for each of its
+ * cache lines, and filling a table takes a page fault for every 4 KiB. */
 static void *sm_allocate_table(size_t size)
 {
     char *memory, *aligned;
@@ -166,7 +166,7 @@ static void *sm_allocate_table(size_t size)
     if (mapped != SM_MAPPED(size))
         munmap(aligned + SM_MAPPED(size), mapped - SM_MAPPED(size));
 #if defined(MADV_HUGEPAGE) && !SM_AS_ON_MACOS
-    (void)madvise(aligned, SM_MAPPED(size), MADV_HUGEPAGE); /* refused: as well without */
+    (void)madvise(aligned, SM_MAPPED(size), MADV_HUGEPAGE); /* if refused, it works without huge pages */
 #endif
     return aligned;
 }

@@ -87,7 +87,7 @@ static inline void sm_cond_wait(sm_cond *cond, sm_mutex *mutex) { sm_wait_at_mos
 
 #define SM_LONGEST_WAIT 86400.0 /* seconds; a wait may end for no reason */
 
-/* Waits until woken, or until the clock says `until`. The system knows whole milliseconds: rather one more. */
+/* Waits until woken, or until the clock says `until`. The system counts whole milliseconds, so round up. */
 static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
 {
     double left = until - sm_now();
@@ -103,7 +103,7 @@ static void sm_cond_wait_until(sm_cond *cond, sm_mutex *mutex, double until)
 
 static inline void sm_yield(void)
 {
-    if (!SwitchToThread()) /* nobody waits for this core */
+    if (!SwitchToThread()) /* no thread waits for this core */
         Sleep(0);
 }
 
@@ -119,7 +119,7 @@ static inline void sm_nap(long microseconds) /* under a second */
     if (timer != NULL && SetWaitableTimer(timer, &time, 0, NULL, NULL, FALSE))
         (void)WaitForSingleObject(timer, INFINITE);
     else
-        Sleep((DWORD)((microseconds + 999) / 1000)); /* of the system's ticks, which may be 16 ms */
+        Sleep((DWORD)((microseconds + 999) / 1000)); /* one of the system's ticks, which may take 16 ms */
     if (timer != NULL)
         CloseHandle(timer);
 }
@@ -128,10 +128,11 @@ static inline void sm_nap(long microseconds) /* under a second */
 
 typedef DWORD sm_thread_key;
 
-/* The end of a fibre is told, too, perhaps by another thread than that which set the value (core/readers.h). */
+/* It is also called at the end of a fiber, perhaps in another thread than the one that set the value
+ * (core/readers.h). */
 #define SM_FIBRES_END 1
 
-/* Has `at_end` called at the end of each thread that has set a value, with that value. */
+/* Registers `at_end`, which is called with the value at the end of each thread that has set one. */
 static inline int sm_thread_key_create(sm_thread_key *key, void (*at_end)(void *))
 {
     *key = FlsAlloc(at_end);
@@ -150,7 +151,7 @@ static inline int sm_at_fork(void (*before)(void), void (*in_parent)(void), void
 
 /* --- Memory --- */
 
-/* All of it by one pair of functions: free() does not take what _aligned_malloc() gives. */
+/* Always use this pair of functions, because free() does not accept memory of _aligned_malloc(). */
 static void *sm_allocate(size_t size, size_t alignment)
 {
     return _aligned_malloc(size != 0 ? size : 1, alignment < 16 ? 16 : alignment);
@@ -158,11 +159,11 @@ static void *sm_allocate(size_t size, size_t alignment)
 
 static inline void sm_release(void *memory) { _aligned_free(memory); }
 
-#define SM_LARGE_ALIGNMENT ((size_t)65536)                          /* of what is mapped */
+#define SM_LARGE_ALIGNMENT ((size_t)65536)                          /* of mapped memory */
 #define SM_LARGE ((size_t)4 << 20)
 
-/* For tables, on whole cache lines. Large ones are mapped, so that their memory goes back to the system at once. Its
- * large pages need a privilege that programs do not have. */
+/* Memory for tables, in whole cache lines. Large tables are mapped, so that freeing returns their memory to the
+ * system at once. Windows' large pages need a privilege that programs usually do not have. */
 static void *sm_allocate_table(size_t size)
 {
     if (size < SM_LARGE)

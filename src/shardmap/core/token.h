@@ -1,5 +1,5 @@
-/* Tokens: numbers that are never used twice. Threads have one each, since the system gives the ident of a thread that
- * has ended to another one. A thread keeps its token in a forked child. */
+/* Tokens: numbers that are never used twice. Each thread has one, because the system may give the ident of a thread
+ * that has ended to another thread. A thread keeps its token in a forked child. */
 #ifndef SHARDMAP_TOKEN_H
 #define SHARDMAP_TOKEN_H
 

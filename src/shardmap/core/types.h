@@ -1,4 +1,4 @@
-/* What Cython cannot say about the extension types: slots, methods with a calling convention of our choice, names. */
+/* Properties of extension types for which Cython has no syntax: slots, calling conventions of methods, names. */
 #ifndef SHARDMAP_TYPES_H
 #define SHARDMAP_TYPES_H
 
@@ -8,7 +8,7 @@ static void sm_set_gc(PyTypeObject *t, traverseproc traverse, inquiry clear)
 { t->tp_traverse = traverse; t->tp_clear = clear; }
 static void sm_set_traverse(PyTypeObject *t, traverseproc traverse) { t->tp_traverse = traverse; }
 static void sm_set_clear(PyTypeObject *t, inquiry clear) { t->tp_clear = clear; }
-/* Subclasses take the slot from the descriptor that wraps it. */
+/* Also changes the wrapper descriptor, from which subclasses inherit the slot. */
 static void sm_set_init(PyTypeObject *t, initproc init)
 {
     PyObject *wrapper = PyDict_GetItemString(t->tp_dict, "__init__");
@@ -17,13 +17,13 @@ static void sm_set_init(PyTypeObject *t, initproc init)
     t->tp_init = init;
     PyType_Modified(t);
 }
-/* Of a type whose __hash__ is None. */
+/* Whether the __hash__ of the object's type is None. */
 static inline int sm_is_unhashable(PyObject *o) { return Py_TYPE(o)->tp_hash == PyObject_HashNotImplemented; }
-/* Whether objects of a type, or of a subclass of it that does not say otherwise, are iterated over by its own slot. */
+/* Whether iteration over the object uses the slot of `type`, that is, no subclass overrides __iter__. */
 static inline int sm_iterates_as(PyObject *o, PyTypeObject *type) { return Py_TYPE(o)->tp_iter == type->tp_iter; }
 static void sm_no_sequence(PyTypeObject *t)
 { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
-/* Objects of the type are called through a pointer that stands in them; as methods they need no bound object. */
+/* Calls of the type's objects use a function pointer in the object. Calls as methods need no bound-method object. */
 static void sm_set_vectorcall(PyTypeObject *t, size_t offset)
 {
     t->tp_vectorcall_offset = (Py_ssize_t)offset;
