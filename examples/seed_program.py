@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """The question this project began with: can threads share a map without locking all of it? Its program, in Python.
 
 Ten threads have an entry each. A thread makes its entry, which takes 50 ms, and then works on it, alone, for one
@@ -11,18 +10,6 @@ holds it, in two lines.
     python examples/seed_program.py          # the map
     python examples/seed_program.py --all    # and beside it a dict with one lock, and with a lock for each entry
 
-=======
-"""The program this project began with: ten threads, each with an entry of its own.
-
-Each thread creates its entry, which takes 50 ms, and then works on it for one second, with exclusive access. The Rust
-original, RwLock<HashMap<K, Mutex<V>>>, takes 2.7 s: creating an entry holds the lock of the whole map, so threads
-create their entries one after the other; and a thread that works on an entry blocks the creation of others. With one
-lock around a dict, every thread waits for all others: 10 * (0.05 + 1) = 10.5 s. No program can take less time than one
-thread alone: 1.05 s.
-
-    python examples/seed_program.py          # the map
-    python examples/seed_program.py --all    # also a dict with one lock
->>>>>>> 7a50523 (Examples: comments in plain sentences)
 """
 
 from __future__ import annotations
@@ -41,7 +28,7 @@ WORKING = 1.0
 
 
 def with_shardmap(threads: int = THREADS, making: float = MAKING, working: float = WORKING) -> dict[int, int]:
-    """compute_if_absent creates an entry without blocking other keys. lock(key) holds it during the work."""
+    """compute_if_absent makes an entry while other keys go on; lock(key) holds it while it is worked on."""
     data: ShardMap[int, int] = ShardMap()
 
     def make(key: int) -> int:

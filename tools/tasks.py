@@ -163,7 +163,7 @@ def check_model(arguments: Arguments) -> int:
 
 
 def demo(arguments: Arguments) -> int:
-    """count, share and cache with threads, on your Python, then on a free-threaded one; tables and a chart"""
+    """count, share and cache with threads on your Python, then on a free-threaded one; tables and a chart"""
     results = BUILD / "demo"
     shutil.rmtree(results, ignore_errors=True)
     default = default_interpreter()
