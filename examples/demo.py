@@ -80,8 +80,8 @@ def share_cache(show: Callable[[str], None], limit_mb: float) -> dict[str, Any]:
     print(shared_cache.table(results))
     ours, plain, locked = (row_of(results, way) for way in ("shardmap", "lru_cache", "lock"))
     print(
-        f"\n=> @cached queries each page once ({ours['queries']:.0f} queries; lru_cache: {plain['queries']:.0f}). It is "
-        f"{locked['seconds'] / ours['seconds']:.1f} times as fast as lru_cache and a lock,\n"
+        f"\n=> @cached queries each page once ({ours['queries']:.0f} queries; lru_cache: {plain['queries']:.0f}). "
+        f"It is {locked['seconds'] / ours['seconds']:.1f} times as fast as lru_cache and a lock,\n"
         f"   and its hits are {ours['million_hits'] / plain['million_hits']:.1f} times as fast as lru_cache's."
     )
     return results

@@ -51,6 +51,7 @@ CONCURRENT = (
     "cached_threads",
     "shared_collections",
     "unlocked_reads",
+    "unlocked_reads_shared",
     "unlocked_keys",
     "shared_iterators",
     "merge_windows",

@@ -37,22 +37,21 @@ def map_reduce(
     parts = source.partitions(_PARTS_FOR_EACH_CPU * usable_cpus())
     context = copy_context()
     futures: list[Future[Any]] = []
-    result = initial
     try:
         for part in parts:
             # A copy for each: several threads cannot be in one context.
             work = _InContext(context.copy(), reduce_part)
             futures.append(executor.submit(work, part, map_function, reduce_function))
+        results = [] if initial is MISSING else [initial]
         for future in futures:
-            partial = future.result()
-            if partial is not MISSING:
-                result = partial if result is MISSING else reduce_function(result, partial)
+            for partial in future.result():
+                results = [reduce_function(results[0], partial)] if results else [partial]
     finally:
         for future in futures:
             future.cancel()
-    if result is MISSING:
+    if not results:
         raise TypeError("map_reduce() of an empty map with no initial value")
-    return result
+    return results[0]
 
 
 class _InContext:
@@ -77,9 +76,9 @@ def reduce_part(
     map_function: Callable[[Any, Any], Any],
     reduce_function: Callable[[Any, Any], Any],
 ) -> Any:
-    """MISSING if there is nothing in it. At module level, for executors that send it to another process."""
-    result: Any = MISSING
+    """A tuple of the result, or an empty one. At module level, for executors that send it to another process."""
+    results: tuple[Any, ...] = ()
     for key, value in part:
         mapped = map_function(key, value)
-        result = mapped if result is MISSING else reduce_function(result, mapped)
-    return result
+        results = (reduce_function(results[0], mapped) if results else mapped,)
+    return results

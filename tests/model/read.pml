@@ -301,9 +301,6 @@ proctype reader(byte me)
 #endif
         :: else -> skip
         fi;
-#ifdef MUTANT_FLAG_CLEARED_BEFORE_THE_LAST_LOAD
-        clear_flag();
-#endif
 #ifndef MUTANT_NO_SECOND_LOOK_AT_THE_BLOCK
         load(PUBLISHED, again);
         if

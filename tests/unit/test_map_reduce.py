@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness.threads import meanwhile
-from shardmap import ShardMap
+from shardmap import MISSING, ShardMap
 
 
 class Map(ShardMap):
@@ -209,3 +209,11 @@ def test_an_executor_that_pickles_gets_no_context() -> None:
         assert m.map_reduce(value_of, operator.add, executor=Pickling()) == sum(range(200))
     finally:
         setting.reset(token)
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_missing_is_a_value_like_others(size: int) -> None:
+    m = ShardMap(dict.fromkeys(range(size), 1))
+    assert m.map_reduce(lambda key, value: MISSING, lambda a, b: MISSING) is MISSING
+    added = m.map_reduce(lambda key, value: MISSING if key == 0 else 1, lambda a, b: (a or 0) + (b or 0))
+    assert added == (size - 1 or MISSING)
