@@ -36,8 +36,7 @@ from typing import Any
 from environment import RESULTS
 from maps import CEREGGII, DICT, FT_UTILS, SHARDMAP
 
-from shardmap import _map
-
+SHARDS_PER_CPU, MOST_SHARDS = 8, 256  # as in shardmap/_map.py
 CORES = (2, 8, 64, 256)
 FT_UTILS_DICTS = 17
 HELD = 0.5  # the part of a write's work that is done while the lock is held
@@ -55,7 +54,7 @@ class Lines:
 
 def shards(cores: int) -> int:
     """ShardMap's default."""
-    return min(_map._MOST_DEFAULT_SHARDS, 1 << (_map._SHARDS_PER_CPU * cores - 1).bit_length())
+    return min(MOST_SHARDS, 1 << (SHARDS_PER_CPU * cores - 1).bit_length())
 
 
 def lines_of(name: str, reads: bool, cores: int, keys: int) -> list[Lines] | None:

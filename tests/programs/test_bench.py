@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import subprocess
 import sys
@@ -402,7 +403,9 @@ def test_more_lines_of_a_sort_share_the_load_in_the_model() -> None:
 
 
 def test_shards_are_as_many_as_the_map_makes() -> None:
-    assert [scaling.shards(cores) for cores in (1, 2, 3, 8, 64, 256)] == [4, 8, 16, 32, 256, 256]
+    source = importlib.import_module("shardmap._map")
+    assert (scaling.SHARDS_PER_CPU, scaling.MOST_SHARDS) == (source._SHARDS_PER_CPU, source._MOST_DEFAULT_SHARDS)
+    assert [scaling.shards(cores) for cores in (1, 2, 3, 8, 64, 256)] == [8, 16, 32, 64, 256, 256]
 
 
 def test_the_report_of_the_model_has_a_row_for_each_map() -> None:
