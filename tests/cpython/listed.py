@@ -69,7 +69,7 @@ class Difference:
 
 
 ITERATION = Difference(
-    title="Changing a map while iterating over it is no error",
+    title="Changing a map while iterating over it does not raise",
     shows="AssertionError: RuntimeError not raised",
     tests=(
         "test_dict.DictTest.test_merge_and_mutate",

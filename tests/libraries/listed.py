@@ -120,7 +120,7 @@ DIFFERENCES = (
         ),
     ),
     Difference(
-        "Changing a map while iterating over it is no error",
+        "Changing a map while iterating over it does not raise",
         "DID NOT RAISE.*RuntimeError",
         _in(f"{_CLASSES}/test_function.py", "test_selfloops_removal_multi"),
     ),
