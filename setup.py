@@ -11,6 +11,7 @@ if sys.platform == "win32" and sys.maxsize < 2**32:
     sys.exit("error: shardmap can be built for a 64-bit Python on Windows, not for a 32-bit one")
 
 import os
+import re
 import sysconfig
 from pathlib import Path
 
@@ -47,6 +48,25 @@ class BuildForCompiler(build_ext):
         super().build_extensions()
 
 
+def about_the_project() -> dict[str, object]:
+    """README.md for a package index, where links to files of the repository lead nowhere unless they are absolute.
+
+    SHARDMAP_HOME is the repository's address, such as https://github.com/owner/shardmap. The workflows set it.
+    """
+    text = Path("README.md").read_text(encoding="utf-8")
+    about: dict[str, object] = {"long_description": text, "long_description_content_type": "text/markdown"}
+    if home := os.environ.get("SHARDMAP_HOME", "").rstrip("/"):
+        text = re.sub(r"\]\((?!https?:|#)", f"]({home}/blob/HEAD/", text)
+        about["long_description"] = re.sub(r'(src|srcset)="(?!https?:)', rf'\1="{home}/raw/HEAD/', text)
+        about["project_urls"] = {
+            "Source": home,
+            "Documentation": f"{home}/blob/HEAD/docs/guide.md",
+            "Changelog": f"{home}/blob/HEAD/CHANGELOG.md",
+            "Issues": f"{home}/issues",
+        }
+    return about
+
+
 core = Extension(
     "shardmap._core",
     ["src/shardmap/_core.pyx"],
@@ -54,4 +74,8 @@ core = Extension(
     depends=[str(file) for file in Path("src/shardmap/core").rglob("*.*")],
 )
 
-setup(ext_modules=cythonize([core], build_dir="build/cython"), cmdclass={"build_ext": BuildForCompiler})
+setup(
+    ext_modules=cythonize([core], build_dir="build/cython"),
+    cmdclass={"build_ext": BuildForCompiler},
+    **about_the_project(),
+)

@@ -21,7 +21,7 @@ project = "shardmap"
 author = "The shardmap developers"
 version = release = shardmap.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["benchmarks", "pictures"]
+exclude_patterns = ["pictures"]
 
 myst_enable_extensions = ["attrs_inline"]
 myst_heading_anchors = 3

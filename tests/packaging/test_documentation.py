@@ -54,9 +54,11 @@ def test_the_readme_has_its_parts_in_order() -> None:
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
         "Install",
         "Two commands",
+        "Which one do I need?",
+        "What people use it for",
+        "When not to use it",
         "Guarantees",
         "Differences from dict",
-        "Which one do I need?",
         "Limits",
         "How to develop",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -32,6 +33,9 @@ assert pickle.loads(pickle.dumps(m)) == m
 m._check()
 print(ShardMap.__module__, m)
 """
+
+
+HOME = "https://git.example/shardmap"
 
 
 def run(*command: str | Path, cwd: Path, **env: str) -> str:
@@ -73,7 +77,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler.write_text(f'#!/bin/sh\nexec {sysconfig.get_config_var("CC") or "cc"} "$@" -O0\n')
     compiler.chmod(0o755)
     build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", dist, source)
-    run(sys.executable, *build, cwd=folder, CC=shlex.quote(str(compiler)))
+    run(sys.executable, *build, cwd=folder, CC=shlex.quote(str(compiler)), SHARDMAP_HOME=HOME)
     (file,) = dist.glob("shardmap-*.whl")
     return file
 
@@ -116,6 +120,19 @@ def test_the_metadata_says_what_it_is(wheel: Path) -> None:
     assert licence == (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert metadata.get_all("Requires-Dist") is None
     assert metadata["Description-Content-Type"] == "text/markdown"
+    assert f"Source, {HOME}" in (metadata.get_all("Project-URL") or [])
+
+
+def test_on_a_package_index_every_link_of_the_readme_leads_to_the_repository(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        shown = email.message_from_bytes(archive.read(name)).get_payload()
+    link = r'(?:\]\(|src="|srcset=")([^)"\s]+)'
+    written, leading = (re.findall(link, text) for text in ((ROOT / "README.md").read_text(encoding="utf-8"), shown))
+    assert len(leading) == len(written) > 20
+    for target, absolute in zip(written, leading, strict=True):
+        kind = "raw" if target.endswith(".svg") else "blob"
+        assert absolute == target if target.startswith("#") else absolute == f"{HOME}/{kind}/HEAD/{target}"
 
 
 REFUSE = """
