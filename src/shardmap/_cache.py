@@ -22,8 +22,10 @@ _PARAMETERS = ("ttl", "idle", "refresh_after", "weigh", "on_remove", "loader", "
 
 
 class CacheStats(NamedTuple):
-    """What a cache has done since it was made; hits and misses since reset_stats(). Counts are exact once the threads
-    that use the cache are at rest."""
+    """What a cache has done since it was created. `hits` and `misses` count since reset_stats(). `loads`,
+    `load_failures` and `load_seconds` count successful loads, failed loads, and the seconds of both. `evicted`,
+    `expired`, `replaced` and `removed` count entries by RemovalCause. `size` and `weight` are the current ones. The
+    counts are exact if no thread uses the cache meanwhile."""
 
     hits: int
     misses: int
@@ -39,32 +41,34 @@ class CacheStats(NamedTuple):
 
     @property
     def hit_ratio(self):
-        """Hits over all look-ups; 0.0 before the first."""
+        """Hits divided by all look-ups, or 0.0 before the first look-up."""
         return self.hits / (self.hits + self.misses) if self.hits or self.misses else 0.0
 
 
 class ShardCache(CacheCore):
-    """A mapping with a bound that many threads can use at once, which evicts what is least likely to be asked for
-    again.
+    """A bounded mapping that many threads can use at once. If it is full, it evicts entries that are unlikely to be
+    used again.
 
-    ShardCache(maxsize): at most so many entries (None: no bound), or, with `weigh`, entries of at most so much weight
-    in all. The bound holds at every moment. Every operation on one key is atomic (linearizable); a hit takes no lock.
+    ShardCache(maxsize): at most `maxsize` entries (None: no bound). With `weigh`, the bound is on the total weight of
+    all entries. The bound holds at every moment. Every operation on one key is atomic (linearizable). A hit takes no
+    lock.
 
-    ttl             seconds after which an entry expires, counted from when it was written; or a function
-                    ttl(key, value) that says so for each, None meaning never. With ttl=math.inf none expires but those
-                    that set(key, value, ttl=...) says so of
-    idle            seconds after which an entry expires that nobody has got; up to 1/128 sooner
-    refresh_after   seconds after which the entry's next get_or_load() has a new value loaded, while others get the old
-                    one
-    weigh           weigh(key, value): the entry's weight, an int, not negative. What alone is over the bound is not
-                    kept
-    on_remove       on_remove(key, value, cause): called once for each value that has gone, by the thread that made it
-                    go, when it holds no lock; cause is a RemovalCause. What it raises goes to sys.unraisablehook
-    loader          loader(key) makes what `cache[key]` and get_or_load(key) do not find
-    executor        a concurrent.futures.Executor that refreshes; without one, the thread that finds an entry due does
+    ttl             seconds after which an entry expires, counted from the last write; or a function ttl(key, value)
+                    that returns them for each entry (None: never). With ttl=math.inf, only entries expire that are
+                    stored with set(key, value, ttl=...)
+    idle            seconds after which an entry expires that was not read or written; it may expire up to 1/128 sooner
+    refresh_after   seconds after which the next get_or_load() of an entry loads a new value, while other threads get
+                    the old one
+    weigh           weigh(key, value) returns the entry's weight, a non-negative int. An entry that is heavier than the
+                    bound is not kept
+    on_remove       on_remove(key, value, cause) is called once for each value that leaves the cache, by the thread that
+                    removes it, while it holds no lock. `cause` is a RemovalCause. Exceptions go to sys.unraisablehook
+    loader          loader(key) makes the values that `cache[key]` and get_or_load(key) do not find
+    executor        a concurrent.futures.Executor that runs refreshes; without it, the thread that finds one due runs it
     timer           a function without arguments that returns the time in seconds, for tests
 
-    Equivalents: functools.lru_cache (see `cached`), cachetools.TTLCache with a lock, Caffeine of Java.
+    MISSING cannot be stored. Equivalents: functools.lru_cache (see `cached`), cachetools.TTLCache with a lock, Caffeine
+    of Java.
 
     >>> cache = ShardCache(1_000, ttl=60)
     >>> cache.get_or_load("answer", lambda key: 42)
@@ -95,7 +99,7 @@ class ShardCache(CacheCore):
                 raise TypeError(f"maxsize must be an integer or None, not {type(maxsize).__name__}")
             maxsize = maxsize.__index__()
             if maxsize < 0:
-                raise ValueError("maxsize must not be negative")
+                raise ValueError(f"maxsize must be a non-negative integer or None, not {maxsize}")
         functions = {"weigh": weigh, "on_remove": on_remove, "loader": loader, "timer": timer}
         for name, function in functions.items():
             if function is not None and not callable(function):
@@ -109,45 +113,49 @@ class ShardCache(CacheCore):
 
     @property
     def maxsize(self):
-        """The bound: of entries, or with `weigh` of their weight; None: there is none."""
+        """The bound on the number of entries, or with `weigh` on their total weight. None: there is no bound."""
         return self._parameters[0]
 
     get_or_load_async = get_or_load_async
 
     def get_many(self, keys, default=None, *, load_many=None):
-        """The values of all `keys` in their order, as a list, with `default` for those without one. Each look-up is
-        linearizable, the whole is not. [cache.get(key, default) for key in keys].
+        """Returns the values of all `keys` in their order as a list, with `default` for keys without an entry. Each
+        look-up is linearizable, the whole is not. Like [cache.get(key, default) for key in keys].
 
-        With `load_many`: a function that takes the list of keys that were not found, each once, and returns a mapping
-        from them to values, which are stored. Keys that another thread is loading just now are not in the list: their
-        loads are waited for. What it raises is raised here, and by those who wait for one of the keys."""
+        `load_many` is a function that takes a list of the keys that were not found, each once. It returns a mapping
+        from these keys to values, which are stored. If the mapping lacks a key or has MISSING for it, nothing is
+        stored, and the caller gets `default`. If another thread is loading a key, that key is not in the list; the call
+        waits for the other load. An exception of `load_many` is raised here and in the threads that wait for one of the
+        keys."""
         if load_many is None:
             return _core._cache_get_many(self, keys, default)
         return _core._cache_load_many(self, list(keys), default, load_many)
 
     def set_many(self, pairs):
-        """Stores from a mapping or an iterable of pairs. update()."""
+        """Stores from a mapping or an iterable of pairs. Does the same as update()."""
         self.update(pairs)
 
     def keys(self):
-        """A live view of the keys. dict.keys."""
+        """Returns a live view of the keys. Like dict.keys."""
         return _Keys(self)
 
     def values(self):
-        """A live view of the values; looking at it is no use of an entry. dict.values."""
+        """Returns a live view of the values. Reads through it do not count as uses of the entries. Like dict.values."""
         return _Values(self)
 
     def items(self):
-        """A live view of the (key, value) pairs; looking at it is no use of an entry. dict.items."""
+        """Returns a live view of the (key, value) pairs. Reads through it do not count as uses of the entries. Like
+        dict.items."""
         return _Items(self)
 
     def snapshot(self):
-        """The entries that have not expired at this point in time, immutable: ShardMap.snapshot."""
+        """Returns the entries that have not expired at this point in time as an immutable Snapshot. See
+        ShardMap.snapshot."""
         self.purge()
         return Snapshot(_core._cache_map(self))
 
     def stats(self):
-        """What the cache has done so far: a CacheStats."""
+        """Returns what the cache has done so far as a CacheStats."""
         hits, misses, loads, failures, nanoseconds, removals = _core._cache_counts(self)
         explicit, replaced, evicted, expired = removals
         return CacheStats(
@@ -156,7 +164,7 @@ class ShardCache(CacheCore):
         )
 
     def reset_stats(self):
-        """Sets hits and misses to zero."""
+        """Sets the counts of hits and misses to zero."""
         _core._forget_cache_counts(self)
 
     update = MutableMapping.update
@@ -166,12 +174,12 @@ class ShardCache(CacheCore):
         return f"{type(self).__name__}({dict(self.items())!r}, maxsize={self.maxsize})"
 
     def __sizeof__(self):
-        """Bytes of the cache and its tables, without keys and values. dict.__sizeof__."""
+        """Returns the bytes of the cache and its tables, without keys and values. Like dict.__sizeof__."""
         return object.__sizeof__(self) + _core._cache_memory(self)
 
     def __reduce__(self):
-        """The parameters, which have to be picklable (no executor is), and the contents, with the time that they have
-        left by `ttl`."""
+        """Pickles the parameters and the contents, with the time that each entry has left by `ttl`. The parameters must
+        be picklable, and an executor is not."""
         contents = _core._cache_entries_with_deadlines(self)
         return _restore, (type(self), *self._parameters), (contents, getattr(self, "__dict__", None) or None)
 
@@ -187,7 +195,7 @@ class ShardCache(CacheCore):
                 self[key] = value
 
     def _check(self):
-        """Verifies every invariant; AssertionError names the one broken. For tests."""
+        """For tests: verifies every invariant. Raises AssertionError that names the broken one."""
         _core._cache_check(self)
 
 

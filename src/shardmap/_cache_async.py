@@ -10,13 +10,15 @@ from shardmap._core import MISSING
 
 
 async def get_or_load_async(self, key, loader, /):
-    """The value of `key`; without one, `await loader(key)`, which is stored. get_or_load() for coroutine functions.
+    """Returns the value of `key`; if there is no entry, stores `await loader(key)` and returns that. get_or_load() for
+    coroutine functions.
 
-    However many tasks, of any event loop, and threads ask at once, the loader runs once, in a task of its own in the
-    loop of the first that asks; the others wait for it and get its value, or its exception. Whoever is cancelled while
-    it waits cancels nobody else, nor the load. If the loader asks, perhaps over other loaders, for its own key, the
-    call that closes the circle runs its loader by itself. If the loop that the load runs in stops or ends first, the
-    others ask again, and what it may load later is not stored."""
+    If many tasks and threads call it at once, in any event loops, the loader runs once. It runs in a task of its own,
+    in the event loop of the first caller. The others wait, and get its value or its exception. A waiting task that is
+    cancelled cancels neither the load nor other tasks. If the loader asks for its own key, directly or through other
+    loaders, the call that would close the circle runs its loader itself. If the event loop of the load stops or ends
+    first, the others ask again, and what it loads later is not stored. If the loader returns MISSING, nothing is
+    stored, and the callers get MISSING."""
     value = _core._cache_get_many(self, (key,), MISSING)[0]
     while value is MISSING:
         load, is_mine = _core._start_load(self, key)

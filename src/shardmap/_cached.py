@@ -10,23 +10,24 @@ from shardmap._core import BoundCachedCall, CachedCall
 
 
 def cached(maxsize=128, typed=False, *, ttl=None, idle=None, key=None, once=True, on_remove=None, timer=None):
-    """Caches what a function returns, for many threads at once: a drop-in for functools.lru_cache, and with
-    maxsize=None for functools.cache.
+    """Caches the results of a function for many threads. A drop-in for functools.lru_cache, and with maxsize=None for
+    functools.cache.
 
-    @cached, or @cached(maxsize, ...). The function gets what lru_cache gives it: cache_info(), cache_clear(),
-    cache_parameters(), `__wrapped__`; and invalidate(*args, **kwargs), which forgets one result and returns whether
-    there was one. A hit takes no lock. Arguments must be hashable; `typed` tells 3 and 3.0 apart.
+    @cached, or @cached(maxsize, ...). As with lru_cache, the function gets cache_info(), cache_clear(),
+    cache_parameters() and `__wrapped__`. It also gets invalidate(*args, **kwargs), which forgets one result and returns
+    whether there was one. A hit takes no lock. Arguments must be hashable. With `typed`, 3 and 3.0 are different
+    arguments.
 
-    ttl, idle, on_remove, timer     as of ShardCache
-    key     key(*args, **kwargs) makes the key of a call, of a method without `self`, in place of the arguments
-    once    concurrent calls with equal arguments run the function once: the others wait for it and get its result, or
-            the exception that it raises. What would be a deadlock runs by itself. False: as with lru_cache, each runs
-            it
+    ttl, idle, on_remove, timer     as for ShardCache
+    key     key(*args, **kwargs) returns the key of a call, in place of the arguments; of a method, it gets no `self`
+    once    True: concurrent calls with equal arguments run the function once. The others wait, and get its result
+            or its exception. A call whose wait would be a deadlock runs the function itself. False: each call runs
+            the function, as with lru_cache
 
-    Methods: results are kept for each instance, `maxsize` of them, for as long as it lives, and do not keep it alive.
-    For an instance without `__dict__` it is part of the key, as with lru_cache. Static and class methods: put
-    @staticmethod or @classmethod above. Coroutine functions: their results are cached, and the tasks that ask at once
-    wait for one; once=False has no meaning then.
+    Methods: each instance has its own cache of `maxsize` results, which lives as long as the instance and does not keep
+    it alive. An instance without `__dict__` is part of the key instead, as with lru_cache. For static and class
+    methods, put @staticmethod or @classmethod above @cached. Coroutine functions: their results are cached, and tasks
+    that call at once wait for one call; `once` has no effect.
 
     >>> @cached(maxsize=1_000, ttl=60)
     ... def square(n):
@@ -65,7 +66,7 @@ def _is_coroutine_function(function):
 
 
 class CachedCoroutineFunction:
-    """A coroutine function with a cache of its results: see cached."""
+    """A coroutine function with a cache of its results. See shardmap.cached."""
 
     def __init__(self, keyed, function):
         self._keyed = keyed  # makes keys, and knows the caches

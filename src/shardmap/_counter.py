@@ -50,12 +50,13 @@ def _calculated(operation, reflected=False):
 
 
 class ShardCounter(ShardMap):
-    """Counts that many threads can change at once: collections.Counter, with ShardMap's promises.
+    """Counts that many threads can change at once: collections.Counter with ShardMap's guarantees.
 
-    ShardCounter(), ShardCounter(iterable), ShardCounter(mapping), ShardCounter(..., element=count). Missing elements
-    count 0. No count is lost, whatever threads do at once: `add(element)` and its like are atomic, `update(iterable)`
-    sums up equal elements first and adds each sum atomically (it is `count`). `counter[element] += 1` is not atomic:
-    read, add, write. Arithmetic and comparisons, most_common, elements and total see one point in time of each side.
+    ShardCounter(), ShardCounter(iterable), ShardCounter(mapping), ShardCounter(..., element=count). The count of a
+    missing element is 0. No count is lost, whatever threads do at once. `add(element)` and similar methods are atomic.
+    `update(iterable)` sums up equal elements first and adds each sum atomically, like `count`. `counter[element] += 1`
+    is not atomic: it reads, adds and writes. Arithmetic, comparisons, most_common, elements and total see each side at
+    one point in time.
 
     >>> words = ShardCounter("abracadabra")
     >>> words.add("b", 10), words.most_common(2)
@@ -71,21 +72,21 @@ class ShardCounter(ShardMap):
         self.update(iterable, **counts)
 
     def __missing__(self, element, /):
-        """The count of an element that is not there: 0. Counter.__missing__."""
+        """Returns the count of an element that is not there: 0. Like Counter.__missing__."""
         return 0
 
     def __delitem__(self, element, /):
-        """Removes the element, if it is there. Linearizable. Counter.__delitem__."""
+        """Removes the element if it is there; does not raise. Linearizable. Like Counter.__delitem__."""
         self.pop(element, None)
 
     @classmethod
     def fromkeys(cls, iterable, value=None, /):
-        """Not for counters, as with collections.Counter: NotImplementedError."""
+        """Raises NotImplementedError, because it has no meaning for counters. Like Counter.fromkeys."""
         raise NotImplementedError("ShardCounter.fromkeys() is undefined. Use ShardCounter(iterable) instead.")
 
     def update(self, iterable=None, /, **counts):
         """Adds the counts of a mapping, or 1 for every element of an iterable. Each addition is linearizable, the whole
-        is not: others see the counts grow. Counter.update."""
+        is not: other threads see the counts grow. Like Counter.update."""
         if iterable is not None:
             if isinstance(iterable, Mapping):
                 _add_counts(self, iterable)
@@ -95,8 +96,8 @@ class ShardCounter(ShardMap):
             _add_counts(self, counts)
 
     def subtract(self, iterable=None, /, **counts):
-        """Subtracts the counts of a mapping, or 1 for every element of an iterable; counts may become negative. Each
-        subtraction is linearizable, the whole is not. Counter.subtract."""
+        """Subtracts the counts of a mapping, or 1 for every element of an iterable. Counts may become negative. Each
+        subtraction is linearizable, the whole is not. Like Counter.subtract."""
         if iterable is not None:
             if isinstance(iterable, Mapping):
                 _subtract_counts(self, iterable)
@@ -106,22 +107,23 @@ class ShardCounter(ShardMap):
             _subtract_counts(self, counts)
 
     def most_common(self, n=None):
-        """The `n` elements with the greatest counts (None: all), as pairs, greatest first, at one point in time.
-        O(elements * log n). Counter.most_common."""
+        """Returns the `n` elements with the greatest counts at one point in time, as (element, count) pairs, greatest
+        first. None: all elements. O(elements * log n). Like Counter.most_common."""
         if n is None:
             return sorted(self.items(), key=operator.itemgetter(1), reverse=True)
         return heapq.nlargest(n, self.items(), key=operator.itemgetter(1))
 
     def elements(self):
-        """An iterator over the elements of one point in time, each as often as it counts. Counter.elements."""
+        """Iterates over the elements at one point in time, and repeats each as often as its count. Like
+        Counter.elements."""
         return chain.from_iterable(starmap(repeat, self.items()))
 
     def total(self):
-        """The sum of all counts at one point in time. O(elements). Counter.total."""
+        """Returns the sum of all counts at one point in time. O(elements). Like Counter.total."""
         return sum(self.values())
 
     def copy(self):
-        """A new counter with the counts of one point in time. Counter.copy."""
+        """Returns a new counter with the counts at one point in time. Like Counter.copy."""
         if type(self) is not ShardCounter:
             return type(self)(self)
         return _core._copy(ShardCounter, self)
@@ -138,8 +140,8 @@ class ShardCounter(ShardMap):
     # --- Comparisons and arithmetic: collections.Counter's, on one point in time ---
 
     def __eq__(self, other):
-        """Whether all counts are equal; those that are missing are 0. With another mapping, as a ShardMap.
-        Counter.__eq__."""
+        """Returns whether all counts are equal; a missing count is 0. Compared with another mapping like a ShardMap.
+        Like Counter.__eq__."""
         if not _is_counter(other):
             return super().__eq__(other)
         return operator.eq(*_sides(self, other))
@@ -156,7 +158,8 @@ class ShardCounter(ShardMap):
     __rand__ = _calculated(operator.and_, reflected=True)
 
     def __or__(self, other):
-        """The greater of each two counts; with another mapping, as of a ShardMap. Counter.__or__."""
+        """Returns a new counter with the greater of both counts of each element. With another mapping, works like
+        ShardMap.__or__. Like Counter.__or__."""
         return _counter_of(operator.or_(*_sides(self, other))) if _is_counter(other) else super().__or__(other)
 
     def __ror__(self, other):

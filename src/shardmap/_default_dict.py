@@ -14,16 +14,17 @@ _PLAIN_FACTORIES = frozenset({bool, bytearray, bytes, complex, dict, float, froz
 
 
 class ShardDefaultDict(ShardMap):
-    """A dict with default values that many threads can use at once: collections.defaultdict, with ShardMap's promises.
+    """A dict with default values that many threads can use at once: collections.defaultdict with ShardMap's guarantees.
 
-    ShardDefaultDict(default_factory, ...): the rest as ShardMap. `m[key]` of a missing key calls default_factory() and
-    stores the result: exactly once, however many threads ask, and all get the same object. The others wait for this key
-    only. If it raises, nothing is stored. Calls for different keys run at the same time. A default_factory that asks
-    for its own key runs once more, as with defaultdict; factories in two threads that wait for each other's keys are a
-    deadlock, and one of the two gets a RuntimeError. `get`, `in` and `setdefault` make no defaults.
+    ShardDefaultDict(default_factory, ...): the other arguments as for ShardMap. `m[key]` of a missing key calls
+    default_factory() and stores the result. This happens exactly once, even if many threads ask for the key at once,
+    and all get the same object. The other threads wait for this key only. If default_factory raises, nothing is stored.
+    Calls for different keys run at the same time. A default_factory that asks for its own key runs once more, as with
+    defaultdict. If factories in two threads wait for each other's keys, that is a deadlock, and one of the threads gets
+    a RuntimeError. `get`, `in` and `setdefault` do not call default_factory.
 
-    What is made is shared: `m[key].append(x)` of a list is safe from many threads, since list.append is atomic;
-    `m[key] += 1` is not (read, add, write): that is `m.add(key)`.
+    The stored object is shared. `m[key].append(x)` of a list is safe from many threads, because list.append is atomic.
+    `m[key] += 1` is not atomic (it reads, adds and writes): use `m.add(key)`.
 
     >>> groups = ShardDefaultDict(list)
     >>> groups["a"].append(1)
@@ -41,8 +42,8 @@ class ShardDefaultDict(ShardMap):
         super().__init__(*args, **kwargs)
 
     def __missing__(self, key, /):
-        """What `m[key]` calls without an entry: stores default_factory() and returns it; KeyError if that is None.
-        defaultdict.__missing__."""
+        """Stores default_factory() and returns it; `m[key]` calls this if there is no entry. Raises KeyError if
+        default_factory is None. Like defaultdict.__missing__."""
         factory = _factory_of(self)
         if factory is None:
             raise KeyError(key)
@@ -68,7 +69,8 @@ class ShardDefaultDict(ShardMap):
             entry.__exit__(None, None, None)
 
     def copy(self):
-        """A new one with the same default_factory and the entries of one point in time. defaultdict.copy."""
+        """Returns a new map with the same default_factory and the entries at one point in time. Like
+        defaultdict.copy."""
         if type(self) is not ShardDefaultDict:
             return type(self)(_factory_of(self), self)
         new = _core._copy(ShardDefaultDict, self)

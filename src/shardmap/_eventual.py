@@ -30,11 +30,11 @@ def _shards_for(keys: int) -> int:
 
 
 class EventualReader(MappingSurface[_KT, tuple[_VT, ...]], ReaderCore[_KT, _VT]):
-    """A mapping from keys to tuples of their values: one version of an EventualMap, until renew() moves on to the
-    newest. Reading takes no lock, waits for nobody and writes nothing that another thread reads or writes.
+    """A mapping from keys to tuples of their values: one version of an EventualMap, until renew() moves to the newest.
+    A read takes no lock, waits for no thread, and writes nothing that another thread reads or writes.
 
-    A reader belongs to the first thread that uses it; another gets a RuntimeError and should take a reader of its own
-    (`reader.snapshot()` is for any thread). ReadHandle of evmap.
+    A reader belongs to the first thread that uses it. In any other thread it raises RuntimeError; create a reader for
+    each thread. `reader.snapshot()` can be used in any thread. ReadHandle of evmap.
     """
 
     __slots__ = ()
@@ -42,18 +42,19 @@ class EventualReader(MappingSurface[_KT, tuple[_VT, ...]], ReaderCore[_KT, _VT])
     __hash__ = None  # type: ignore[assignment]
 
     def snapshot(self) -> Snapshot[_KT, tuple[_VT, ...]]:
-        """The version this reader sees, for any thread, unchanged when the reader moves on. O(1)."""
+        """Returns the version that this reader sees, for use in any thread. It does not change when the reader moves
+        on. O(1)."""
         return self._content()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError(f"cannot pickle {type(self).__name__!r} object; pickle its snapshot()")
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object; pickle its snapshot() instead")
 
 
 Mapping.register(EventualReader)
 
 
 class _Layer(Generic[_KT, _VT]):
-    """Changes that are not published yet: the new bags; with `whole`, nothing below shows through."""
+    """Changes that are not published yet: the new bags. `whole`: they replace everything below."""
 
     __slots__ = ("bags", "whole")
 
@@ -66,21 +67,22 @@ class _Layer(Generic[_KT, _VT]):
 
 
 class EventualMap(Generic[_KT, _VT]):
-    """Keys to bags of values, for many readers and few writers. Readers see nothing of what is written until a writer
-    calls refresh(), and then all of it at once.
+    """A map from keys to bags of values, for many readers and few writers. Readers do not see writes until a writer
+    calls refresh(). After that, a reader that calls renew() sees all of them at once.
 
-    EventualMap(), EventualMap(mapping), EventualMap(iterable_of_pairs): what is given is published at once.
+    EventualMap(), EventualMap(mapping), EventualMap(iterable_of_pairs): the initial contents are published at once.
 
-    Several threads may write: they take turns, and the order of one thread's writes is kept. While a write or a
-    refresh runs the `__hash__` and `__eq__` of keys and values, other writers wait and readers do not. A bag keeps its
-    values in the order they came, equal ones too; a key without values is no key.
+    Several threads may write. They take turns, and the order of one thread's writes is kept. While a write or a refresh
+    runs `__hash__` and `__eq__` of keys and values, other writers wait, but readers do not. A bag keeps its values in
+    the order of their insertion, and keeps equal values. A key without values is not in the map.
 
-    Signal handlers, and finalizers that the collector runs, may write at any time, also within a write of the same
-    thread: of two writes one within the other, each has its effect as if it came before or after the other. What is
-    written within a refresh waits for the next. To refresh within a write or a refresh is a RuntimeError.
+    Signal handlers, and finalizers that the garbage collector runs, may write at any time, even during a write of the
+    same thread. The inner write takes effect as if it came before or after the outer one. What is written during a
+    refresh is published by the next refresh. A refresh during a write or a refresh of the same thread raises
+    RuntimeError.
 
-    A refresh costs a share of each shard's table (there are about four times the square root of the number of keys)
-    and a copy of those in which a key has changed. evmap of Rust.
+    A refresh shares the table of each shard, and copies each table in which a key has changed. The number of shards is
+    about four times the square root of the number of keys. evmap of Rust.
 
     >>> routes = EventualMap()
     >>> reader = routes.reader()
@@ -120,17 +122,19 @@ class EventualMap(Generic[_KT, _VT]):
     # --- Reading ---
 
     def reader(self) -> EventualReader[_KT, _VT]:
-        """A new handle that sees the newest version: one for each thread. WriteHandle::clone of evmap."""
+        """Returns a new EventualReader that sees the newest version. Create one for each thread. WriteHandle::clone of
+        evmap."""
         return EventualReader(self._published)
 
     @property
     def version(self) -> int:
-        """How many times something was published."""
+        """The number of times that something was published."""
         return self._published.load().number
 
     @property
     def meta(self) -> Any:
-        """Whatever the next refresh publishes beside the keys: assign to it. Readers see that of their version."""
+        """An object that the next refresh publishes together with the keys. Assign to it. Readers see the one of their
+        version."""
         return self._meta
 
     @meta.setter
@@ -140,8 +144,8 @@ class EventualMap(Generic[_KT, _VT]):
     # --- Writing ---
 
     def insert(self, key: _KT, value: _VT) -> None:
-        """Adds a value to the bag of `key`. Cost: that of dict, and the first time after a refresh of copying the bag.
-        evmap's insert."""
+        """Adds a value to the bag of `key`. Costs as much as with a dict; the first time after a refresh, it copies the
+        bag. insert of evmap."""
         with self._writing:
             depth = self._depth
             try:
@@ -151,8 +155,8 @@ class EventualMap(Generic[_KT, _VT]):
                 self._depth = depth
 
     def extend(self, source: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]]) -> None:
-        """Inserts many (key, value) pairs, all before or all after any refresh: other writers wait meanwhile. If one
-        key raises, those before it are inserted."""
+        """Inserts many (key, value) pairs. A refresh publishes all of them or none, because other writers wait
+        meanwhile. If a key raises, the pairs before it are inserted."""
         pairs = [(key, value) for key, value in (source.items() if isinstance(source, Mapping) else source)]
         with self._writing:
             depth = self._depth
@@ -164,7 +168,7 @@ class EventualMap(Generic[_KT, _VT]):
                 self._depth = depth
 
     def update(self, key: _KT, value: _VT) -> None:
-        """Makes `value` the only one of `key`. evmap's update."""
+        """Makes `value` the only value of `key`. update of evmap."""
         with self._writing:
             depth = self._depth
             try:
@@ -174,8 +178,8 @@ class EventualMap(Generic[_KT, _VT]):
                 self._depth = depth
 
     def remove_value(self, key: _KT, value: _VT) -> bool:
-        """Removes the oldest value of `key` that is `value` or equal to it; returns whether there was one. O(values of
-        the key). evmap's remove_value."""
+        """Removes the oldest value of `key` that is `value` or equal to it, and returns whether there was one. O(values
+        of the key). remove_value of evmap."""
         with self._writing:
             depth = self._depth
             try:
@@ -191,7 +195,7 @@ class EventualMap(Generic[_KT, _VT]):
                 self._depth = depth
 
     def remove(self, key: _KT) -> bool:
-        """Removes `key` with all its values; returns whether there were any. evmap's remove_entry."""
+        """Removes `key` with all its values, and returns whether there were any. remove_entry of evmap."""
         with self._writing:
             depth = self._depth
             try:
@@ -204,26 +208,27 @@ class EventualMap(Generic[_KT, _VT]):
             return there
 
     def batch(self) -> AbstractContextManager[Any]:
-        """`with m.batch():` makes other threads that write or refresh wait for its end, so what is written in it is
-        published together. A refresh in the block publishes what it has so far."""
+        """Returns a context manager: `with m.batch():` publishes what is written in the block together. Other threads
+        that write or refresh wait for the end of the block. A refresh in the block publishes what was written so
+        far."""
         return self._writing
 
     def clear(self) -> None:
-        """Removes all keys. evmap's purge."""
+        """Removes all keys. purge of evmap."""
         with self._writing:
             self._layers[:] = [_Layer(whole=True)]
 
     def refresh(self) -> int:
-        """Publishes everything written so far, by all threads, at one point in time, and returns the number of the
-        version. If nothing was written and `meta` is the same object, that of the last one. O(shards), and a copy of
-        each shard in which a key has changed.
+        """Publishes everything that all threads have written so far, at one point in time, and returns the version
+        number. If nothing was written and `meta` is the same object, it publishes nothing and returns the last number.
+        O(shards), plus a copy of each shard in which a key has changed.
 
-        If an `__eq__` or `__hash__` of a key raises, nothing is published and nothing is lost: the next refresh tries
-        again. RuntimeError from code that a write to this map runs. evmap's refresh.
+        If `__eq__` or `__hash__` of a key raises, nothing is published and nothing is lost; the next refresh tries
+        again. Raises RuntimeError if code that runs during a write to this map calls it. refresh of evmap.
         """
         with self._writing:
             if self._depth:
-                raise RuntimeError("refresh() from code that runs within a write to the same map, or its refresh")
+                raise RuntimeError("cannot refresh an EventualMap within a write or a refresh of the same map")
             try:
                 self._depth = 1
                 number = self._publish()
@@ -234,7 +239,7 @@ class EventualMap(Generic[_KT, _VT]):
     # --- The insides, with the lock held ---
 
     def _find(self, key: _KT) -> Sequence[_VT]:
-        """The values that the next refresh would publish for `key`."""
+        """Returns the values that the next refresh would publish for `key`."""
         for layer in self._layers[::-1]:
             bag = layer.bags.get(key)
             if bag is not None:
@@ -244,7 +249,8 @@ class EventualMap(Generic[_KT, _VT]):
         return self._working.get(key, ())
 
     def _open(self, key: _KT) -> list[_VT]:
-        """The bag of `key` to change. If a comparison clears the map meanwhile, one that is already gone."""
+        """Returns the bag of `key`, to be changed. If a comparison clears the map meanwhile, this bag is no longer
+        used."""
         bags = self._layers[-1].bags
         bag = bags.get(key)
         if bag is None:
@@ -290,7 +296,7 @@ class EventualMap(Generic[_KT, _VT]):
         return f"<{type(self).__name__}: version {version.number}, {len(version.content)} keys>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What is published and what is not. As a state: values may refer to this map."""
+        """Pickles what is published and what is not. It does so as a state, because values may refer to this map."""
         with self._writing:
             version = self._published.load()
             layers = [(each.whole, [(key, list(bag)) for key, bag in each.bags.items()]) for each in self._layers[::-1]]
@@ -314,7 +320,8 @@ class EventualMap(Generic[_KT, _VT]):
 
 
 def _place_of(value: _VT, bag: list[_VT]) -> tuple[int, _VT]:
-    """Where the first that is `value` or equal to it stands, and that one itself; -1 without one."""
+    """Returns the position of the first value that is `value` or equal to it, and that value; or -1 if there is
+    none."""
     for place, each in enumerate(bag):
         if each is value or each == value:
             return place, each

@@ -36,11 +36,11 @@ _set_cpus(usable_cpus())
 class ShardMap(MappingSurface, MapCore):
     """A dict that many threads can use at once without a lock of their own.
 
-    ShardMap(), ShardMap(mapping), ShardMap(iterable_of_pairs), ShardMap(..., key=value): as dict.
+    ShardMap(), ShardMap(mapping), ShardMap(iterable_of_pairs), ShardMap(..., key=value): like dict.
 
-    Every operation on one key is atomic (linearizable). `len`, `clear`, `copy`, `snapshot` and the start of
-    an iteration see the whole map at one point in time; iterating never raises because another thread
-    wrote. No lock is held while your code runs (`__hash__`, `__eq__`, `__del__`), so it may use the map.
+    Every operation on one key is atomic (linearizable). `len`, `clear`, `copy`, `snapshot` and the start of an
+    iteration see the whole map at one point in time. Iteration never raises because another thread wrote. No lock is
+    held while your code runs (`__hash__`, `__eq__`, `__del__`), so it may use the map.
 
     >>> m = ShardMap(a=1)
     >>> m["b"] = 2
@@ -54,12 +54,12 @@ class ShardMap(MappingSurface, MapCore):
 
     @classmethod
     def with_capacity(cls, capacity=0, *, shards=None):
-        """An empty map with room for `capacity` entries before it grows, in `shards` shards (rounded up to a power
-        of two, at most 65,536), whose number then never changes. Default: one, and more once threads contend, up to 8
-        for each CPU, at most 256.
+        """Returns an empty map with room for `capacity` entries before it grows, in `shards` shards. `shards` is from 1
+        to 65,536 and is rounded up to a power of two; the number then never changes. Without `shards`, the map has one
+        shard. When threads contend, it gets more: up to 8 for each CPU, at most 256.
 
-        More shards let more threads write at once; each costs 136 bytes, a table, and a little time in `len`, `clear`,
-        `popitem` and at the start of an iteration. HashMap::with_capacity of Rust.
+        More shards let more threads write at once. On Linux, each shard costs 136 bytes and a table. It also costs a
+        little time in `len`, `clear`, `popitem` and at the start of an iteration. HashMap::with_capacity of Rust.
         """
         self = _core._make(cls, shards, capacity)
         self.__init__()
@@ -67,7 +67,7 @@ class ShardMap(MappingSurface, MapCore):
 
     @classmethod
     def fromkeys(cls, iterable, value=None, /):
-        """A new map with these keys, all with `value`. dict.fromkeys."""
+        """Returns a new map with these keys, all with `value`. Like dict.fromkeys."""
         self = cls()
         if isinstance(self, MapCore) and type(self).__setitem__ is MapCore.__setitem__:
             _core._store_keys(self, iterable, value)
@@ -77,13 +77,13 @@ class ShardMap(MappingSurface, MapCore):
         return self
 
     def snapshot(self):
-        """The map at this point in time, immutable. O(shards): takes every shard's lock for a moment. Writers then
-        copy each shard's table before they first change it."""
+        """Returns the map at this point in time as an immutable Snapshot. O(shards): holds the locks of all shards for
+        a short time. Afterwards, the first change of each shard copies its table."""
         return Snapshot(self)
 
     def copy(self):
-        """A new map equal to this one at one point in time. O(shards): tables are shared until one of the two maps
-        writes to them. dict.copy, and like it shallow."""
+        """Returns a new map equal to this one at one point in time. O(shards): the two maps share tables until one of
+        them writes. A shallow copy. Like dict.copy."""
         return _core._copy(ShardMap, self)
 
     def __copy__(self):
@@ -117,12 +117,12 @@ class ShardMap(MappingSurface, MapCore):
         return _restore, (type(self), self._chosen_shards()), self.__getstate__(), None, iter(self.items())
 
     def __sizeof__(self):
-        """Bytes of the map, its shards and its tables, without keys and values. Tables that a snapshot shares are
-        counted here too. dict.__sizeof__."""
+        """Returns the bytes of the map, its shards and its tables, without keys and values. Tables that are shared with
+        a snapshot count, too. Like dict.__sizeof__."""
         return object.__sizeof__(self) + _core._memory(self)
 
     def __or__(self, other):
-        """A new map: this one updated from `other`. dict.__or__."""
+        """Returns a new map: this one, updated from `other`. Like dict.__or__."""
         if not isinstance(other, (dict, MapCore, Snapshot)):
             return NotImplemented
         return _core._union(ShardMap, self, other)
@@ -133,7 +133,7 @@ class ShardMap(MappingSurface, MapCore):
         return _core._union(ShardMap, ShardMap(other), self)
 
     def __ior__(self, other):
-        """update(other), and like dict's not a subclass's update. dict.__ior__."""
+        """Updates this map from `other`. Does not call a subclass's update(). Like dict.__ior__."""
         MapCore.update(self, other)
         return self
 
@@ -145,43 +145,45 @@ class ShardMap(MappingSurface, MapCore):
         executor=None,
         initial=MISSING,
     ):
-        """reduce_function over map_function(key, value) of all entries of one point in time, in parts that `executor`
-        works on at once (None: a thread for each CPU). `reduce_function` must be associative; parts are put together
-        in one order, but which entries are in which part is not said, so it should not depend on their order either.
-        `initial` comes once, before everything; without it an empty map is a TypeError. The first exception of
-        either function reaches the caller, and parts that have not begun are not worked on. No lock is held.
-        The functions run in copies of the caller's context (context variables, decimal's context) if the executor runs
-        them in this interpreter; one that pickles its work gets the functions alone.
+        """Reduces the results of map_function(key, value) for all entries at one point in time with reduce_function(a,
+        b). `executor` works on parts of the entries in parallel; None means a thread for each CPU. `reduce_function`
+        must be associative. The results of the parts are combined in one order. It is not specified which entries are
+        in which part, so the result should not depend on their order. `initial` is used once, before all entries.
+        MISSING, the default, means that there is none; then an empty map raises TypeError. The first exception of
+        either function reaches the caller, and parts that have not started are cancelled. No lock is held. The
+        functions run in copies of the caller's context (context variables, decimal's context) if the executor runs them
+        in this interpreter. An executor that pickles its work gets only the functions. Like
         functools.reduce(reduce_function, itertools.starmap(map_function, m.items()), initial)."""
         return map_reduce(self, map_function, reduce_function, executor, initial)
 
     def shard_index(self, key):
-        """The number of the shard that `key` belongs to, in the map or not: from 0 to len(m.shards) - 1, the same for
-        equal keys, for as long as this map lives. The first use of this or of `shards` makes 8 shards for each CPU,
-        unless the number was chosen (if a key is locked at that moment, as many as there are have to do), and fixes
-        the number. That once costs O(entries), and writers wait."""
+        """Returns the number of the shard that `key` belongs to, from 0 to len(m.shards) - 1. The key need not be in
+        the map. The number is the same for equal keys, for the lifetime of this map. The first use of `shard_index` or
+        `shards` fixes the number of shards. If it was not chosen, it becomes 8 for each CPU, or stays as it is if a key
+        is locked at that moment. This first use costs O(entries), and writers wait."""
         return _core._shard_index(self, key)
 
     @property
     def shards(self):
-        """The shards as a sequence of views, in the order of their numbers: `len` and `in` are live, iteration sees one
-        point in time of the one shard. For work that is shared out by shard_index; like it, fixes their number."""
+        """The shards as a sequence of ShardViews, in the order of their numbers. `len` and `in` of a view are live;
+        iteration sees its shard at one point in time. Use it to distribute work by shard_index. Like shard_index, it
+        fixes the number of shards."""
         return Shards(self)
 
     def partitions(self, n, /):
-        """One point in time of the map in `n` parts, for as many threads to share out: each can be iterated over, again
-        and again, for (key, value) pairs, and has a length. Together they hold every entry exactly once, and their
-        lengths differ by one at most, whatever the number of shards. They have no common order. O(shards + n), and a
-        walk through tables from which entries have been removed."""
+        """Splits the map at one point in time into a list of `n` Partitions, so that threads can share the work. Each
+        is an iterable of (key, value) pairs that can be used many times and has a length. Together they hold every
+        entry exactly once. Their lengths differ by at most one, whatever the number of shards. They are in no common
+        order. O(shards + n), plus a walk through tables from which entries have been removed."""
         return partitions(self.snapshot(), n)
 
     def stats(self):
-        """Sizes, capacities and counters of each shard. O(shards)."""
+        """Returns the size, capacity and counters of each shard as a Stats. O(shards)."""
         return stats_of(self)
 
     def _check(self):
-        """For tests: verifies every invariant of every shard; AssertionError names the one broken. O(entries), with
-        all shards locked."""
+        """For tests: verifies every invariant of every shard. Raises AssertionError that names the broken one.
+        O(entries), with the locks of all shards held."""
         _core._check(self)
 
 

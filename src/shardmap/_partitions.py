@@ -17,13 +17,14 @@ _VT = TypeVar("_VT")
 def partitions(source: SnapshotCore[_KT, _VT], count: int) -> list[Partition[_KT, _VT]]:
     number = index(count)
     if number < 1:
-        raise ValueError("there must be at least one partition")
+        raise ValueError(f"n must be at least 1, not {number}")
     return _core._partitions(source, number)
 
 
 class ShardView(Collection[_KT], Generic[_KT, _VT]):
-    """One shard of a map: a live collection of its keys. Iteration, items(), values() and snapshot() read one point in
-    time of this shard, which takes its lock for a moment; each write to it thereafter as with any snapshot."""
+    """One shard of a map: a live collection of its keys. Iteration, items(), values() and snapshot() read this shard at
+    one point in time and hold its lock for a short time. The next write to the shard then copies its table, as after
+    any snapshot."""
 
     __slots__ = ("_index", "_source")
     __module__ = "shardmap"
@@ -34,31 +35,31 @@ class ShardView(Collection[_KT], Generic[_KT, _VT]):
 
     @property
     def index(self) -> int:
-        """The shard's number: what shard_index(key) says of its keys."""
+        """The number of the shard: shard_index(key) of its keys."""
         return self._index
 
     def __len__(self) -> int:
-        """Entries of this shard. O(1), takes no lock."""
+        """Returns the number of entries of this shard. O(1), takes no lock."""
         return _core._shard_len(self._source, self._index)
 
     def __contains__(self, key: object) -> bool:
-        """Whether the key is in the map and belongs to this shard. Linearizable."""
+        """Returns whether the key is in the map and belongs to this shard. Linearizable."""
         return _core._shard_index(self._source, key) == self._index and key in self._source
 
     def __iter__(self) -> Iterator[_KT]:
-        """The keys of one point in time of this shard, in insertion order."""
+        """Iterates over the keys of this shard at one point in time, in insertion order."""
         return iter(self.snapshot())
 
     def items(self) -> Iterator[tuple[_KT, _VT]]:
-        """The (key, value) pairs of one point in time of this shard, in insertion order."""
+        """Iterates over the (key, value) pairs of this shard at one point in time, in insertion order."""
         return iter(self.snapshot().items())
 
     def values(self) -> Iterator[_VT]:
-        """The values of one point in time of this shard, in insertion order."""
+        """Iterates over the values of this shard at one point in time, in insertion order."""
         return iter(self.snapshot().values())
 
     def snapshot(self) -> Snapshot[_KT, _VT]:
-        """This shard's entries at this point in time. Takes this shard's lock only."""
+        """Returns the entries of this shard at this point in time as a Snapshot. Takes only this shard's lock."""
         return _core._shard_snapshot(Snapshot, self._source, self._index)
 
     def __eq__(self, other: object) -> bool:
@@ -74,7 +75,7 @@ class ShardView(Collection[_KT], Generic[_KT, _VT]):
 
 
 class Shards(Sequence[ShardView[_KT, _VT]]):
-    """The shards of a map, in the order of their numbers. What ShardMap.shards returns."""
+    """The shards of a map, in the order of their numbers, as ShardMap.shards returns them: a sequence of ShardViews."""
 
     __slots__ = ("_source",)
     __module__ = "shardmap"

@@ -41,46 +41,47 @@ def _content_and_elements(left, right):
 
 
 class SetSurface:
-    """What ShardSet and SetSnapshot have in common: set algebra on one point in time. Results are in the order of the
-    left side, then of the right one; of equal elements that of the left side is taken."""
+    """The common methods of ShardSet and SetSnapshot: set algebra at one point in time. Results are in the order of the
+    left side, then of the right side. If elements are equal, the result has that of the left side."""
 
     __slots__ = ()
 
     def isdisjoint(self, other, /):
-        """Whether no element of `other`, any iterable, is in this set. set.isdisjoint."""
+        """Returns whether no element of the iterable `other` is in this set. Like set.isdisjoint."""
         mine, theirs = _content_and_elements(self, other)
         return not any(element in mine for element in theirs)
 
     def issubset(self, other, /):
-        """Whether every element is in `other`, any iterable. set.issubset."""
+        """Returns whether every element is in the iterable `other`. Like set.issubset."""
         return _is_within(*_sides(self, other))
 
     def issuperset(self, other, /):
-        """Whether every element of `other`, any iterable, is in this set. set.issuperset."""
+        """Returns whether every element of the iterable `other` is in this set. Like set.issuperset."""
         mine, theirs = _content_and_elements(self, other)
         return _core._all_elements(theirs, mine)
 
     def union(self, *others):
-        """A new set with the elements of this one and of all `others`, any iterables. set.union."""
+        """Returns a new set with the elements of this set and of all iterables `others`. Like set.union."""
         result = ShardSet(SetSnapshot(self))
         result.update(*others)
         return self._result(result)
 
     def intersection(self, *others):
-        """A new set with the elements that all `others`, any iterables, have as well. set.intersection."""
+        """Returns a new set with the elements that are also in all iterables `others`. Like set.intersection."""
         return self._new(_selected(self, _core._content_of_set(self), others, True))
 
     def difference(self, *others):
-        """A new set with the elements that none of `others`, any iterables, has. set.difference."""
+        """Returns a new set with the elements that are in none of the iterables `others`. Like set.difference."""
         return self._new(_selected(self, _core._content_of_set(self), others, False))
 
     def symmetric_difference(self, other, /):
-        """A new set with the elements that either this set or `other`, any iterable, has. set.symmetric_difference."""
+        """Returns a new set with the elements that are in this set or in the iterable `other`, but not in both. Like
+        set.symmetric_difference."""
         mine, theirs = _sides(self, other)
         return self._new(_core._elements_in(mine, theirs, False) + _core._elements_in(theirs, mine, False))
 
     def _new(self, elements):
-        """A result, of elements that differ."""
+        """Makes a result of elements that are all different."""
         return self._result(_core._set_of(ShardSet, elements))
 
     def __or__(self, other):
@@ -110,7 +111,7 @@ class SetSurface:
         return _left(other).symmetric_difference(self) if _is_set(other) else NotImplemented
 
     def __eq__(self, other):
-        """Whether both have the same elements, in any order. With any set. set.__eq__."""
+        """Returns whether both sets have the same elements, in any order. `other` may be any set. Like set.__eq__."""
         if not _is_set(other):
             return NotImplemented
         mine, theirs = _sides(self, other)
@@ -162,13 +163,13 @@ def _selected(s, mine, others, present):
 class ShardSet(SetSurface, SetCore):
     """A set that many threads can use at once without a lock of their own.
 
-    ShardSet(), ShardSet(iterable): as set. Every operation on one element is atomic (linearizable); `add` returns
-    whether the element is new, `discard` whether it was there: of many threads, one is told so. Elements are in the
-    order in which they were added, over the whole set. Iteration, set algebra and comparisons see the whole set at one
-    point in time; iterating never raises because another thread changed it. No lock is held while your code runs
-    (`__hash__`, `__eq__`, `__del__`), so it may use the set.
+    ShardSet(), ShardSet(iterable): like set. Every operation on one element is atomic (linearizable). `add` returns
+    whether the element is new, `discard` whether it was there; if many threads do it at once, one gets True. Elements
+    are in the order in which they were added, over the whole set. Iteration, set algebra and comparisons see the whole
+    set at one point in time. Iteration never raises because another thread changed the set. No lock is held while your
+    code runs (`__hash__`, `__eq__`, `__del__`), so it may use the set.
 
-    Equivalents: set with a lock, ConcurrentHashMap.newKeySet of Java.
+    Equivalents: a set with a lock, ConcurrentHashMap.newKeySet of Java.
 
     >>> seen = ShardSet()
     >>> seen.add("a"), seen.add("a"), seen.discard("a"), seen
@@ -181,41 +182,43 @@ class ShardSet(SetSurface, SetCore):
 
     @classmethod
     def with_capacity(cls, capacity=0, *, shards=None):
-        """An empty set with room for `capacity` elements before it grows, in `shards` shards, whose number then never
-        changes: see ShardMap.with_capacity."""
+        """Returns an empty set with room for `capacity` elements before it grows, in `shards` shards. This number then
+        never changes. See ShardMap.with_capacity."""
         return _core._make_set(cls, shards, capacity)
 
     def copy(self):
-        """A new set with the elements of one point in time. O(shards): tables are shared until one of the two sets
-        changes. set.copy."""
+        """Returns a new set with the elements at one point in time. O(shards): the two sets share tables until one of
+        them changes. Like set.copy."""
         return _core._copy_set(ShardSet, self)
 
     def snapshot(self):
-        """The set at this point in time, immutable and hashable: a SetSnapshot. O(shards). frozenset(s)."""
+        """Returns the set at this point in time as a SetSnapshot, which is immutable and hashable. O(shards). Like
+        frozenset(s)."""
         return SetSnapshot(self)
 
     def update(self, *others):
-        """Adds the elements of all `others`, any iterables. Each addition is linearizable, the whole is not.
+        """Adds the elements of all iterables `others`. Each addition is linearizable, the whole is not. Like
         set.update."""
         for other in others:
             _core._add_all(self, other)
 
     def intersection_update(self, *others):
-        """Removes the elements that not all `others`, any iterables, have. Which ones is decided at one point in time;
-        what was not in the set then stays. Each removal is linearizable, the whole is not. set.intersection_update."""
+        """Removes the elements that are not in all iterables `others`. It looks at the elements at one point in time;
+        elements that are added later stay. Each removal is linearizable, the whole is not. Like
+        set.intersection_update."""
         mine = _core._content_of_set(self)
         kept = set(_selected(self, mine, others, True))
         _core._discard_all(self, [element for element in mine if element not in kept])
 
     def difference_update(self, *others):
-        """Removes the elements of all `others`, any iterables. Each removal is linearizable, the whole is not.
+        """Removes the elements of all iterables `others`. Each removal is linearizable, the whole is not. Like
         set.difference_update."""
         for other in others:
             _core._discard_all(self, _content(other))
 
     def symmetric_difference_update(self, other, /):
-        """Removes the elements of `other`, any iterable, that are in the set, and adds those that are not. Each element
-        is linearizable, the whole is not. set.symmetric_difference_update."""
+        """Removes the elements of the iterable `other` that are in the set, and adds those that are not. Each element
+        is linearizable, the whole is not. Like set.symmetric_difference_update."""
         for element in _content(other):
             while not SetCore.discard(self, element):
                 if SetCore.add(self, element):
@@ -249,25 +252,25 @@ class ShardSet(SetSurface, SetCore):
         return result
 
     def stats(self):
-        """Sizes, capacities and counters of each shard. O(shards)."""
+        """Returns the size, capacity and counters of each shard as a Stats. O(shards)."""
         return stats_of(_core._set_map(self))
 
     def __reduce__(self):
         return type(self), (list(self),), self.__getstate__()
 
     def __sizeof__(self):
-        """Bytes of the set, its shards and its tables, without the elements. set.__sizeof__."""
+        """Returns the bytes of the set, its shards and its tables, without the elements. Like set.__sizeof__."""
         entries = _core._set_map(self)
         return object.__sizeof__(self) + entries.__sizeof__() + _core._memory(entries)
 
     def _check(self):
-        """For tests: verifies every invariant of every shard; AssertionError names the one broken."""
+        """For tests: verifies every invariant of every shard. Raises AssertionError that names the broken one."""
         _core._check(_core._set_map(self))
 
 
 class SetSnapshot(SetSurface, SetSnapshotCore):
-    """An immutable set: the elements of a ShardSet at one point in time, in their order. Taking one is O(shards); reads
-    take no lock. Equal to, and hashed like, a frozenset of the same elements.
+    """An immutable set: the elements of a ShardSet at one point in time, in their order. To take one is O(shards).
+    Reads take no lock. It is equal to a frozenset of the same elements and has the same hash.
 
     >>> s = ShardSet("ab")
     >>> before = s.snapshot()
@@ -284,15 +287,15 @@ class SetSnapshot(SetSurface, SetSnapshotCore):
         return SetSnapshot(result)
 
     def thaw(self):
-        """A new ShardSet with these elements. ShardSet(snapshot)."""
+        """Returns a new ShardSet with these elements. Like ShardSet(snapshot)."""
         return ShardSet(self)
 
     def copy(self):
-        """The same object. frozenset.copy."""
+        """Returns the same object. Like frozenset.copy."""
         return self
 
     def __hash__(self):
-        """That of frozenset(self). O(elements). frozenset.__hash__."""
+        """Returns the hash of frozenset(self). O(elements). Like frozenset.__hash__."""
         return hash(frozenset(self))
 
     def __copy__(self):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class Snapshot(MappingSurface, SnapshotCore):
-    """An immutable mapping: the state of a ShardMap at one point in time. Taking one is O(shards); the map's
-    writers then copy each table they change, once. Reads take no lock and may come from any thread.
+    """An immutable mapping: the state of a ShardMap at one point in time. To take one is O(shards). Afterwards, writers
+    of the map copy each table that they change, once. Reads take no lock, and any thread may read.
 
     >>> from shardmap import ShardMap
     >>> m = ShardMap(a=1)
@@ -30,20 +30,21 @@ class Snapshot(MappingSurface, SnapshotCore):
     __module__ = "shardmap"
 
     def thaw(self):
-        """A new map with these entries, in the same order and as many shards. O(shards): tables are shared until the
-        map writes to them. transient() of persistent maps."""
+        """Returns a new map with these entries, in the same order and in the same number of shards. O(shards): tables
+        are shared until the map writes to them. transient() of persistent maps."""
         from shardmap._map import ShardMap
 
         return _core._thaw(ShardMap, self)
 
     def partitions(self, n, /):
-        """The entries in `n` parts: see ShardMap.partitions."""
+        """Splits the entries into a list of `n` Partitions. See ShardMap.partitions."""
         from shardmap._partitions import partitions
 
         return partitions(self, n)
 
     def __hash__(self):
-        """Of the items, in any order; TypeError if a value is unhashable. frozenset.__hash__."""
+        """Returns a hash of the items, in any order. Raises TypeError if a value is unhashable. Like
+        frozenset.__hash__."""
         return hash(frozenset(self._iterate(ITEMS)))
 
     def __reduce__(self):

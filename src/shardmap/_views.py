@@ -44,7 +44,7 @@ class _View:
 
     @property
     def mapping(self):
-        """A read-only proxy of the map. dict.keys().mapping."""
+        """A read-only proxy of the map. Like dict.keys().mapping."""
         return MappingProxyType(self._source)
 
     def __len__(self):
@@ -68,8 +68,8 @@ class _View:
 
 
 class _SetView(_View):
-    """What keys and items have of a set. As dict's views: the other side may be any iterable for the
-    operators, must be a set or a view for comparisons."""
+    """The set methods of keys and items. As with dict's views, the operators accept any iterable, and comparisons need
+    a set or a view."""
 
     __slots__ = ()
     __hash__ = None
@@ -117,7 +117,7 @@ class _SetView(_View):
         return _selected_elements(other, self._source, self._what, False)
 
     def isdisjoint(self, other):
-        """Whether no element of `other` is in the view. dict.keys().isdisjoint."""
+        """Returns whether no element of `other` is in the view. Like dict.keys().isdisjoint."""
         return not _any_element(other, self._source, self._what)
 
     def _is_within(self, other, exactly=False, fewer=False):
@@ -154,7 +154,7 @@ class _SetView(_View):
 
 
 class KeysView(_SetView):
-    """The keys of a map. dict.keys()."""
+    """A live view of the keys of a map. Like the result of dict.keys()."""
 
     __slots__ = ()
     __module__ = "shardmap"
@@ -165,7 +165,7 @@ class KeysView(_SetView):
 
 
 class ItemsView(_SetView):
-    """The (key, value) pairs of a map. dict.items()."""
+    """A live view of the (key, value) pairs of a map. Like the result of dict.items()."""
 
     __slots__ = ()
     __module__ = "shardmap"
@@ -176,7 +176,7 @@ class ItemsView(_SetView):
 
 
 class ValuesView(_View):
-    """The values of a map. dict.values()."""
+    """A live view of the values of a map. Like the result of dict.values()."""
 
     __slots__ = ()
     __module__ = "shardmap"

@@ -29,7 +29,7 @@ _P = ParamSpec("_P")
 
 _numbers = count()
 _LONGEST_POLL = 0.01  # seconds: of a worker that waits for room in another's queue
-_ENDED = "cannot submit: the workers were shut down, or are threads of the process that this one was forked from"
+_ENDED = "cannot submit a task: the workers were shut down, or they belong to the process that forked this one"
 
 
 def _close_all(inboxes: Iterable[Inbox]) -> None:
@@ -64,16 +64,17 @@ class _Wait:
 
 
 class ShardWorkers(Generic[_KT, _VT]):
-    """`n` threads, each with a plain dict that nobody else touches. Work on a key goes to the thread that owns it: it
-    needs no lock, and all work on one key happens in one order. "Do not communicate by sharing memory; share memory by
-    communicating."
+    """`n` threads, each with a plain dict that no other thread uses. Work on a key goes to the thread that owns the
+    key. So it needs no lock, and all work on one key is done in one order. "Do not communicate by sharing memory; share
+    memory by communicating."
 
-    ShardWorkers(n=None, *, queue_size=1024, timeout=None, thread_name_prefix="ShardWorkers"): as many threads as there
-    are CPUs unless `n` says otherwise. At most `queue_size` tasks wait for each thread. When its queue is full,
-    whoever submits waits for room, at most `timeout` seconds, and then gets a queue.Full; nothing is dropped.
+    ShardWorkers(n=None, *, queue_size=1024, timeout=None, thread_name_prefix="ShardWorkers"): `n` is the number of
+    threads; None means the number of CPUs. At most `queue_size` tasks wait for each thread. When the queue is full,
+    submit waits for room, at most `timeout` seconds (None: no limit), and then raises queue.Full. No task is dropped.
 
-    Use it as a context manager, or call shutdown(). At interpreter exit, and when the last reference to it goes, the
-    threads finish what was submitted. The dicts go with the threads; reduce() gets out of them what should stay.
+    Use it as a context manager, or call shutdown(). At interpreter exit, and when the last reference to the object is
+    gone, the threads finish the submitted tasks. The dicts are gone when the threads have ended; before that, get
+    results out of them with reduce().
 
     >>> import operator
     >>> def count(own, word):
@@ -98,11 +99,11 @@ class ShardWorkers(Generic[_KT, _VT]):
     ) -> None:
         number = usable_cpus() if n is None else index(n)
         if number < 1:
-            raise ValueError("there must be at least one worker")
+            raise ValueError(f"n must be at least 1, not {number}")
         if index(queue_size) < 1:
-            raise ValueError("queue_size must be at least 1")
+            raise ValueError(f"queue_size must be at least 1, not {queue_size}")
         if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
-            raise ValueError("timeout must be from 0 to threading.TIMEOUT_MAX seconds, or None")
+            raise ValueError(f"timeout must be None or from 0 to threading.TIMEOUT_MAX seconds, not {timeout}")
         self._timeout = timeout
         self._inboxes = [Inbox(each, queue_size) for each in range(number)]
         self._waits: dict[int, _Wait] = {}  # by the number of the worker that waits
@@ -123,16 +124,18 @@ class ShardWorkers(Generic[_KT, _VT]):
 
     @property
     def _workers(self) -> dict[int | None, int]:
-        """The threads' idents, for debugging: the system may give them to other threads once these have ended."""
+        """The threads' idents, for debugging. After the threads have ended, the system may give the idents to other
+        threads."""
         return {thread.ident: number for number, thread in enumerate(self._threads)}
 
     def __len__(self) -> int:
-        """The number of threads."""
+        """Returns the number of threads."""
         return len(self._inboxes)
 
     def owner(self, key: _KT) -> int:
-        """The number of the thread that owns `key`: the same for equal keys, for as long as this process runs. Spread
-        as ShardMap.shard_index does it, and equal to that of a map with n shards if n is a power of two."""
+        """Returns the number of the thread that owns `key`: the same for equal keys, as long as this process runs. Keys
+        are distributed as by ShardMap.shard_index. If n is a power of two, the number equals shard_index of a map with
+        n shards."""
         return _core._owner(key, len(self._inboxes))
 
     # --- Sending work ---
@@ -145,21 +148,23 @@ class ShardWorkers(Generic[_KT, _VT]):
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> Future[_T]:
-        """Runs fn(own_dict, key, *args, **kwargs) on the owner of `key`; returns the Future of what it returns or
-        raises. Tasks that one thread submits for one key run in that order. The function runs in a copy of the caller's
-        context (context variables, so also decimal's context).
+        """Runs fn(own_dict, key, *args, **kwargs) in the owner of `key`; returns the Future of the result or the
+        exception. Tasks that one thread submits for one key run in the order of submission. The function runs in a copy
+        of the caller's context (context variables, decimal's context).
 
-        If the owner's queue is full: waits (see the class), queue.Full. A worker that would wait for ever, because the
-        queue is its own or that of a worker that waits for it, gets a RuntimeError instead, as does everybody after
-        shutdown(). A worker that waits for the *result* of a task of its own thread waits for ever, as with any
-        Executor. If it raises, KeyboardInterrupt included, the function is not run unless it was running already.
+        If the owner's queue is full, waits for room, and may raise queue.Full (see the class). A worker that would wait
+        without end, because the queue is its own or that of a worker that waits for it, gets a RuntimeError. After
+        shutdown(), every call raises RuntimeError. A worker that waits for the *result* of a task of its own thread
+        waits without end, as with any Executor. If submit raises, even KeyboardInterrupt, the function does not run,
+        unless it was already running.
 
-        What the Future calls when it is done runs in the worker. If that raises, it is logged as concurrent.futures
-        does it, SystemExit and KeyboardInterrupt, too, and the worker goes on.
+        Done callbacks of the Future run in the worker. If one raises, even SystemExit or KeyboardInterrupt, the
+        exception is logged as in concurrent.futures, and the worker continues.
 
-        Signal handlers and finalizers may submit, even those that run while their thread waits for room here: they wait
-        like others, and the wait they came into goes on. The RuntimeError for what would be a deadlock is then theirs:
-        a `__del__` that the collector runs in a worker cannot wait for room in that worker's queue. Executor.submit.
+        Signal handlers and finalizers may submit, even if they interrupt a wait for room in their own thread. They wait
+        like other code, and the interrupted wait then continues. If that would be a deadlock, they get the
+        RuntimeError: a `__del__` that the garbage collector runs in a worker cannot wait for room in that worker's
+        queue. Executor.submit.
         """
         task = Task(copy_context(), fn, (key, *args), kwargs)
         self._put(_core._owner(key, len(self._inboxes)), task)
@@ -173,11 +178,12 @@ class ShardWorkers(Generic[_KT, _VT]):
         *iterables: Iterable[Any],
         timeout: float | None = None,
     ) -> Iterator[_T]:
-        """fn(own_dict, key, ...) on the owner of each key, the results in the order of the keys; `iterables` give the
-        further arguments. Keys are taken from their iterable as results are taken from this one, about as many ahead as
-        there is room in the queues. The first exception is raised where its result would come, TimeoutError if the
-        next result is not there `timeout` seconds after the call; what has not begun is then cancelled. All run in
-        copies of the context in which map() was called. Executor.map.
+        """Runs fn(own_dict, key, ...) in the owner of each key, and returns an iterator over the results in the order
+        of the keys. `iterables` provide the further arguments. It submits about two tasks for each thread in advance,
+        and takes further keys from their iterable as results are taken. The first exception is raised in place of its
+        result. If the next result is not there `timeout` seconds after the call, raises TimeoutError. In both cases,
+        tasks that have not started are cancelled. All tasks run in copies of the context in which map() was called.
+        Executor.map.
         """
         end = None if timeout is None else time.monotonic() + timeout
         calls = zip(keys, *iterables, strict=False)
@@ -215,9 +221,10 @@ class ShardWorkers(Generic[_KT, _VT]):
     def broadcast(
         self, fn: Callable[Concatenate[dict[_KT, _VT], _P], _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> list[Future[_T]]:
-        """Runs fn(own_dict, *args, **kwargs) once on every thread, after all that was submitted to it before; returns
-        their Futures in the threads' order. The threads do not do it at one point in time. Each runs in a copy of the
-        caller's context. If a queue stays full, what has not begun is cancelled."""
+        """Runs fn(own_dict, *args, **kwargs) once in every thread, after all tasks that were submitted to it before;
+        returns a list of the Futures in the order of the threads. The threads do not run it at one point in time. Each
+        call runs in a copy of the caller's context. If a queue stays full, tasks that have not started are
+        cancelled."""
         tasks: list[Task] = []
         try:
             for number in range(len(self._inboxes)):
@@ -234,9 +241,9 @@ class ShardWorkers(Generic[_KT, _VT]):
     @overload
     def reduce(self, fn: Callable[[dict[_KT, _VT]], _T], combine: Callable[[_R, _T], _R], initial: _R, /) -> _R: ...
     def reduce(self, fn: Callable[[dict[_KT, _VT]], Any], combine: Callable[[Any, Any], Any], /, *initial: Any) -> Any:
-        """fn(own_dict) of every thread, combined from the first thread's to the last's as functools.reduce does it:
-        workers.reduce(len, operator.add). Waits for the results; the first exception is raised. `fn` runs in copies of
-        the caller's context, `combine` in the caller."""
+        """Runs fn(own_dict) in every thread and combines the results, from the first thread to the last, with
+        functools.reduce: workers.reduce(len, operator.add). Waits for the results, and raises the first exception. `fn`
+        runs in copies of the caller's context, and `combine` runs in the caller."""
         futures = self.broadcast(fn)
         return functools.reduce(combine, [future.result() for future in futures], *initial)
 
@@ -264,10 +271,10 @@ class ShardWorkers(Generic[_KT, _VT]):
         if me is not None and self._timeout is None:
             self._wait_as_worker(me, number, task)
         elif not self._inboxes[number].wait_and_put(task, self._timeout):
-            raise queue.Full
+            raise queue.Full(f"the queue of worker {number} had no room within {self._timeout} s")
 
     def _me(self) -> int | None:
-        """The number of the worker that calls."""
+        """The number of the worker that calls, or None."""
         inbox = here.inbox
         return inbox.number if inbox is not None and inbox in self._inboxes else None
 
@@ -289,7 +296,7 @@ class ShardWorkers(Generic[_KT, _VT]):
             while not inbox.put(task):
                 wait.attempts += 1
                 if self._is_first_of_circle(me):
-                    raise RuntimeError("deadlock: workers with full queues wait for room in each other's")
+                    raise RuntimeError("deadlock: workers wait for room in each other's full queues")
                 time.sleep(pause)
                 pause = min(2 * pause + 0.0001, _LONGEST_POLL)
                 wait.attempts += 1
@@ -317,11 +324,11 @@ class ShardWorkers(Generic[_KT, _VT]):
     # --- The end ---
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more work. The threads do what was submitted, or with `cancel_futures` only what they have begun,
-        and end; with `wait` this returns when they have. May be called again, from anywhere but, with `wait`, a worker:
-        RuntimeError. Executor.shutdown."""
+        """Stops accepting tasks. The threads finish the submitted tasks and end; with `cancel_futures`, they finish
+        only the tasks that they have started. With `wait`, returns when the threads have ended. May be called again,
+        from any thread; with `wait`, a worker that calls it gets a RuntimeError. Executor.shutdown."""
         if wait and self._me() is not None:
-            raise RuntimeError("a worker cannot wait for its own end: shutdown(wait=False)")
+            raise RuntimeError("a worker cannot wait for its own end: call shutdown(wait=False)")
         try:
             for inbox in self._inboxes:
                 inbox.closed = True

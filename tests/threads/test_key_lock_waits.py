@@ -287,7 +287,7 @@ handle(work)
 holder = Holder("A")
 with {outer}:
     m["A"] = 1
-assert len(errors) == 1 and "'B' is held already" in errors[0], errors
+assert len(errors) == 1 and "'B' is already held" in errors[0], errors
 finish(holder)
 """
     )
@@ -334,7 +334,7 @@ try:
     with m.lock("A"):
         raise AssertionError
 except RuntimeError as error:
-    assert "held already" in str(error) or "deadlock" in str(error), error
+    assert "already held" in str(error) or "deadlock" in str(error), error
 kept.__exit__()
 finish(holder)
 """

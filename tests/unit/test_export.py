@@ -98,7 +98,7 @@ def test_json_takes_it_for_maps_inside_of_maps(make_map: Make) -> None:
     assert json.dumps(m, default=ShardMap.to_dict) == text
     assert json.dumps({"m": [m]}, default=ShardMap.to_dict) == f'{{"m": [{text}]}}'
     for other in ({"a"}, b"", object()):
-        with pytest.raises(TypeError, match=f"is wanted, not '{type(other).__name__}'"):
+        with pytest.raises(TypeError, match=f"EventualReader, not '{type(other).__name__}'"):
             json.dumps({"a": other}, default=ShardMap.to_dict)
 
 

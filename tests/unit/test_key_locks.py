@@ -100,7 +100,7 @@ def test_a_held_entry_may_be_used_and_left_in_other_threads(make_map: MakeMap) -
     def use() -> None:
         assert entry.value == 1 and entry.get() == 1 and entry.exists
         entry.set(2)
-        with pytest.raises(RuntimeError, match="held already"):
+        with pytest.raises(RuntimeError, match="already held"):
             entry.__enter__()
 
     run_threads(use)

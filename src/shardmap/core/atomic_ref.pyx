@@ -55,13 +55,14 @@ cdef inline PyObject* ref_compare_and_swap(AtomicRef self, PyObject* current, Py
 @cython.final
 @cython.trashcan(True)      # references may be nested deeply
 cdef class AtomicRef:
-    """A reference to one object that threads load and replace: a configuration, a whole version of anything.
+    """A reference to one object that threads load and replace, for example a configuration or a version of a data
+    structure.
 
-    AtomicRef(value). Readers load a version and work with it for as long as they like; writers swap in a new one.
-    Every operation is linearizable, and holds no lock while your code runs. Readers never wait for writers on
-    free-threaded CPython 3.14 and later, and elsewhere for a few instructions. What a load costs on several
-    threads is the reference count of the one object that all of them get: keep what you loaded in a variable
-    rather than load it again. Comparing is by identity. ArcSwap of Rust; AtomicReference of Java.
+    AtomicRef(value). Readers load a version and use it for as long as they like. Writers replace it. Every operation is
+    linearizable and holds no lock while your code runs. On free-threaded CPython 3.14 and later, readers never wait for
+    writers. On other builds they wait for a few instructions. All threads that load an object update the same reference
+    count, which costs time: so keep the loaded object in a variable instead of loading it again. Comparisons are by
+    identity. ArcSwap of Rust, AtomicReference of Java.
 
     >>> config = AtomicRef({"workers": 2})
     >>> before = config.rcu(lambda old: {**old, "workers": 4})
@@ -85,34 +86,34 @@ cdef class AtomicRef:
             decref(value)
 
     def load(self):
-        """The value. Linearizable. ArcSwap::load_full."""
+        """Returns the value. Linearizable. ArcSwap::load_full of Rust."""
         sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         return steal(ref_load(self))
 
     def store(self, value, /):
-        """Replaces the value. Linearizable. ArcSwap::store."""
+        """Replaces the value. Linearizable. ArcSwap::store of Rust."""
         sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         decref(ref_swap(self, <PyObject*>value))
 
     def swap(self, value, /):
-        """Replaces the value and returns the one before. Linearizable. ArcSwap::swap."""
+        """Replaces the value and returns the previous one. Linearizable. ArcSwap::swap of Rust."""
         sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         return steal(ref_swap(self, <PyObject*>value))
 
     def compare_and_swap(self, current, new, /):
-        """Replaces the value if it *is* `current`, and returns the one before: it was done if that is `current`. By
-        identity, so `current` should be what load() returned (equal numbers may be different objects).
-        Linearizable. ArcSwap::compare_and_swap."""
+        """Replaces the value if it *is* `current`, and returns the previous value, which is `current` if it was
+        replaced. The comparison is by identity, so pass what load() returned as `current`: equal numbers may be
+        different objects. Linearizable. ArcSwap::compare_and_swap of Rust."""
         cdef bint spoiled = False
         sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
         return steal(ref_compare_and_swap(self, <PyObject*>current, <PyObject*>new, &spoiled))
 
     def rcu(self, function, /):
-        """Replaces the value by function(value) and returns the one before. Read, copy, update: if another thread
-        wrote meanwhile, again with the new value, so the function may run more than once and should have no other
-        effect; no update is lost. It runs without any lock. If it raises, nothing is changed. A function that
-        itself writes to this reference each time it runs would go on for ever: RuntimeError. Linearizable.
-        ArcSwap::rcu."""
+        """Replaces the value by function(value) and returns the previous value (read, copy, update). If another thread
+        wrote meanwhile, the function runs again with the new value. So no update is lost, but the function may run more
+        than once and should have no other effect. It runs without a lock. If it raises, nothing is changed. If the
+        function itself writes to this reference each time it runs, raises RuntimeError. Linearizable. ArcSwap::rcu of
+        Rust."""
         cdef bint spoiled
         cdef int own = 0
         sm_mark_shared(<PyObject*>self, &self.is_shared_between_threads)
@@ -126,7 +127,7 @@ cdef class AtomicRef:
             if spoiled:
                 own += 1
                 if own == OWN_WRITES:
-                    raise RuntimeError("the function given to rcu() itself writes to the reference")
+                    raise RuntimeError("the function passed to rcu() itself writes to the reference")
             PyErr_CheckSignals()
 
     def __repr__(self):
@@ -146,5 +147,5 @@ cdef class AtomicRef:
         self.store(value)
 
     def __copy__(self):
-        """A reference of its own to the same object."""
+        """Returns a new reference to the same object."""
         return AtomicRef(self.load())

@@ -18,7 +18,7 @@ cdef int map_set_many(MapCore m, keys, values) except -1:
     cdef Bulk self
     cdef Py_ssize_t size = size_if_known(keys), others = size_if_known(values)
     if size >= 0 and others >= 0 and size != others:
-        raise ValueError(f"{size} keys but {others} values")
+        raise ValueError(f"got {size} keys but {others} values")
     if holds_missing(values):
         refuse_missing()
     self = new_bulk(m, size if size >= 0 else others, BATCH)
@@ -67,11 +67,11 @@ cdef bint take_pairs(Bulk self, MapCore m, keys, values) except -1:
             decref(self.keys[self.size])
         self.source.ended = True
         if self.error is None:
-            self.error = ValueError("more keys than values")
+            self.error = ValueError("got more keys than values")
     elif self.source.ended and self.error is None:
         if take_other(self, values, &extra, 1) != 0:
             decref(extra)
-            self.error = ValueError("more values than keys")
+            self.error = ValueError("got more values than keys")
     end_before_missing(self)
     hash_keys(self, m)
     return self.size != 0

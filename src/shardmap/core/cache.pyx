@@ -71,19 +71,20 @@ cdef class CacheCore:
     # --- dict's operations ---
 
     def __len__(self):
-        """Entries that have not expired, at one point in time. dict.__len__."""
+        """Returns the number of entries that have not expired, at one point in time. Like dict.__len__."""
         mark_cache_shared(self)
         purge_if_due(self)
         return map_len(self.entries)
 
     def __contains__(self, key):
-        """Whether there is an entry that has not expired. Neither counted nor taken for a use of it. Linearizable,
-        takes no lock. dict.__contains__."""
+        """Returns whether there is an entry that has not expired. Does not count as a hit, a miss or a use of the
+        entry. Linearizable, takes no lock. Like dict.__contains__."""
         return find_in_cache(self, <PyObject*>key, False, NULL) == PRESENT
 
     def __getitem__(self, key):
-        """The value of `key`. Without one: what the cache's loader makes of it, as get_or_load; without a loader what a
-        subclass's __missing__ returns, else KeyError. dict.__getitem__."""
+        """Returns the value of `key`. Without an entry, the cache's loader makes the value, as in get_or_load; if the
+        loader returns MISSING, raises KeyError. Without a loader, calls `__missing__` of a subclass, or raises
+        KeyError. Like dict.__getitem__."""
         cdef PyObject* value = NULL
         cdef PyObject* method
         if self.loader is not None:
@@ -100,23 +101,24 @@ cdef class CacheCore:
         return steal(method)(key)
 
     def __setitem__(self, key, value):
-        """Stores, and evicts if need be. Linearizable. dict.__setitem__."""
+        """Stores the value, and evicts other entries if necessary. Raises ValueError if the value is MISSING.
+        Linearizable. Like dict.__setitem__."""
         store_in_cache(self, key, value, NO_DEFAULT, CACHE_ALWAYS, NULL)
 
     def __delitem__(self, key):
-        """Removes the entry; KeyError without one. A load of the key that is under way is not stored. Linearizable.
-        dict.__delitem__."""
+        """Removes the entry of `key`. Raises KeyError if there is none. If a value is being loaded for the key, it will
+        not be stored. Linearizable. Like dict.__delitem__."""
         if remove_from_cache(self, <PyObject*>key, NULL) == ABSENT:
             raise KeyError(key)
 
     def __iter__(self):
-        """Iterates over the keys of one point in time, in the order in which they were inserted. dict.__iter__."""
+        """Iterates over the keys at one point in time, in insertion order. Like dict.__iter__."""
         mark_cache_shared(self)
         purge_if_due(self)
         return iterate_map(self.entries, KEYS, False)
 
     def __reversed__(self):
-        """The same, last inserted first. dict.__reversed__."""
+        """Iterates over the keys at one point in time, last inserted first. Like dict.__reversed__."""
         mark_cache_shared(self)
         purge_if_due(self)
         return iterate_map(self.entries, KEYS, True)
@@ -127,25 +129,28 @@ cdef class CacheCore:
         return iterate_map(self.entries, checked(what), backward)
 
     def get(self, key, default=None, /):
-        """The value of `key`, or `default`: a hit or a miss. Linearizable; takes no lock. dict.get."""
+        """Returns the value of `key`, or `default` if there is no entry. Counts as a hit or a miss. Linearizable, takes
+        no lock. Like dict.get."""
         # call_cache_get()
 
     def set(self, key, value, *, ttl=NO_DEFAULT):
-        """Stores, as `cache[key] = value`; `ttl`: seconds after which this entry expires (None: never by this), in
-        place of the cache's own. ValueError if the cache was made without `ttl`: to give some entries one, make it with
-        ttl=math.inf. Linearizable."""
+        """Stores the value, like `cache[key] = value`. `ttl` is the number of seconds after which this entry expires,
+        in place of the cache's own `ttl`; with None, the entry does not expire by `ttl`. Raises ValueError if the cache
+        was created without `ttl`. To give a `ttl` to some entries only, create the cache with ttl=math.inf. Raises
+        ValueError if the value is MISSING. Linearizable."""
         store_in_cache(self, key, value, ttl, CACHE_ALWAYS, NULL)
 
     def setdefault(self, key, default=None, /):
-        """The value of `key`; without one, stores `default` and returns it. Of many threads that ask at once, one
-        stores, and all get the same value. Linearizable. dict.setdefault."""
+        """Returns the value of `key`; if there is no entry, first stores `default`. If many threads call it at once,
+        one stores, and all get the same value. Linearizable. Like dict.setdefault."""
         cdef PyObject* there = NULL
         if store_in_cache(self, key, default, NO_DEFAULT, CACHE_IF_ABSENT, &there) == PRESENT:
             return steal(there)
         return default
 
     def pop(self, key, default=NO_DEFAULT, /):
-        """Removes the entry and returns its value; without one, `default` or KeyError. Linearizable. dict.pop."""
+        """Removes the entry of `key` and returns its value. If there is no entry, returns `default`, or raises KeyError
+        without a `default`. Linearizable. Like dict.pop."""
         cdef PyObject* value = NULL
         if remove_from_cache(self, <PyObject*>key, &value) == PRESENT:
             return steal(value)
@@ -154,51 +159,55 @@ cdef class CacheCore:
         return default
 
     def popitem(self):
-        """Removes the entry that would be evicted next in the fullest shard, and returns it as (key, value); KeyError
-        from an empty cache."""
+        """Removes the entry of the fullest shard that would be evicted next, and returns it as (key, value). Raises
+        KeyError if the cache is empty."""
         purge_if_due(self)
         return pop_victim(self)
 
     def clear(self):
-        """Removes all entries at one point in time. Loads that are under way are not stored. Linearizable over the
-        whole cache. O(entries) if there is an `on_remove`. dict.clear."""
+        """Removes all entries at one point in time. Values that are being loaded will not be stored. Linearizable for
+        the whole cache. O(entries) if the cache has `on_remove`. Like dict.clear."""
         cache_clear(self)
 
     def invalidate(self, key, /):
-        """Removes the entry, if there is one, and returns whether there was. A value that is being loaded for the key
-        is given to those who wait for it, and not stored; who asks from now on has it loaded anew. Linearizable.
+        """Removes the entry if there is one, and returns whether there was one. If a value is being loaded for the key,
+        the threads that wait for it get it, but it is not stored. Later calls load the value again. Linearizable.
         Cache.invalidate of Caffeine."""
         return remove_from_cache(self, <PyObject*>key, NULL) == PRESENT
 
     def invalidate_all(self):
-        """clear(). Cache.invalidateAll of Caffeine."""
+        """Does the same as clear(). Cache.invalidateAll of Caffeine."""
         cache_clear(self)
 
     def get_or_load(self, key, loader=None, /):
-        """The value of `key`; without one, loader(key) (of the cache's own loader if none is given), which is stored.
+        """Returns the value of `key`; if there is no entry, stores loader(key) and returns that. Without `loader`, uses
+        the cache's own loader.
 
-        However many threads ask at once, the loader runs once; the others wait for it and get its value, or the
-        exception that it raises: then nothing is stored. Keys do not wait for each other. No lock is held while the
-        loader runs: it may use the cache. If it asks, perhaps over loaders in other threads, for its own key, the call
-        that closes the circle runs its loader by itself. If the loader returns MISSING nothing is stored.
-        Cache.get(key, function) of Caffeine; setdefault of a dict, with a function."""
+        If many threads call it at once, the loader runs once. The other threads wait, and get its value or the
+        exception that it raises. If it raises, nothing is stored. Loads of different keys do not wait for each other.
+        No lock is held while the loader runs, so it may use the cache. If the loader asks for its own key, directly or
+        through loaders in other threads, the call that would close the circle runs its loader itself, without waiting.
+        If the loader returns MISSING, nothing is stored, and the callers get MISSING. Cache.get(key, function) of
+        Caffeine; like dict.setdefault, with a function."""
         if loader is None:
             loader = self.loader
             if loader is None:
-                raise TypeError("get_or_load() needs a loader: the cache has none")
+                raise TypeError("get_or_load() needs a loader, because the cache was created without one")
         mark_cache_shared(self)
         return get_or_load(self, key, loader)
 
     def purge(self):
-        """Removes the entries that have expired, some thousand under one lock, and returns how many are left. There is
-        no need to: expired entries are never returned, and every write removes some."""
+        """Removes all expired entries, and returns the number of entries that are left. It holds a lock for at most
+        1,024 entries at a time. You need not call it: expired entries are never returned, and every write removes
+        some."""
         mark_cache_shared(self)
         purge_if_due(self)
         return map_len(self.entries)
 
     @property
     def weight(self):
-        """The weight of all entries: their number, without `weigh`. What is being stored just now may be counted."""
+        """The total weight of all entries; without `weigh`, their number. An entry that is being stored may already be
+        counted."""
         return sm_load_i64(self.total)
 
 
@@ -261,7 +270,7 @@ cdef int64_t weight_of(CacheCore c, PyObject* key, PyObject* value) except -1:
         raise TypeError(f"weigh must return an integer, not {type(weight).__name__}")
     weight = weight.__index__()
     if weight < 0:
-        raise ValueError("weigh must not return a negative number")
+        raise ValueError(f"weigh must return a non-negative integer, not {weight}")
     return <int64_t>min(weight, UNBOUNDED)
 
 
@@ -278,7 +287,7 @@ cdef Found store_in_cache(CacheCore c, key, value, ttl, CacheWriteWhen when, PyO
     prepare_write(c, <PyObject*>key, &write)
     if ttl is not NO_DEFAULT:
         if not c.columns & DEADLINES:
-            raise ValueError("the cache was made without ttl: with ttl=math.inf entries may have one of their own")
+            raise ValueError("the cache was created without ttl; with ttl=math.inf, set() can give an entry a ttl")
         write.deadline = later(write.now, nanoseconds_of(ttl, "ttl"))
     overtake_load(c, <PyObject*>key, hashed)
     locate_in_cache(c, hashed, &at)

@@ -31,7 +31,7 @@ cdef int64_t nanoseconds_of(seconds, str name) except -1:
             raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
     number = float(seconds)
     if isnan(number) or number < 0:
-        raise ValueError(f"{name} must not be negative, nor NaN")
+        raise ValueError(f"{name} must be a non-negative number of seconds, not {seconds}")
     return FOREVER if number >= MOST_SECONDS else <int64_t>(number * NANOSECONDS)
 
 
@@ -42,7 +42,7 @@ cdef int64_t time_now(CacheCore c) except? -1:
         return sm_monotonic_ns()
     now = float(c.timer())
     if isnan(now) or now > MOST_SECONDS or now < -MOST_SECONDS:
-        raise ValueError("timer must return seconds")
+        raise ValueError(f"timer must return seconds, from {-MOST_SECONDS:g} to {MOST_SECONDS:g}, not {now}")
     return <int64_t>(now * NANOSECONDS)
 
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class RemovalCause(StrEnum):
-    """Why an entry left a cache: what `on_remove` is told."""
+    """Why an entry left a cache; the third argument of `on_remove`."""
 
     EXPLICIT = "explicit"
     REPLACED = "replaced"

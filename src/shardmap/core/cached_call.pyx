@@ -46,7 +46,7 @@ def _new_instance_cache():
 @cython.final
 @cython.no_gc_clear
 cdef class CachedCall:
-    """A function with a cache of its results: see shardmap.cached."""
+    """A function with a cache of its results. See shardmap.cached."""
 
     def __cinit__(self, function, CacheCore cache, make_cache, key, parameters, bint typed, bint once, bint bypasses):
         self.vectorcall = <void*>call_cached
@@ -60,7 +60,7 @@ cdef class CachedCall:
         self.bypasses = bypasses
 
     def __call__(self, *args, **kwargs):
-        """Calls the function, unless there is a result."""
+        """Returns the cached result, or calls the function if there is none."""
         return (<object>self)(*args, **kwargs)      # the type's slot, which is set below: call_cached()
 
     def __set_name__(self, owner, name):
@@ -104,27 +104,28 @@ cdef class CachedCall:
         return cache_or_shared(self, instance)
 
     def cache_info(self):
-        """CacheInfo(hits, misses, maxsize, currsize); of a method, what was not of an instance's own cache."""
+        """Returns CacheInfo(hits, misses, maxsize, currsize). For a method, it covers only calls that did not use the
+        cache of an instance."""
         return cache_info(self.cache, self.parameters)
 
     def cache_clear(self):
-        """Forgets all results, those of a method for every instance, and sets the counts to zero."""
+        """Forgets all results and sets the counts to zero. For a method, it does so for every instance."""
         sm_add_u64(&self.generation, 1)
         clear_all(self.cache)
 
     def cache_parameters(self):
-        """A dict of `maxsize` and `typed`."""
+        """Returns a dict with `maxsize` and `typed`."""
         return self.parameters.copy()
 
     def invalidate(self, *args, **kwargs):
-        """Forgets the result of one call, also if it is being made just now; whether there was one."""
+        """Forgets the result of one call, even if it is being computed, and returns whether there was one."""
         cache, key = self._cache_for(args, kwargs)
         return cache.invalidate(key)
 
 
 @cython.final
 cdef class BoundCachedCall:
-    """A method with a cache of its results, of one instance."""
+    """A method of one instance, with a cache of its results."""
 
     def __cinit__(self, function, instance):
         self.function = function
@@ -168,15 +169,17 @@ cdef class BoundCachedCall:
         return f"<cached method {self.function.__qualname__} of {self.instance!r}>"
 
     def cache_info(self):
-        """Of this instance's results: CacheInfo(hits, misses, maxsize, currsize)."""
+        """Returns CacheInfo(hits, misses, maxsize, currsize) of this instance's cache. Instances without `__dict__`
+        share one cache."""
         return cache_info(self.function._cache_of(self.instance), self.function.cache_parameters())
 
     def cache_clear(self):
-        """Forgets this instance's results."""
+        """Forgets this instance's results and sets its counts to zero. Instances without `__dict__` share one cache: it
+        forgets the results of all."""
         clear_all(self.function._cache_of(self.instance))
 
     def invalidate(self, *args, **kwargs):
-        """Forgets the result of one call for this instance; whether there was one."""
+        """Forgets the result of one call for this instance, and returns whether there was one."""
         return self.function.invalidate(self.instance, *args, **kwargs)
 
 

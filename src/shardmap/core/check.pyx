@@ -98,7 +98,7 @@ def _break_contract(MapCore m not None, str which not None, /):
     cdef Shard* shard = shard_at(m, 0)
     cdef sm_reader* reader
     if not SM_DEBUG:
-        raise RuntimeError("this build asserts nothing")
+        raise RuntimeError("this build has no assertions")
     if which == "no mutex":
         note_size_locked(shard, block_of(shard.table))
     elif which == "Python code under a mutex":

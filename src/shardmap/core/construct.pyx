@@ -10,7 +10,7 @@ cdef MapCore blank_map(cls, uint32_t shard_bits):
     cdef MapCore self
     # Not declared as `type cls`: Cython takes that for the very type, and a class may have a metaclass (ABCMeta).
     if not isinstance(cls, type):
-        raise TypeError("a subclass of MapCore is wanted")
+        raise TypeError(f"expected a subclass of MapCore, not {cls!r}")
     self = MapCore.__new__(<type>cls)
     begin_with_shards(self, shard_bits)
     return self
@@ -28,16 +28,16 @@ def _make(cls, shards, capacity, /):
     cdef uint32_t i
     cdef uint64_t each
     if not isinstance(capacity, int):
-        raise TypeError("capacity must be an integer")
+        raise TypeError(f"capacity must be an integer, not {type(capacity).__name__}")
     if capacity < 0:
-        raise ValueError("capacity must not be negative")
+        raise ValueError(f"capacity must be a non-negative integer, not {capacity}")
     if capacity > _MOST_ENTRIES:
         raise MemoryError()
     if shards is not None:
         if not isinstance(shards, int):
-            raise TypeError("shards must be an integer")
+            raise TypeError(f"shards must be an integer or None, not {type(shards).__name__}")
         if not 1 <= shards <= _MOST_SHARDS:
-            raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}")
+            raise ValueError(f"shards must be from 1 to {_MOST_SHARDS}, not {shards}")
         bits = (shards - 1).bit_length()
     self = blank_map(cls, bits)
     if shards is not None:

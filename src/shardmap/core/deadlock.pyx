@@ -16,14 +16,14 @@ sm_mutex_init(&waiters_mutex)
 
 
 cdef int raise_deadlock(PyObject* key) except -1:
-    raise RuntimeError(f"deadlock: {<object>key!r} is locked by a thread or a task that waits, perhaps over others, "
-                       "for what this one holds")
+    raise RuntimeError(f"deadlock: the lock of {<object>key!r} is held by a thread or a task that waits, directly or "
+                       "through others, for a lock that this one holds")
 
 
 cdef int raise_own_thread(PyObject* key, bint by_task) except -1:
-    raise RuntimeError(f"deadlock: {<object>key!r} is locked by "
+    raise RuntimeError(f"deadlock: the lock of {<object>key!r} is held by "
                        + ("another task" if by_task else "other code")
-                       + " of this thread, which cannot go on while this one waits; in a task, `async with` waits")
+                       + " of this thread, which cannot run while this call waits; in a task, use `async with`")
 
 
 cdef inline Waiter** waiters_of(uint64_t token) noexcept nogil:

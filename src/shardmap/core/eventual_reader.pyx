@@ -59,7 +59,7 @@ cdef inline void end_reading(ReaderCore self) noexcept:
 
 cdef int claim_reader(ReaderCore self, unsigned long me) except -1:
     if not sm_claim(&self.owner, me):
-        raise RuntimeError("this reader belongs to another thread: take one for each thread with reader()")
+        raise RuntimeError("this reader belongs to another thread; create a reader for each thread with reader()")
     return 0
 
 
@@ -110,7 +110,7 @@ cdef class ReaderCore:
         self.published = published
         self.held = published.load()
         if self.held is None:
-            raise TypeError("nothing is published")
+            raise TypeError("EventualReader() argument must hold a published version, not None")
 
     def __len__(self):
         cdef Py_ssize_t size
@@ -128,19 +128,21 @@ cdef class ReaderCore:
             end_reading(self)
 
     def __getitem__(self, key):
-        """The values of `key` as a tuple, oldest first; KeyError without any. Takes no lock."""
+        """Returns the values of `key` as a tuple, oldest first. Raises KeyError if there are none. Takes no lock."""
         cdef tuple values = published_values(self, key)
         if values is None:
             raise KeyError(key)
         return values
 
     def get(self, key, default=None, /):
-        """The values of `key` as a tuple, oldest first, or `default`. Takes no lock. evmap's ReadHandle::get."""
+        """Returns the values of `key` as a tuple, oldest first, or `default` if there are none. Takes no lock.
+        ReadHandle::get of evmap."""
         cdef tuple values = published_values(self, key)
         return default if values is None else values
 
     def get_one(self, key, default=None, /):
-        """The oldest value of `key`, or `default`. Takes no lock, makes no tuple. evmap's ReadHandle::get_one."""
+        """Returns the oldest value of `key`, or `default` if there is none. Takes no lock and creates no tuple.
+        ReadHandle::get_one of evmap."""
         cdef PyObject* bag = NULL
         begin_reading(self)
         try:
@@ -151,8 +153,8 @@ cdef class ReaderCore:
         return default
 
     def renew(self):
-        """Moves on to the newest published version; returns whether it is another. Costs no more than a comparison
-        if it is not. Versions never go backward. mdb_txn_renew of LMDB."""
+        """Moves to the newest published version, and returns whether it is a different one. If it is not, the call
+        costs one comparison. Versions never go backward. mdb_txn_renew of LMDB."""
         cdef Version newest
         begin_reading(self)
         try:
@@ -170,7 +172,7 @@ cdef class ReaderCore:
 
     @property
     def version(self):
-        """The number of the version this reader sees."""
+        """The number of the version that this reader sees."""
         begin_reading(self)
         number = self.held.number
         end_reading(self)
@@ -178,7 +180,7 @@ cdef class ReaderCore:
 
     @property
     def meta(self):
-        """What was published with the version this reader sees."""
+        """The `meta` that was published with the version that this reader sees."""
         begin_reading(self)
         meta = self.held.meta
         end_reading(self)

@@ -12,7 +12,7 @@ def _own_methods(type cls not None, /):
     """Gives a subclass of MapCore the hottest methods as its own."""
     cdef int i
     if not issubclass(cls, MapCore):
-        raise TypeError("a subclass of MapCore is wanted")
+        raise TypeError(f"expected a subclass of MapCore, not {cls!r}")
     for i in range(sizeof(fast_methods) // sizeof(fast_methods[0])):
         sm_own_method(<PyObject*>cls, &fast_methods[i])
 

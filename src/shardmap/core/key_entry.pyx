@@ -7,10 +7,8 @@ cdef double seconds_of(timeout) except? -2:
     """NO_DEADLINE: to wait for ever."""
     if timeout is None:
         return NO_DEADLINE
-    if timeout != timeout:
-        raise ValueError("timeout must not be NaN")
-    if timeout < 0 and timeout != -1:
-        raise ValueError("timeout must not be negative, except for -1, which waits for ever")
+    if timeout != timeout or timeout < 0 and timeout != -1:
+        raise ValueError(f"timeout must be None, -1 or a non-negative number of seconds, not {timeout}")
     return NO_DEADLINE if timeout == -1 or timeout > FOR_EVER else timeout
 
 
@@ -36,7 +34,7 @@ cdef int check_is_free(KeyEntry self) except -1:
     if sm_load_ptr(<void**>&self.lock) != NULL and lost_in_fork(self):
         let_entry_go(self, True)
     if self.source is None or sm_load_ptr(<void**>&self.lock) != NULL:
-        raise RuntimeError(f"the entry of {self.key!r} is held already")
+        raise RuntimeError(f"the lock of {self.key!r} is already held by this entry")
     mark_shared(self.source)
     return 0
 
@@ -48,7 +46,7 @@ cdef int enter(KeyEntry self, double deadline, timeout) except -1:
     locate_entry(self, &at)
     taken = take_key_lock(&at, NULL if self.is_hash_lock else <PyObject*>self.key, <PyObject*>self.key, deadline, False)
     if taken == NULL:
-        raise TimeoutError(f"no lock of {self.key!r} within {timeout} s")
+        raise TimeoutError(f"could not acquire the lock of {self.key!r} within {timeout} s")
     give_lock(self, at.shard, taken)
     return 0
 
@@ -118,11 +116,11 @@ cdef Found write_entry(KeyEntry self, PyObject* value) except FAILED:
 
 @cython.final
 cdef class KeyEntry:
-    """One entry of a map, held exclusively for as long as a `with` block takes (ShardMap.lock).
+    """One entry of a map that a `with` block holds exclusively (ShardMap.lock).
 
-    The lock belongs to this object: it may be used, and the block left, in any thread and task. The lock is also released
-    when the object dies. To enter it again while it is held is a RuntimeError. In the child after a fork it is held only if
-    the forking thread entered it.
+    The lock belongs to this object. Any thread or task may use the object and exit the block. The lock is also released
+    when the object is deallocated. To enter it again while it is held raises RuntimeError. After a fork, the child
+    holds the lock only if the forking thread entered it.
     """
 
     __class_getitem__ = classmethod(GenericAlias)
@@ -132,7 +130,8 @@ cdef class KeyEntry:
             let_entry_go(self, True)
 
     def __enter__(self):
-        """Waits for the key's lock. TimeoutError; RuntimeError if it is held already, or for a deadlock."""
+        """Waits for the key's lock. Raises TimeoutError, or RuntimeError if the lock is already held or the wait would
+        be a deadlock."""
         enter(self, deadline_after(self.seconds), self.timeout)
         return self
 
@@ -141,8 +140,8 @@ cdef class KeyEntry:
             raise_not_held(self)
 
     def __aenter__(self):
-        """Waits for the key's lock without blocking the event loop; the lock belongs to the running task. Otherwise as
-        `with`."""
+        """Waits for the key's lock without blocking the event loop. The lock belongs to the running task. Otherwise
+        like `with`."""
         return enter_later(self, None, [self], self.seconds, self.timeout)
 
     def __aexit__(self, *error):
@@ -152,18 +151,19 @@ cdef class KeyEntry:
 
     @property
     def key(self):
-        """The key that is held."""
+        """The key that is locked."""
         return self.key
 
     @property
     def exists(self):
-        """Whether there is an entry."""
+        """Whether the map has an entry for the key."""
         must_hold(self)
         return map_contains(self.source, <PyObject*>self.key) == PRESENT
 
     @property
     def value(self):
-        """The entry's value; KeyError if there is no entry. Assign to it to store."""
+        """The entry's value. Raises KeyError if there is no entry. Assign to it to store a value; MISSING raises
+        ValueError."""
         cdef PyObject* value = NULL
         must_hold(self)
         if map_get_object(self.source, <PyObject*>self.key, &value) == ABSENT:
@@ -175,7 +175,7 @@ cdef class KeyEntry:
         write_entry(self, storable(<PyObject*>new))
 
     def get(self, default=None, /):
-        """The entry's value, or `default`."""
+        """Returns the entry's value, or `default` if there is no entry."""
         cdef PyObject* value = NULL
         must_hold(self)
         if map_get_object(self.source, <PyObject*>self.key, &value) == ABSENT:
@@ -183,9 +183,9 @@ cdef class KeyEntry:
         return steal(value)
 
     def set(self, value, /):
-        """Stores the value, whether or not there is an entry. ValueError for MISSING."""
+        """Stores the value, whether or not there is an entry. Raises ValueError if the value is MISSING."""
         write_entry(self, storable(<PyObject*>value))
 
     def delete(self):
-        """Removes the entry, if there is one; returns whether there was."""
+        """Removes the entry if there is one, and returns whether there was one."""
         return write_entry(self, NULL) == PRESENT

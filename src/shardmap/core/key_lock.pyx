@@ -142,7 +142,7 @@ class HeldAlready(RuntimeError):
 
 
 cdef int raise_held_already(PyObject* key, Caller* caller) except -1:
-    error = HeldAlready(f"the lock of {<object>key!r} is held already, by this "
+    error = HeldAlready(f"the lock of {<object>key!r} is already held by this "
                         + ("task" if caller.context.task != 0 else "thread"))
     error.of = <object>key
     raise error

@@ -223,7 +223,7 @@ cdef bint begin_next(AsyncEnter self) except -1:
     """Takes locks until one has to be waited for. False if all are taken."""
     cdef KeyEntry entry
     if self.entries is None:
-        raise RuntimeError("this can be awaited once only")
+        raise RuntimeError("cannot await __aenter__() of a lock a second time")
     if self.loop is None:
         if not asyncio_is_imported() or get_running_loop() is None:
             raise RuntimeError("no running event loop")
@@ -251,7 +251,7 @@ cdef int end_wait(AsyncEnter self) except -1:
     timer = self.timer
     self.request = self.waiting = self.timer = None
     if not claim(request, entry):
-        raise TimeoutError(f"no lock of {entry.key!r} within {self.timeout} s")
+        raise TimeoutError(f"could not acquire the lock of {entry.key!r} within {self.timeout} s")
     self.taken += 1
     if timer is not None:
         timer.cancel()

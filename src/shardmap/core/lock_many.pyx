@@ -2,11 +2,11 @@
 
 @cython.final
 cdef class LockedMany:
-    """Several entries of a map, held exclusively for as long as a `with` block takes (ShardMap.lock_many).
+    """Several entries of a map that a `with` block holds exclusively (ShardMap.lock_many).
 
-    `with` and `async with` give a dict from each key to its KeyEntry, in the order asked. The locks are taken in one
-    order for the whole map, so that threads that ask for the same keys in any order do not deadlock. Whatever is raised
-    while they are taken, none stays locked.
+    `with` and `async with` return a dict from each key to its KeyEntry, in the order of the keys that were passed. The
+    locks are acquired in one order for the whole map, so threads that lock the same keys in any order do not deadlock.
+    If anything is raised while they are acquired, none of the keys stays locked.
     """
 
     __class_getitem__ = classmethod(GenericAlias)
@@ -21,7 +21,8 @@ cdef class LockedMany:
         self.order = in_locking_order(source, self.entries)
 
     def __enter__(self):
-        """Waits for all locks, at most `timeout` seconds."""
+        """Waits for all locks, at most `timeout` seconds in total. Raises TimeoutError, or RuntimeError as for
+        ShardMap.lock."""
         cdef KeyEntry entry
         cdef double deadline = deadline_after(self.seconds)
         entries = self.entries.copy()       # made before the first lock is taken: nothing can fail after the last
@@ -37,15 +38,15 @@ cdef class LockedMany:
 
     def __exit__(self, *error):
         if not release_many(self, HELD):
-            raise RuntimeError("these locks are not held")
+            raise RuntimeError("the locks of this lock_many() are not held")
 
     def __aenter__(self):
-        """Waits without blocking the event loop; the locks belong to the running task."""
+        """Waits for all locks without blocking the event loop. The locks belong to the running task."""
         return enter_later(self.entries.copy(), self, self.order, self.seconds, self.timeout)
 
     def __aexit__(self, *error):
         if not release_many(self, HELD):
-            raise RuntimeError("these locks are not held")
+            raise RuntimeError("the locks of this lock_many() are not held")
         return finished
 
 
@@ -56,7 +57,7 @@ cdef int begin_many(LockedMany self) except -1:
         if was_free:
             self.state = ENTERING
     if not was_free:
-        raise RuntimeError("these locks are held already")
+        raise RuntimeError("the locks of this lock_many() are already held")
     return 0
 
 

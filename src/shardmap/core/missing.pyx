@@ -7,7 +7,11 @@ cdef object NO_DEFAULT = object()       # pop() was given none
 
 @final
 class MissingType:
-    """The type of MISSING, for annotations: `int | MissingType`."""
+    """The type of MISSING, for annotations: `int | MissingType`.
+
+    MISSING means that there is no value. Methods of ShardMap pass it to your functions and return it where there is no
+    entry. If your function returns it, the entry is removed or nothing is stored. MISSING is the only object of its
+    type, so compare with `is`. It is false. To store it as a value in a map or a cache raises ValueError."""
 
     __slots__ = ()
     __module__ = "shardmap"
@@ -29,7 +33,7 @@ cdef object no_value = MISSING      # a look-up in the module costs more than wh
 
 
 cdef int refuse_missing() except -1:
-    raise ValueError("MISSING stands for no value: it cannot be stored")
+    raise ValueError("MISSING cannot be stored, because it means that there is no value")
 
 
 cdef inline PyObject* storable(PyObject* value) except NULL:

@@ -23,7 +23,7 @@ def _shard_count(MapCore m not None, /):
 cdef int check_shard(MapCore m, uint32_t number) except -1:
     fix_shards(m)
     if number >= layout_of(m).shard_count:
-        raise IndexError("no such shard")
+        raise IndexError(f"there is no shard {number}")
     return 0
 
 
@@ -63,7 +63,8 @@ def _shard_snapshot(type cls not None, MapCore m not None, uint32_t number, /):
 @cython.final
 @cython.no_gc_clear     # every cycle goes through a table, and is broken there
 cdef class Partition:
-    """A part of a snapshot: (key, value) pairs, as often as one likes, from any thread (ShardMap.partitions)."""
+    """A part of a snapshot (ShardMap.partitions): an iterable of (key, value) pairs that has a length. Any thread may
+    iterate over it, any number of times."""
 
     __class_getitem__ = classmethod(GenericAlias)
 
@@ -89,7 +90,7 @@ cdef class Partition:
 @cython.final
 @cython.no_gc_clear     # as SnapshotIterator
 cdef class PartitionIterator:
-    """Iterates over a part of a snapshot. Threads may share one: each entry goes to one of them."""
+    """Iterates over a part of a snapshot. If threads share one iterator, each entry goes to one of them."""
 
     def __iter__(self):
         return self
@@ -155,7 +156,7 @@ def _partitions(SnapshotCore source not None, Py_ssize_t count, /):
     cdef Py_ssize_t share, larger
     cdef Block* block
     if count < 1:
-        raise ValueError("there must be at least one part")
+        raise ValueError(f"the number of parts must be at least 1, not {count}")
     share = source.live // count
     larger = source.live % count
     parts = []

@@ -18,12 +18,12 @@ cdef class SetCore:
         add_all(self, iterable)
 
     def __len__(self):
-        """Elements at one point in time. O(shards). set.__len__."""
+        """Returns the number of elements at one point in time. O(shards). Like set.__len__."""
         mark_set_shared(self)
         return map_len(self.entries)
 
     def __contains__(self, element):
-        """Whether the element is in the set. Linearizable, takes no lock. set.__contains__."""
+        """Returns whether the element is in the set. Linearizable, takes no lock. Like set.__contains__."""
         cdef PyObject* entries = <PyObject*>self.entries
         mark_set_shared(self)
         if sm_is_unhashable(<PyObject*>element):
@@ -31,29 +31,29 @@ cdef class SetCore:
         return map_contains(<MapCore>entries, <PyObject*>element) == PRESENT
 
     def __iter__(self):
-        """Iterates over the elements of one point in time, in the order in which they were added. set.__iter__."""
+        """Iterates over the elements at one point in time, in the order in which they were added. Like set.__iter__."""
         mark_set_shared(self)
         return iterate_map(self.entries, KEYS, False)
 
     def add(self, element, /):
-        """Adds the element, and returns whether it is new. Of many threads that add it at once one gets True.
-        Linearizable; in a set that threads share it takes no lock if the element is there. set.add; newKeySet().add of
+        """Adds the element, and returns whether it is new. If many threads add it at once, one gets True. Linearizable.
+        In a set that threads share, it takes no lock if the element is already there. Like set.add; newKeySet().add of
         Java."""
         # call_set_add()
 
     def discard(self, element, /):
-        """Removes the element if it is there, and returns whether it was. Of many threads that remove it at once one
-        gets True. Linearizable. set.discard."""
+        """Removes the element if it is in the set, and returns whether it was. If many threads remove it at once, one
+        gets True. Linearizable. Like set.discard."""
         # call_set_discard()
 
     def remove(self, element, /):
-        """Removes the element; KeyError if it is not there. Linearizable. set.remove."""
+        """Removes the element. Raises KeyError if it is not in the set. Linearizable. Like set.remove."""
         if not discard_element(self, <PyObject*>element):
             raise KeyError(element)
 
     def pop(self):
-        """Removes the element added last and returns it; KeyError from an empty set. Takes every shard's lock for a
-        moment: O(shards). Linearizable. set.pop."""
+        """Removes the element that was added last and returns it. Raises KeyError if the set is empty. O(shards): holds
+        the locks of all shards for a short time. Linearizable. Like set.pop."""
         cdef PyObject* key = NULL
         cdef PyObject* value = NULL
         mark_set_shared(self)
@@ -63,16 +63,16 @@ cdef class SetCore:
         return steal(key)
 
     def clear(self):
-        """Removes all elements at one point in time. Linearizable over the whole set. set.clear."""
+        """Removes all elements at one point in time. Linearizable for the whole set. Like set.clear."""
         mark_set_shared(self)
         map_clear(self.entries)
 
     # --- Many elements at once (bulk_keys.pyx) ---
 
     def add_many(self, elements, /):
-        """Adds all `elements` in their order, and returns for each whether it was new, as a list of bools. Each
-        addition is linearizable, the whole is not. Faster than a loop where most are there already.
-        [s.add(element) for element in elements]; to be told nothing: update()."""
+        """Adds all `elements` in their order, and returns a list of bools: for each, whether it was new. Each addition
+        is linearizable, the whole is not. Faster than a loop if most elements are already there. Use update() if you do
+        not need the result. Like [s.add(element) for element in elements]."""
         cdef list given = list(elements)
         cdef list there
         cdef Py_ssize_t i
@@ -83,15 +83,15 @@ cdef class SetCore:
         return there
 
     def contains_many(self, elements, /):
-        """Whether each of `elements` is in the set, as a list of bools. Each look-up is linearizable, the whole is not.
-        Faster than a loop; with a GIL, from 512 elements on, it is released while they are hashed and found.
-        [element in s for element in elements]."""
+        """Returns a list of bools: for each of `elements`, whether it is in the set. Each look-up is linearizable, the
+        whole is not. Faster than a loop. From 512 elements on, a build with a GIL releases it while it hashes and looks
+        up elements of type str, int and bytes. Like [element in s for element in elements]."""
         mark_set_shared(self)
         return map_contains_many(self.entries, to_look_for(elements))
 
     def discard_many(self, elements, /):
-        """Removes all `elements` that are there, and returns for each whether it was, as a list of bools. Each removal
-        is linearizable, the whole is not. [s.discard(element) for element in elements]."""
+        """Removes all `elements` that are in the set, and returns a list of bools: for each, whether it was there. Each
+        removal is linearizable, the whole is not. Like [s.discard(element) for element in elements]."""
         mark_set_shared(self)
         return [each is not no_value for each in map_pop_many(self.entries, to_look_for(elements), no_value)]
 
@@ -180,7 +180,7 @@ sm_take_place(<PyTypeObject*>SetCore, &fast_set_methods[1], b"discard", <void*>c
 
 @cython.no_gc_clear
 cdef class SetSnapshotCore:
-    """The elements of a set at one point in time. Never changes; reads take no lock."""
+    """The elements of a set at one point in time. It never changes, and reads take no lock."""
 
     __class_getitem__ = classmethod(GenericAlias)
 
@@ -189,7 +189,7 @@ cdef class SetSnapshotCore:
             self.entries = (<SetSnapshotCore>source).entries
             return
         if not isinstance(source, SetCore):
-            raise TypeError(f"a snapshot is taken of a ShardSet, not of {type(source).__name__}")
+            raise TypeError(f"SetSnapshot() argument must be a ShardSet, not {type(source).__name__}")
         mark_set_shared(<SetCore>source)
         self.entries = snapshot_of((<SetCore>source).entries)
 

@@ -15,7 +15,7 @@ def _set_map(SetCore self not None, /):
 
 cdef SetCore blank_set(cls):
     if not isinstance(cls, type):       # not declared so: see blank_map()
-        raise TypeError("a subclass of SetCore is wanted")
+        raise TypeError(f"expected a subclass of SetCore, not {cls!r}")
     return SetCore.__new__(<type>cls)
 
 

@@ -4,7 +4,7 @@ from types import GenericAlias
 
 
 cdef class SnapshotCore:
-    """The state of a map at one point in time. Never changes; reads take no lock."""
+    """The state of a map at one point in time. It never changes, and reads take no lock."""
 
     __class_getitem__ = classmethod(GenericAlias)
 
@@ -32,7 +32,7 @@ cdef class SnapshotCore:
         raise KeyError(key)
 
     def get(self, key, default=None, /):
-        """The value of `key`, or `default`. dict.get."""
+        """Returns the value of `key`, or `default` if there is no entry. Takes no lock. Like dict.get."""
         cdef Access at
         sm_mark_used_often(<PyObject*>self, &self.foreign_uses)
         if snapshot_find(self, <PyObject*>key, &at) == PRESENT:

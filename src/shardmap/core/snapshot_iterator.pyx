@@ -8,7 +8,7 @@
 
 cdef int checked(int what) except -1:
     if not KEYS <= what <= ITEMS:
-        raise ValueError("neither keys, values nor items")
+        raise ValueError(f"expected 0 (keys), 1 (values) or 2 (items), not {what}")
     return what
 
 
@@ -163,8 +163,8 @@ cdef void free_merge(SnapshotIterator self) noexcept:
 
 @cython.final
 cdef class SnapshotIterator:
-    """Iterates over one point in time of a map, in insertion order. Threads may share one: each entry goes to
-    one of them."""
+    """Iterates over the keys, values or items of a map at one point in time, in insertion order. If threads share one
+    iterator, each entry goes to one of them."""
 
     def __dealloc__(self):
         unpin_all(self, self.pinned)

@@ -8,7 +8,7 @@ cdef SnapshotCore content_of(source):
         return source
     if isinstance(source, ReaderCore):
         return (<ReaderCore>source)._content()
-    raise TypeError(f"a ShardMap, a Snapshot or an EventualReader is wanted, not {type(source).__name__!r}")
+    raise TypeError(f"expected a ShardMap, a Snapshot or an EventualReader, not {type(source).__name__!r}")
 
 
 def _to_dict(source, /):
