@@ -1,4 +1,4 @@
-"""The map that Python threads share: a concurrent drop-in dict, made for free-threaded CPython."""
+"""A concurrent drop-in dict for Python threads, made for free-threaded CPython."""
 
 import shardmap._interpreter  # noqa: F401  (before the core)
 

@@ -1,4 +1,4 @@
-"""ShardCache: the bounded cache that threads share. Hot operations are CacheCore's."""
+"""ShardCache, a bounded cache that threads share. Frequent operations are methods of CacheCore."""
 
 # Types: _cache.pyi.
 
@@ -15,7 +15,7 @@ from shardmap._cpus import usable_cpus
 from shardmap._snapshot import Snapshot
 from shardmap._views import ITEMS, KEYS, VALUES
 
-_ENTRIES_PER_SHARD = 512  # with fewer, what a shard knows of its entries is too little to choose by
+_ENTRIES_PER_SHARD = 512  # with fewer, a shard has too little data to choose which entry to evict
 _SHARDS_PER_CPU = 4
 _MOST_SHARDS = 256
 _PARAMETERS = ("ttl", "idle", "refresh_after", "weigh", "on_remove", "loader", "executor", "timer")
@@ -238,7 +238,7 @@ class _Items(_View, ItemsView):
 
 
 def _shards_for(maxsize):
-    """How many, a power of two. None: nobody knows how many entries there will be."""
+    """Returns the number of shards, a power of two. None: the number of entries is not known."""
     cpus = 1 << (usable_cpus() - 1).bit_length()
     most = min(cpus, 8)
     if maxsize is not None:
@@ -276,7 +276,7 @@ def _after_fork_in_child():
         if cache is not None:
             try:
                 _core._abandon_loads_of_others(cache)
-            except Exception as error:  # of a key's __hash__ or __eq__; the other caches must not suffer for it
+            except Exception as error:  # raised by a key's __hash__ or __eq__; repair the other caches, too
                 sys.excepthook(type(error), error, error.__traceback__)
 
 

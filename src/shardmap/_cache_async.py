@@ -1,4 +1,4 @@
-"""ShardCache.get_or_load_async: loads that are coroutines, once across tasks, event loops and threads."""
+"""ShardCache.get_or_load_async: loads by coroutines, each once across tasks, event loops and threads."""
 
 # Types: _cache.pyi.
 
@@ -38,7 +38,7 @@ async def get_or_load_async(self, key, loader, /):
     return value
 
 
-_LOOK_EVERY = 0.1  # seconds: how often who waits looks whether the load's event loop has stopped
+_LOOK_EVERY = 0.1  # seconds: how often a waiting task checks whether the event loop of the load has stopped
 
 
 def _begin_task(cache, key, load, loader):
@@ -76,10 +76,10 @@ async def _run(cache, key, load, loader):
     except Exception as error:
         _core._fail_load(cache, key, load, error)
     except asyncio.CancelledError as error:
-        if asyncio.current_task().cancelling():  # this task was, by its event loop's end; others may load
+        if asyncio.current_task().cancelling():  # this task was cancelled, because its event loop ends; others may load
             _core._fail_load(cache, key, load, None)
             raise
-        _core._fail_load(cache, key, load, error)  # the loader was, by what it waits for
+        _core._fail_load(cache, key, load, error)  # the loader was cancelled by something that it awaits
     except BaseException:
         _core._fail_load(cache, key, load, None)
         raise

@@ -52,7 +52,7 @@ def cached(maxsize=128, typed=False, *, ttl=None, idle=None, key=None, once=True
             wrapper = CachedCoroutineFunction(wrapper, function)
         return update_wrapper(wrapper, function)
 
-    make_cache()  # what is wrong with the parameters is wrong at once
+    make_cache()  # raises errors of the parameters now, not at the first decoration
     return decorate
 
 
@@ -60,7 +60,7 @@ cached.__module__ = "shardmap"
 
 
 def _is_coroutine_function(function):
-    import inspect  # here: who imports the package need not want it
+    import inspect  # here, so that importing the package does not import it
 
     return inspect.iscoroutinefunction(function)
 
@@ -69,7 +69,7 @@ class CachedCoroutineFunction:
     """A coroutine function with a cache of its results. See shardmap.cached."""
 
     def __init__(self, keyed, function):
-        self._keyed = keyed  # makes keys, and knows the caches
+        self._keyed = keyed  # makes the keys and has the caches
         self._function = function
         for name in "cache_info", "cache_clear", "cache_parameters", "invalidate", "_cache_for", "_cache_of":
             setattr(self, name, getattr(keyed, name))

@@ -1,4 +1,4 @@
-"""ShardCounter: a ShardMap of numbers, with what collections.Counter has."""
+"""ShardCounter: a ShardMap of numbers with the methods of collections.Counter."""
 
 # Types: _counter.pyi.
 
@@ -18,7 +18,7 @@ def _is_counter(other):
 
 
 def _plain(counter):
-    """A collections.Counter of one point in time."""
+    """Returns a collections.Counter of the counts at one point in time."""
     if isinstance(counter, Counter):
         return counter
     plain = Counter()
@@ -27,7 +27,8 @@ def _plain(counter):
 
 
 def _sides(left, right):
-    """Both as collections.Counter, each of one point in time; of a counter and itself it is one and the same."""
+    """Returns both as collections.Counter, each at one point in time. If both are the same counter, both results are
+    the same object."""
     mine = _plain(left)
     return mine, mine if right is left else _plain(right)
 
@@ -180,7 +181,7 @@ class ShardCounter(ShardMap):
                 self.compute(element, lambda element, old, count=count: abs(_or_zero(old) - count))
             return _keep_positive(self)
 
-    # In place: each count is changed atomically, then those that are not positive are removed.
+    # In place: each count is changed atomically, then the counts that are not positive are removed.
 
     def __iadd__(self, other):
         _add_counts(self, other, as_they_are=False)
@@ -219,7 +220,7 @@ def _add_counts(counter, counts, as_they_are=True):
     for element, count in counts.items():
         if type(count) is int or (type(count) is float and not was_empty):
             counter.add(element, count)
-        elif was_empty:  # then Counter.update stores whatever it is given
+        elif was_empty:  # then Counter.update stores any value as it is
             counter.merge(element, count, lambda old, count: count + old)
         else:
             counter.compute(element, lambda element, old, count=count: count + _or_zero(old))

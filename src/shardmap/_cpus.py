@@ -1,4 +1,4 @@
-"""How many threads can run at once."""
+"""The number of threads that can run at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable_cpus() -> int:
-    """CPUs this process may use."""
+    """Returns the number of CPUs that this process may use."""
     if hasattr(os, "process_cpu_count"):
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):

@@ -1,4 +1,4 @@
-"""ShardDefaultDict: a ShardMap that makes missing values, each once."""
+"""ShardDefaultDict: a ShardMap that makes each missing value once."""
 
 # Types: _default_dict.pyi.
 
@@ -9,7 +9,7 @@ from shardmap._core import MISSING, HeldAlready, MapCore
 from shardmap._map import ShardMap
 from shardmap._snapshot import Snapshot
 
-# Nobody can tell how often one of these was made, nor does it run code: so one may be made too many, without a lock.
+# These run no user code, and nobody can observe how often one was made. So one too many may be made, without a lock.
 _PLAIN_FACTORIES = frozenset({bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, str, tuple})
 
 
@@ -32,7 +32,7 @@ class ShardDefaultDict(ShardMap):
     ShardDefaultDict(<class 'list'>, {'a': [1]})
     """
 
-    __slots__ = ("default_factory",)
+    __slots__ = {"default_factory": "Called by __missing__() to make a value. None: missing keys raise KeyError."}
     __module__ = "shardmap"
 
     def __init__(self, default_factory=None, /, *args, **kwargs):
@@ -52,7 +52,7 @@ class ShardDefaultDict(ShardMap):
         entry = self.lock(key)
         try:
             entry.__enter__()
-        except HeldAlready as error:  # by this thread: the factory asks for its key, or `with m.lock(key)` is around
+        except HeldAlready as error:  # by this thread: in its factory, or in a `with m.lock(key)` block
             if error.of is not key:
                 raise
             return self.setdefault(key, factory())
@@ -60,7 +60,7 @@ class ShardDefaultDict(ShardMap):
             value = entry.get(MISSING)
             if value is MISSING:
                 made = factory()
-                value = entry.get(MISSING)  # what it has stored itself goes first
+                value = entry.get(MISSING)  # a value that the factory stored itself takes precedence
                 if value is MISSING:
                     entry.set(made)
                     value = made
@@ -92,7 +92,7 @@ class ShardDefaultDict(ShardMap):
 
 
 def _factory_of(self):
-    return getattr(self, "default_factory", None)  # it may have been deleted
+    return getattr(self, "default_factory", None)  # the attribute may have been deleted
 
 
 def _united(self, left, right):

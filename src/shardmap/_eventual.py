@@ -1,4 +1,4 @@
-"""EventualMap: a map of keys to bags of values that readers see as it was at the last refresh (evmap of Rust)."""
+"""EventualMap: a map from keys to bags of values. Readers see it as it was at the last refresh (evmap of Rust)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ _FEWEST_SHARDS = 8
 
 
 def _shards_for(keys: int) -> int:
-    """A refresh touches every shard once, and copies each shard in which a key has changed. With s shards that is s +
-    changed * keys / s, least at the square root of changed * keys; this is it for 16 changed keys."""
+    """Returns the number of shards for so many keys. A refresh touches every shard once, and copies each shard in which
+    a key has changed. With s shards, that is s + changed * keys / s. The minimum is at the square root of changed *
+    keys; the result is this value for 16 changed keys."""
     least = 1 << (4 * isqrt(keys) - 1).bit_length() if keys else 0
     return min(max(_FEWEST_SHARDS, least), _core._MOST_SHARDS)
 
@@ -95,14 +96,15 @@ class EventualMap(Generic[_KT, _VT]):
     __slots__ = ("__weakref__", "_depth", "_layers", "_meta", "_published", "_working", "_writing")
     __module__ = "shardmap"
 
-    # Between refreshes `_working` is what was last published: it shares its tables with that version until the next
-    # refresh writes the changed keys to it. Changes wait in `_layers`, newest last. There is one; while a refresh
-    # writes the others, and after one that failed, there are more. A lookup goes through the layers from the top, so
-    # how far a refresh came in `_working` does not matter: doing it again gives the same.
+    # Between refreshes, `_working` is the last published version: it shares its tables with that version until the next
+    # refresh writes the changed keys to it. Changes wait in `_layers`, newest last. Usually there is one layer. There
+    # are more while a refresh writes the others, and after a refresh that failed. A lookup goes through the layers from
+    # the newest to the oldest, so a refresh that stopped halfway in `_working` does no harm: the next one writes all
+    # again, with the same result.
     #
-    # The lock keeps other threads out, not what runs in this one between any two steps: signal handlers, finalizers. So
-    # a write changes a list or dict with one call into C, and nobody puts another list in the place of one that is in
-    # use, but where it does not matter: update() and clear() make void what an insertion had begun before them.
+    # The lock excludes other threads, but not signal handlers and finalizers, which may run in this thread between any
+    # two steps. So a write changes a list or dict with one call into C. A list that is in use is replaced by another
+    # one only in update() and clear(), which discard an insertion that began before them anyway.
 
     _working: ShardMap[_KT, tuple[_VT, ...]]
     _layers: list[_Layer[_KT, _VT]]
@@ -111,7 +113,7 @@ class EventualMap(Generic[_KT, _VT]):
     def __init__(self, source: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]] = (), /, *, meta: Any = None) -> None:
         self._meta = meta
         self._writing = threading.RLock()
-        self._depth = 0  # calls of the thread that has the lock, one inside the other
+        self._depth = 0  # nested calls of the thread that holds the lock
         self._layers = [_Layer()]
         self._working = ShardMap.with_capacity(shards=_FEWEST_SHARDS)
         self._published = AtomicRef(Version(self._working.snapshot(), meta, 0))
@@ -189,7 +191,7 @@ class EventualMap(Generic[_KT, _VT]):
                     place, found = _place_of(value, list(bag))
                     if place < 0:
                         return False
-                    if _core._delete_item(bag, place, found):  # else `==`, or what ran in between, has changed the bag
+                    if _core._delete_item(bag, place, found):  # else `==`, or a signal handler, changed the bag
                         return True
             finally:
                 self._depth = depth
@@ -270,7 +272,7 @@ class EventualMap(Generic[_KT, _VT]):
         version = Version(self._working.snapshot(), meta, before.number + 1)
         self._published.store(version)
         for layer in layers:
-            with suppress(ValueError):  # the code of keys, or what ran in between, has cleared the map
+            with suppress(ValueError):  # code of keys, or a signal handler, cleared the map
                 self._layers.remove(layer)
         return version.number
 
@@ -311,7 +313,7 @@ class EventualMap(Generic[_KT, _VT]):
         self._published.store(Version(self._working.snapshot(), published_meta, number))
 
     def _after_fork(self) -> None:
-        # A thread that is gone may have had the lock. At whatever point it was: see the note on _working.
+        # A thread that is gone may have held the lock, at any point of a write or a refresh: see the note on _working.
         if self._writing.acquire(blocking=False):
             self._writing.release()
         else:

@@ -1,7 +1,7 @@
-"""A worker of ShardWorkers: its queue, the room in it, and its life.
+"""A worker of ShardWorkers: its queue, the room in the queue, and its life.
 
-Code of the user's may run wherever Python code runs: signal handlers in the main thread, finalizers that the collector
-runs in any. It may call every method of the same ShardWorkers. So no lock is held here: what must happen in one step is
+User code may run wherever Python code runs: signal handlers in the main thread, finalizers of the garbage collector in
+any thread. It may call every method of the same ShardWorkers. So no lock is held here. What must happen in one step is
 one call into C, which such code cannot interrupt.
 """
 
@@ -22,7 +22,7 @@ from shardmap._map import ShardMap
 
 
 class Task:
-    """One call, the context it runs in, and the future that gets what comes of it."""
+    """One call, the context in which it runs, and the future for its result."""
 
     __slots__ = ("arguments", "context", "function", "future", "keywords")
 
@@ -43,19 +43,19 @@ class Task:
             result = self.context.run(self.function, own, *self.arguments, **self.keywords)
         except BaseException as error:
             future.set_exception(error)
-            del future, self  # the exception's traceback refers to this frame
+            del future, self  # because the exception's traceback refers to this frame
         else:
             future.set_result(result)
 
 
-_NEVER: Any = object()  # in no queue
+_NEVER: Any = object()  # an object that is in no queue
 
 
 class Inbox:
-    """A worker's queue of tasks, each with the number of the place it takes, from 1 to `size`.
+    """A worker's queue of tasks. Each task has the number of the place that it takes, from 1 to `size`.
 
-    To take a place and to put the task there is one step. So whoever is interrupted, for however long, has no place
-    that others wait for, and an exception (KeyboardInterrupt) loses none.
+    Taking a place and putting the task there is one step. So code that is interrupted, for however long, has no place
+    that others wait for, and an exception (KeyboardInterrupt) loses no place.
     """
 
     __slots__ = ("_all_made", "_made", "_size", "closed", "free", "number", "over", "tasks", "waiting")
@@ -63,11 +63,11 @@ class Inbox:
     def __init__(self, number: int, size: int) -> None:
         self.number = number
         self.tasks: queue.SimpleQueue[tuple[Task, int] | None] = queue.SimpleQueue()
-        self.closed = False  # takes no more
-        self.over = False  # it runs nothing any more
-        self.waiting: list[queue.SimpleQueue[None]] = []  # for that
-        # Places are made when they are needed: there may be very many. The first is always there, and never in the
-        # hands of somebody who is interrupted: so that who waits for one gets one.
+        self.closed = False  # accepts no more tasks
+        self.over = False  # the worker runs no more tasks
+        self.waiting: list[queue.SimpleQueue[None]] = []  # for `over`
+        # Places are made when they are needed, because there may be very many. The first one always exists, and code
+        # that is interrupted never holds it. So every wait for a place ends.
         self.free: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.free.put(1)
         self._size = size
@@ -76,7 +76,7 @@ class Inbox:
         self._all_made = size == 1
 
     def put(self, task: Task) -> bool:
-        """If there is room."""
+        """Puts the task into the queue, and returns whether there was room."""
         while True:
             try:
                 self._put_when(self.free.get_nowait, task)
@@ -87,7 +87,8 @@ class Inbox:
                 return True
 
     def wait_and_put(self, task: Task, timeout: float | None) -> bool:
-        """Waits for room. Signal handlers run meanwhile, and may themselves put tasks, first."""
+        """Waits for room, and returns whether there was any within the timeout. Signal handlers run meanwhile; tasks
+        that they put come first."""
         try:
             self._put_when(partial(self.free.get, True, timeout), task)
         except queue.Empty:
@@ -115,8 +116,8 @@ class Inbox:
         self.wake()
 
     def wake(self) -> None:
-        """One of those who wait for room, so that it sees that this is closed: the number of places means nothing any
-        more, and perhaps nobody takes a task out and gives back its place."""
+        """Wakes one of the waits for room, so that it sees that the queue is closed. From then on the number of places
+        has no meaning, and perhaps no task is taken out and gives its place back."""
         self.free.put(1)
 
     def take_all(self) -> list[tuple[Task, int] | None]:
@@ -126,7 +127,7 @@ class Inbox:
         return taken
 
     def wait_until_over(self) -> None:
-        # It says that it is over, then looks who waits; we say that we do, then look. One sees the other.
+        # The worker sets `over`, then reads `waiting`. We add to `waiting`, then read `over`. So one sees the other.
         bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.waiting.append(bell)
         if not self.over:
@@ -134,9 +135,9 @@ class Inbox:
 
 
 class Here(threading.local):
-    """What this thread is and does. Not found by idents of threads: these are used again."""
+    """What the current thread is and does. Not stored by thread ident, because idents are reused."""
 
-    inbox: Inbox | None = None  # whose worker it is
+    inbox: Inbox | None = None  # of the worker that this thread is
     joining = False
 
 
@@ -144,13 +145,13 @@ here = Here()
 
 
 def work(inbox: Inbox) -> None:
-    """A worker's life. It holds no reference to the ShardWorkers, which may so die before it."""
+    """Runs a worker. It holds no reference to the ShardWorkers object, so that this can be deallocated before it."""
     here.inbox = inbox
     own: dict[Any, Any] = {}
     while (taken := inbox.tasks.get()) is not None:
         _run(inbox, *taken, own)
         del taken
-    late = deque(inbox.take_all())  # put after the end
+    late = deque(inbox.take_all())  # tasks that were put after the end
     while late:
         if (taken := late.popleft()) is not None:
             _run(inbox, *taken, own)
@@ -166,8 +167,9 @@ def _run(inbox: Inbox, task: Task, place: int, own: dict[Any, Any]) -> None:
         inbox.free.put(place)
         task.run(own)
     except BaseException:
-        # Not the function's: the future has those. A callback's, and no Exception (Future logs these), or that of a
-        # future whose state somebody else has set. The worker has to live on: other tasks wait for it. Reported where
-        # concurrent.futures reports what callbacks raise; threading.excepthook would be silent about SystemExit.
+        # Exceptions of the function are in the future. This one is from a callback and no Exception (Future logs
+        # those), or from a future whose state was set by other code. The worker must continue, because other tasks
+        # wait for it. Logged where concurrent.futures logs exceptions of callbacks; threading.excepthook ignores
+        # SystemExit.
         with contextlib.suppress(BaseException):
             logging.getLogger("concurrent.futures").exception("exception calling callback for %r", task.future)

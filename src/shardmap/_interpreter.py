@@ -1,5 +1,5 @@
-"""Refuses subinterpreters, before the core is imported: its types and its locks are those of one interpreter, and a
-subinterpreter that imported it first would lock the main one out."""
+"""Refuses subinterpreters, before the core is imported. Types and locks of the core belong to one interpreter, and if a
+subinterpreter imported the core first, the main interpreter could not import it."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""ShardMap: the class people use. Hot operations are MapCore's; here is what may cost a Python frame."""
+"""ShardMap, the main class. Frequent operations are methods of MapCore; the methods here cost a Python frame."""
 
 # Types: _map.pyi.
 
@@ -15,7 +15,7 @@ from shardmap._partitions import Shards, partitions
 from shardmap._snapshot import Snapshot
 from shardmap._stats import stats_of
 
-_SHARDS_PER_CPU = 8  # of writers that meet: with 4, two threads that insert needed a fifth more time
+_SHARDS_PER_CPU = 8  # with 4, two threads that insert needed a fifth more time
 _MOST_DEFAULT_SHARDS = 256
 
 
@@ -25,8 +25,8 @@ def _bits_for(shards):
 
 
 def _set_cpus(cpus):
-    """How many CPUs there are decides into how many shards a map is split at most. For tests and benchmarks: another
-    number than that of this machine."""
+    """Sets the largest number of shards that a map is split into by itself, from the number of CPUs. Tests and
+    benchmarks pass another number than that of this machine."""
     _core._set_default_shards(_bits_for(min(_SHARDS_PER_CPU * cpus, _MOST_DEFAULT_SHARDS)))
 
 
@@ -87,8 +87,8 @@ class ShardMap(MappingSurface, MapCore):
         return _core._copy(ShardMap, self)
 
     def __copy__(self):
-        # Keeps the class and the attributes of a subclass, as copy.copy of a dict's subclass does; and as there, what
-        # a subclass says about how it is copied goes first.
+        # Keeps the class and the attributes of a subclass, like copy.copy of a dict's subclass. If a subclass defines
+        # how it is copied, that takes precedence, as for a dict's subclass.
         cls = type(self)
         if cls is not ShardMap and _says_how(cls):
             return _rebuilt(self, copyreg.dispatch_table.get(cls))
@@ -99,7 +99,7 @@ class ShardMap(MappingSurface, MapCore):
         return new
 
     def __deepcopy__(self, memo):
-        # What the generic way of copy.deepcopy makes, without going through Python entry by entry.
+        # Makes the same as copy.deepcopy does by default, but without Python code for each entry.
         from copy import deepcopy
 
         cls = type(self)
@@ -147,8 +147,8 @@ class ShardMap(MappingSurface, MapCore):
     ):
         """Reduces the results of map_function(key, value) for all entries at one point in time with reduce_function(a,
         b). `executor` works on parts of the entries in parallel; None means a thread for each CPU. `reduce_function`
-        must be associative. The results of the parts are combined in one order. It is not specified which entries are
-        in which part, so the result should not depend on their order. `initial` is used once, before all entries.
+        must be associative. The results of the parts are combined in a fixed order. It is not specified which entries
+        are in which part, so the result should not depend on their order. `initial` is used once, before all entries.
         MISSING, the default, means that there is none; then an empty map raises TypeError. The first exception of
         either function reaches the caller, and parts that have not started are cancelled. No lock is held. The
         functions run in copies of the caller's context (context variables, decimal's context) if the executor runs them
@@ -173,8 +173,8 @@ class ShardMap(MappingSurface, MapCore):
     def partitions(self, n, /):
         """Splits the map at one point in time into a list of `n` Partitions, so that threads can share the work. Each
         is an iterable of (key, value) pairs that can be used many times and has a length. Together they hold every
-        entry exactly once. Their lengths differ by at most one, whatever the number of shards. They are in no common
-        order. O(shards + n), plus a walk through tables from which entries have been removed."""
+        entry exactly once, in no particular order. Their lengths differ by at most one, whatever the number of shards.
+        O(shards + n), plus a walk through tables from which entries have been removed."""
         return partitions(self.snapshot(), n)
 
     def stats(self):
@@ -199,7 +199,7 @@ def _says_how(cls):
 
 
 def _rebuilt(source, reducer, copied=lambda x: x, memo=None):
-    """What copy.copy, or copy.deepcopy, makes of what a class says about itself."""
+    """Copies as copy.copy or copy.deepcopy does if the class defines how it is copied."""
     reduced = reducer(source) if reducer is not None else type(source).__reduce_ex__(source, 4)
     return source if isinstance(reduced, str) else _made_of(source, copied, memo, *reduced)
 
@@ -219,7 +219,7 @@ def _made_of(source, copied, memo, make, arguments, state=None, elements=None, e
 
 
 def _set_state(target, state):
-    """What pickle and copy do with __getstate__'s result."""
+    """Does what pickle and copy do with the result of __getstate__."""
     if hasattr(target, "__setstate__"):
         target.__setstate__(state)
         return

@@ -1,4 +1,4 @@
-"""map_reduce: the entries of a map, in parts, on an executor of concurrent.futures."""
+"""map_reduce: reduces the entries of a map, in parts, on an executor of concurrent.futures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from shardmap._core import MISSING
 from shardmap._cpus import usable_cpus
 
-_PARTS_FOR_EACH_CPU = 4  # so that one large part does not keep the others waiting for it at the end
+_PARTS_FOR_EACH_CPU = 4  # so that the other threads do not wait long for the last part
 
 
 class Partitioned(Protocol):
-    """What has partitions: disjoint iterables of (key, value) of one point in time."""
+    """An object with partitions: disjoint iterables of (key, value) at one point in time."""
 
     def partitions(self, n: int, /) -> Iterable[Iterable[tuple[Any, Any]]]: ...
 
@@ -27,10 +27,10 @@ def map_reduce(
     executor: Executor | None,
     initial: Any,
 ) -> Any:
-    """See ShardMap.map_reduce. The functions see the caller's context variables (so its decimal context) as they are
-    at the call: each part runs in a copy of the caller's context. So it is with every executor that runs what it gets
-    in this interpreter; one that sends it elsewhere pickles it, and a context cannot be pickled: there the functions
-    see the context of whatever runs them."""
+    """See ShardMap.map_reduce. Each part runs in a copy of the caller's context, so the functions see the context
+    variables (and the decimal context) of the call. This holds for every executor that runs its work in this
+    interpreter. An executor that sends work elsewhere pickles it, and a context cannot be pickled; there, the functions
+    see the context of the code that runs them."""
     if executor is None:
         with ThreadPoolExecutor(usable_cpus(), thread_name_prefix="map_reduce") as own:
             return map_reduce(source, map_function, reduce_function, own, initial)
@@ -39,7 +39,7 @@ def map_reduce(
     futures: list[Future[Any]] = []
     try:
         for part in parts:
-            # A copy for each: several threads cannot be in one context.
+            # A copy for each part: several threads cannot run in one context.
             work = _InContext(context.copy(), reduce_part)
             futures.append(executor.submit(work, part, map_function, reduce_function))
         results = [] if initial is MISSING else [initial]
@@ -55,8 +55,8 @@ def map_reduce(
 
 
 class _InContext:
-    """A function in a context; pickled, it is the function alone. No look at the kind of executor tells as reliably who
-    pickles: an InterpreterPoolExecutor is a ThreadPoolExecutor, and anybody may write another."""
+    """A function that runs in a context. Pickled, it is only the function. The type of an executor does not show
+    whether it pickles: an InterpreterPoolExecutor is a ThreadPoolExecutor, and users may write their own."""
 
     __slots__ = ("context", "function")
 
@@ -76,7 +76,7 @@ def reduce_part(
     map_function: Callable[[Any, Any], Any],
     reduce_function: Callable[[Any, Any], Any],
 ) -> Any:
-    """A tuple of the result, or an empty one. At module level, for executors that send it to another process."""
+    """Returns a tuple of the result, or an empty one. At module level, so that executors can send it to another process."""
     results: tuple[Any, ...] = ()
     for key, value in part:
         mapped = map_function(key, value)

@@ -1,4 +1,4 @@
-"""What ShardMap and Snapshot have in common: reading a point in time."""
+"""The common methods of ShardMap and Snapshot that read one point in time."""
 
 # Types: _mapping.pyi.
 

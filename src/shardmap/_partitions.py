@@ -1,4 +1,4 @@
-"""A map seen by its shards, and cut into parts for threads to share out."""
+"""The shards of a map, and its partitions, which threads share out."""
 
 from __future__ import annotations
 

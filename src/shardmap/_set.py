@@ -1,4 +1,5 @@
-"""ShardSet: a set that threads share, and SetSnapshot: one point in time of it. Hot operations are SetCore's."""
+"""ShardSet, a set that threads share, and SetSnapshot, its state at one point in time. Frequent operations are methods
+of SetCore."""
 
 # Types: _set.pyi.
 
@@ -19,24 +20,26 @@ def _left(other):
 
 
 def _content(elements):
-    """What can be asked for its elements and gone over, again and again: of our sets, one point in time."""
+    """Returns a container that can be searched and iterated over many times. Of a ShardSet: its elements at one point
+    in time."""
     if isinstance(elements, (SetCore, SetSnapshotCore)):
         return _core._content_of_set(elements)
     if isinstance(elements, set):
-        return frozenset(elements)  # another thread may change it meanwhile
+        return frozenset(elements)  # another thread may change the set meanwhile
     if isinstance(elements, frozenset):
         return elements
-    return dict.fromkeys(elements)  # each once, in their order; TypeError for what cannot be hashed
+    return dict.fromkeys(elements)  # each once, in their order; TypeError if one cannot be hashed
 
 
 def _sides(left, right):
-    """Both contents; of a set and itself it is one and the same."""
+    """Returns both contents. If both are the same set, both results are the same object."""
     mine = _core._content_of_set(left)
     return mine, mine if right is left else _content(right)
 
 
 def _content_and_elements(left, right):
-    """The left content, and the right elements to go over once: an iterable that is no set only as far as need be."""
+    """Returns the left content, and the right elements to iterate over once. A right iterable that is no set is read
+    only as far as necessary."""
     return _sides(left, right) if _is_set(right) else (_core._content_of_set(left), right)
 
 
@@ -96,7 +99,7 @@ class SetSurface:
     def __xor__(self, other):
         return self.symmetric_difference(other) if _is_set(other) else NotImplemented
 
-    # The left side is a set or a frozenset, or nothing that knows better: its type is the result's.
+    # The left side is a set or a frozenset, which gives the result its type, or a set without such an operator.
 
     def __ror__(self, other):
         return _left(other).union(self) if _is_set(other) else NotImplemented
@@ -153,7 +156,7 @@ def _is_within(elements, container):
 
 
 def _selected(s, mine, others, present):
-    """The elements of a set, whose content is `mine`, that are in all others, or those that are in none."""
+    """Returns the elements of a set, whose content is `mine`, that are in all others (`present`) or in none of them."""
     elements = mine if others else list(mine)
     for other in others:
         elements = _core._elements_in(elements, mine if other is s else _content(other), present)

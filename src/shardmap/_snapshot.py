@@ -1,4 +1,4 @@
-"""Snapshot: one point in time of a ShardMap."""
+"""Snapshot: the state of a ShardMap at one point in time."""
 
 # Types: _snapshot.pyi.
 

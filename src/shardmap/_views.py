@@ -1,8 +1,8 @@
 """Views: keys(), values() and items() of a map or a snapshot, as dict's.
 
-A view is live: `len` and `in` ask the map as it is now. Iteration, comparison, set operations and repr
-read one point in time of it and never raise because another thread wrote. As dict's, it looks at what is stored,
-past what a subclass of the map overrides.
+A view is live: `len` and `in` read the current state of the map. Iteration, comparison, set operations and repr
+read the map at one point in time and never raise because another thread wrote. Like dict's views, a view reads what is
+stored and calls no methods that a subclass of the map overrides.
 """
 
 # Types: _views.pyi.
@@ -57,7 +57,7 @@ class _View:
         return self._source._iterate(self._what, True)
 
     def __reduce__(self):
-        # Made before multiprocessing was imported, perhaps, and now on its way to another process?
+        # The view may have been made before multiprocessing was imported, and may now be sent to another process.
         if _REDUCTION in modules and sys._getframe(1).f_globals is vars(modules[_REDUCTION]):
             return _as_list(self)
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
@@ -183,9 +183,9 @@ class ValuesView(_View):
     _what = VALUES
 
 
-# --- Views go to other processes, as lists. For dict's, multiprocessing.managers tells multiprocessing's pickler so. To
-# import that for ours would be a fifth of the time that importing shardmap takes; so it is told when the first view is
-# made after it was imported. ---
+# --- Views are sent to other processes as lists. For dict's views, multiprocessing.managers registers this with the
+# pickler of multiprocessing. To import that module here would be a fifth of the time that importing shardmap takes. So
+# our views are registered when the first view is made after multiprocessing was imported. ---
 
 _REDUCTION = "multiprocessing.reduction"
 _unregistered = True

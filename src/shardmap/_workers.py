@@ -1,4 +1,4 @@
-"""ShardWorkers: threads that each own a dict, and work sent to the owner of its key."""
+"""ShardWorkers: threads that each own a dict. Work on a key is sent to the owner of the key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _R = TypeVar("_R")
 _P = ParamSpec("_P")
 
 _numbers = count()
-_LONGEST_POLL = 0.01  # seconds: of a worker that waits for room in another's queue
+_LONGEST_POLL = 0.01  # seconds: between a waiting worker's looks for room in another queue
 _ENDED = "cannot submit a task: the workers were shut down, or they belong to the process that forked this one"
 
 
@@ -38,7 +38,8 @@ def _close_all(inboxes: Iterable[Inbox]) -> None:
 
 
 def _cancel_all(inboxes: Iterable[Inbox]) -> None:
-    """What waits in the queues. All of it, even if a future's callback raises: the first error is raised at the end."""
+    """Cancels all tasks that wait in the queues, even if a callback of a future raises. Raises the first error at the
+    end."""
     first: BaseException | None = None
     for inbox in inboxes:
         left = inbox.take_all()
@@ -48,19 +49,19 @@ def _cancel_all(inboxes: Iterable[Inbox]) -> None:
                     left[-1][0].future.cancel()
                 left.pop()
             except BaseException as error:
-                first = first or error  # and again: what is cancelled calls nothing a second time
+                first = first or error  # once more: a cancelled future calls no callback twice
     if first is not None:
         raise first
 
 
 class _Wait:
-    """A worker's wait for room in another's queue."""
+    """The wait of a worker for room in another worker's queue."""
 
     __slots__ = ("attempts", "number")
 
     def __init__(self, number: int) -> None:
-        self.number = number  # of that other
-        self.attempts = 1  # odd: it looks for room just now, and may have got it
+        self.number = number  # of the other worker
+        self.attempts = 1  # odd: it is looking for room, and may have found it
 
 
 class ShardWorkers(Generic[_KT, _VT]):
@@ -254,15 +255,15 @@ class ShardWorkers(Generic[_KT, _VT]):
         try:
             if not inbox.put(task):
                 self._wait_and_put(number, task)
-            # If it is not closed yet, the worker finds the task before the end. Else perhaps it does not look any more.
+            # If the queue is not closed yet, the worker finds the task. Otherwise it may have stopped looking.
             if inbox.closed and task.future.cancel():
                 raise RuntimeError(_ENDED)
         except BaseException:
-            task.future.cancel()  # it may be in the queue
+            task.future.cancel()  # it may already be in the queue
             raise
         finally:
             if inbox.closed:
-                inbox.wake()  # the next who waits
+                inbox.wake()  # the next submitter that waits
 
     def _wait_and_put(self, number: int, task: Task) -> None:
         me = self._me()
@@ -278,17 +279,18 @@ class ShardWorkers(Generic[_KT, _VT]):
         inbox = here.inbox
         return inbox.number if inbox is not None and inbox in self._inboxes else None
 
-    # Workers that wait take nothing from their queues, so a circle of them would stay one for ever, as long as each
-    # queue in it is full. Nobody holds a lock meanwhile. Whoever looks for a circle reads the waits, then whether the
-    # queues are full, then the waits again. If these are the same, and in none of them there was another attempt to get
-    # room, then all waited at once, on full queues. Of a circle the worker with the least number gets the error.
+    # A waiting worker takes nothing from its queue. So workers that wait for each other in a circle would wait for ever
+    # if each queue in the circle is full. No lock is held meanwhile. A worker that looks for a circle reads the waits,
+    # then whether the queues are full, then the waits again. If the waits are the same, and none of them made another
+    # attempt to get room, then all waited at the same time, on full queues. The worker with the least number in the
+    # circle gets the error.
     #
-    # A finalizer that submits while its thread waits has a wait of its own, in the place of the one it came into. That
-    # one is put back at its end: as it was, since the worker took nothing meanwhile, so it may count as one wait.
+    # A finalizer that submits while its thread waits has a wait of its own, which replaces the interrupted one. At its
+    # end, the interrupted wait is put back unchanged. The worker took nothing meanwhile, so both may count as one wait.
 
     def _wait_as_worker(self, me: int, number: int, task: Task) -> None:
-        """Waits for room in another worker's queue, unless that one waits in turn, over any number of others, for room
-        in this one's."""
+        """Waits for room in another worker's queue. Raises RuntimeError if that worker waits, directly or through
+        others, for room in this worker's queue."""
         inbox, wait, pause = self._inboxes[number], _Wait(number), 0.0
         interrupted = self._waits.get(me)
         try:
@@ -311,7 +313,7 @@ class ShardWorkers(Generic[_KT, _VT]):
         at = me
         while not circle or at != me:
             wait = self._waits.get(at)
-            # The third: or there is a circle further on, in which this worker is not.
+            # The third condition: there may be a circle further on that does not contain this worker.
             if wait is None or at < me or len(circle) == len(self._inboxes):
                 return False
             circle.append((at, wait, wait.attempts))
@@ -339,8 +341,8 @@ class ShardWorkers(Generic[_KT, _VT]):
         if wait:
             for inbox, thread in zip(self._inboxes, self._threads, strict=False):
                 inbox.wait_until_over()
-                # Before 3.13 join() takes a lock for some steps of Python code, and a signal handler that calls this
-                # within them would wait for the thread it runs in. What it waits for is over, all but the thread.
+                # Before 3.13, join() holds a lock during some Python code. A signal handler that calls shutdown()
+                # within that code would wait for its own thread. It need not join: the worker has finished its tasks.
                 if not here.joining:
                     try:
                         here.joining = True
@@ -362,7 +364,7 @@ class ShardWorkers(Generic[_KT, _VT]):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def _after_fork(self) -> None:
-        # Threads do not survive a fork, and theirs may have had locks of the inboxes.
+        # The threads do not survive a fork, and may have held locks of the inboxes.
         self._finalizer.detach()
         self._inboxes = [Inbox(each, 1) for each in range(len(self._inboxes))]
         _close_all(self._inboxes)

@@ -124,8 +124,8 @@ cdef class MapCore:
     def set_many(self, keys, values):
         """Stores each of `values` under the key at the same position of `keys`, in this order. Each store is
         linearizable, the whole is not. Raises ValueError if there are not as many values as keys: before it stores
-        anything if both have a length, otherwise after it has stored the pairs before. Raises ValueError if a value is
-        MISSING. If an element or its hash raises, the pairs before it are stored. Keys are taken 1,024 at a time, so
+        anything if both have a length, otherwise after it has stored the complete pairs. Raises ValueError if a value
+        is MISSING. If an element or its hash raises, the pairs before it are stored. Keys are taken 1,024 at a time, so
         later pairs of the same 1,024 may be stored, too. Like `for key, value in zip(keys, values): m[key] = value`."""
         map_set_many(self, keys, values)
 
@@ -273,8 +273,8 @@ cdef class MapCore:
         """Removes every entry for which predicate(key, value) is false, and returns how many it removed. Each removal
         is linearizable. It removes only the value that it passed to the predicate. If another thread stored a new value
         meanwhile, it calls the predicate again. If another thread was computing a value at the time of the call
-        (compute and its like), it waits for that value and then calls the predicate for it. The predicate runs without
-        a lock. HashMap::retain of Rust."""
+        (compute and its like), retain waits for that value and calls the predicate for it, too. The predicate runs
+        without a lock. HashMap::retain of Rust."""
         return map_retain(self, predicate)
 
     # --- One entry, or several, for longer ---
@@ -304,8 +304,8 @@ cdef class MapCore:
         from each key to its KeyEntry (see lock), in the order of `keys`. The locks are acquired in one order for the
         whole map, so threads that lock the same keys in any order do not deadlock. `timeout` is in seconds and applies
         to all locks together. If a wait is interrupted or raises, none of the keys stays locked. `async with` waits
-        without blocking the event loop. As for lock: which code may write these keys meanwhile, and which errors are
-        raised."""
+        without blocking the event loop. The same code as with lock may write these keys meanwhile, and the same errors
+        are raised."""
         return LockedMany.__new__(LockedMany, self, keys, timeout)
 
     def _iterate(self, int what, bint backward=False, /):
