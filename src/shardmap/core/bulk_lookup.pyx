@@ -1,16 +1,16 @@
 # Looking up many keys at once.
 #
-# With a GIL: a batch that is large enough is hashed and probed with the GIL released, so that threads look up at the
-# same time. Each shard's mutex is held meanwhile, and released before attaching again. While detached we read the
-# tables, and the contents of keys that the table or the call has references to; no reference is counted, nothing is
-# written but the call's own memory. What is remembered is an entry's number and the shard's layout version. Attached
-# again, we are the only thread that is, and published tables change only under an attached thread: so the entry is
-# read without the mutex. If the layout version is what it was and the entry has not been removed, it is that of the
-# key, and its value of now is the answer; else the key is looked up again. "Not there" needs no second look: it was
-# true at one point during the call.
+# With a GIL: a batch that is large enough is hashed and probed with the GIL released, so that threads look up in
+# parallel. Each shard's mutex is held meanwhile, and released before the thread attaches again. While detached, the
+# thread reads the tables, and the contents of keys to which the table or the call has references. It counts no
+# references and writes only the call's own memory. It remembers an entry's number and the shard's layout version. When
+# it is attached again, it is the only attached thread, and published tables are changed only by attached threads. So it
+# reads the entry without the mutex. If the layout version is the same and the entry has not been removed, the entry is
+# that of the key, and its current value is the answer. Otherwise the key is looked up again. "Not there" needs no
+# second look, because it was true at one point during the call.
 #
-# Free-threaded: without the mutex, as in core/read_key.pyx, a turn's keys as one reader. What cannot be read that
-# way is looked up under the mutex, so that the next reader can.
+# Free-threaded: keys are looked up without the mutex, as in core/read_key.pyx; the keys of a turn count as one reader.
+# Keys that cannot be read this way are looked up under the mutex, so that the next reader can read them without it.
 
 cdef list map_get_many(MapCore m, keys, default):
     cdef object source = source_of(keys)

@@ -1,6 +1,6 @@
 # ShardCache's extension type. A cache is a map with a fixed number of shards, whose blocks have columns of their own
-# (core/cache_columns.pyx), and for each shard what the eviction policy knows (core/cache_policy.pyx). The map is not
-# given to anybody: all writes go through core/cache_write.pyx.
+# (core/cache_columns.pyx), and with data of the eviction policy for each shard (core/cache_policy.pyx). No other code
+# gets the map: all writes go through core/cache_write.pyx.
 
 cdef int64_t UNBOUNDED = 0x3FFFFFFFFFFFFFFF     # small enough to add to
 cdef list free_numbers = []                     # of caches that are gone
@@ -39,7 +39,7 @@ cdef class CacheCore:
             free(self.total)        # and the shards behind it
 
     def _configure(self, shards, maxsize, ttl, idle, refresh_after, weigh, on_remove, loader, executor, timer, /):
-        """Once, before anybody else knows the cache."""
+        """Called once, before other code has the cache."""
         cdef uint32_t bits
         self.most = UNBOUNDED if maxsize is None else <int64_t>min(maxsize, UNBOUNDED)
         if ttl is not None:
@@ -239,8 +239,8 @@ cdef int give_shards(CacheCore c, uint32_t bits) except -1:
 
 
 cdef int cache_clear_slot(PyObject* self) noexcept:
-    """The collector's: breaks cycles through what the user gave. Those through entries are broken in the tables; the
-    map itself stays, since finalizers in the same garbage may still use the cache."""
+    """For the collector: breaks cycles through the user's functions. Cycles through entries are broken in the tables.
+    The map itself stays, because finalizers in the same garbage may still use the cache."""
     (<CacheCore>self).on_remove = None
     (<CacheCore>self).loader = None
     (<CacheCore>self).weigh = None

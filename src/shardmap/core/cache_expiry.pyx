@@ -1,9 +1,9 @@
 # When entries of a cache expire, and how those that have are removed.
 #
-# Nobody gets an entry that has expired: every read looks at its deadline, and removes it. Those that are not asked for
-# are found by sweeps. Each write looks at a few entries, going round and round; so there is no thread for it, and no
-# pause. A shard knows a time before which none of its entries expires (`earliest`), and until then nothing is looked
-# at. What is asked of the whole cache (len, iterating) first removes all that have expired, if there can be any.
+# Expired entries are never returned: every read checks the deadline, and removes an expired entry. Other expired
+# entries are found by sweeps: each write looks at a few entries, in rotation. So there is no thread for it, and no
+# pause. A shard has a time before which none of its entries expires (`earliest`); until then there are no sweeps.
+# Operations on the whole cache (len, iteration) first remove all expired entries, if there can be any.
 
 from libc.math cimport isnan
 
@@ -12,7 +12,7 @@ cdef enum:
 
 cdef int64_t FOREVER = 0x7FFFFFFFFFFFFFFF
 cdef double NANOSECONDS = 1e9
-cdef double MOST_SECONDS = 4.5e9        # a century and a half: as good as for ever, and small enough to add to
+cdef double MOST_SECONDS = 4.5e9        # about 140 years, treated as infinity; small enough to add to
 
 
 cdef inline int64_t later(int64_t now, int64_t span) noexcept nogil:
@@ -88,8 +88,8 @@ cdef inline void note_expiry_locked(CacheCore c, CacheShard* known, Block* block
 
 
 cdef bint sweep_locked(CacheCore c, Access* at, int64_t now, uint32_t most, RemovedEntries* removals) except -1:
-    """Looks at the next entries, and removes what has expired. False if the mutex was released meanwhile, or positions
-    have changed: what was found before means nothing any more."""
+    """Looks at the next entries, and removes expired ones. False if the mutex was released meanwhile or positions have
+    changed: then positions that were found before are not valid."""
     require_locked(at.shard)
     cdef CacheShard* known = cache_shard(c, at.shard)
     cdef Block* block = block_of(at.shard.table)

@@ -1,18 +1,19 @@
 # Loading: a value that is not in a cache is made once, however many threads ask for it.
 #
-# Who finds nothing puts a Load into the cache's map `loads`, by setdefault: one of many wins and runs the loader; the
-# others wait for that Load. Nothing is locked meanwhile. The winner looks into the cache once more, since the load
-# before may have ended in between; so for each insertion the loader runs once. At the end it stores the value, takes
-# the Load out, and wakes those who wait, in this order: who finds no Load finds the value.
+# A thread that finds no value puts a Load into the cache's map `loads`, by setdefault. One of many threads wins and
+# runs the loader; the others wait for its Load. No lock is held meanwhile. The winner looks into the cache once more,
+# because the previous load may have ended in between; so the loader runs once for each insertion. At the end, the
+# winner stores the value, removes the Load, and wakes the waiting threads, in this order. So a thread that finds no
+# Load finds the value.
 #
-# What the winner finds in the cache it does not give to those who wait: they look there themselves. The entry may have
-# been on its way out, with a deletion that had looked for loads before this one was there; and who asks after that
-# deletion has returned could still meet this Load.
+# If the winner finds a value in the cache, it does not give it to the waiting threads; they look there themselves. This
+# entry may be about to be removed by a deletion that had looked for loads before this Load was there. A thread that
+# asks after that deletion has returned could still find this Load, and must not get the old value.
 #
-# What is stale is not stored. Who writes, deletes or invalidates a key first marks its Load as overtaken and takes it
-# out, then takes the shard's mutex for its own change. The loader's store looks at the mark under that mutex. So either
-# the store comes first, and the change comes after it; or it sees the mark. Besides, it stores only where there is no
-# entry, or for a refresh the very value that it is to replace.
+# Stale values are not stored. A write, deletion or invalidation of a key first marks its Load as overtaken and removes
+# it, and then acquires the shard's mutex for its own change. The store of the loader reads the mark under that mutex.
+# So either the store comes before the change, or it sees the mark. Besides, it stores only where there is no entry, or,
+# for a refresh, in place of the value that it is to replace.
 
 cdef inline bint is_overtaken(CacheCore c, PyObject* load) noexcept:
     """Under the shard's mutex. A load that is not among the cache's is overtaken by every deletion."""
@@ -77,8 +78,8 @@ cdef PyObject* register_load(CacheCore c, PyObject* key, Py_hash_t hashed, PyObj
     locate_load(c, hashed, &at)
     if write_located(&at, key, &request) == PRESENT:
         return there
-    # Either the loader sees what another thread has changed at the source, or that one, which then invalidates the key,
-    # sees the load.
+    # Another thread may change the source and then invalidate the key. Either the loader sees that change, or the
+    # invalidation sees this load.
     sm_fence_full()
     return new_reference(load)
 
@@ -118,7 +119,7 @@ cdef PyObject* load_value(CacheCore c, PyObject* key, Py_hash_t hashed, Call* ca
         finally:
             set_load_of_thread(around)
         other = steal_load(there)
-        if sm_change_u8(&other.is_queued, True, False):     # a refresh that nobody runs yet: not to be waited for
+        if sm_change_u8(&other.is_queued, True, False):     # a refresh that no thread runs yet: do not wait for it
             finish_load(c, key, hashed, other, LOAD_ABANDONED, None)
             continue
         if not wait_for_load(other):
@@ -138,12 +139,12 @@ cdef inline Load steal_load(PyObject* load):
 cdef PyObject* run_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, Call* call) except NULL:
     """Of a load that is registered, and this thread's innermost."""
     cdef PyObject* value = NULL
-    # So after KeyboardInterrupt and its like, which are this thread's alone, and with what was in the cache.
+    # The state after KeyboardInterrupt and the like, which are for this thread only, and if the cache had a value.
     cdef LoadState state = LOAD_ABANDONED
     cdef int64_t begun
     outcome = None
     try:
-        # The load before may have ended after we had looked.
+        # The previous load may have ended after we looked.
         if cache_get(c, key, hashed, time_if_needed(c), False, &value, NULL) == PRESENT:
             outcome = steal(value)
         else:
@@ -165,7 +166,7 @@ cdef PyObject* run_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load,
 
 
 cdef int finish_load(CacheCore c, PyObject* key, Py_hash_t hashed, Load load, LoadState state, outcome) except -1:
-    """Out of the map first, so that who comes now looks into the cache."""
+    """Removes the load from the map first, so that threads that come now look into the cache."""
     try:
         remove_load(c, key, hashed, <PyObject*>load)
     except:

@@ -1,9 +1,8 @@
-# Refreshing: an entry older than `refresh_after` is still given to everybody, while one thread makes a new value for
-# it.
+# Refreshing: threads still get an entry that is older than `refresh_after`, while one thread makes a new value for it.
 #
-# A refresh is a Load like any other (core/cache_load.pyx): so there is one at a time for each key, who finds the entry
-# expired meanwhile waits for it, and a write, deletion or invalidation overtakes it. It stores its value only in place
-# of the one that it is to replace, or where there is none by now.
+# A refresh is a Load like any other (core/cache_load.pyx). So there is one at a time for each key, a thread that finds
+# the entry expired meanwhile waits for it, and a write, deletion or invalidation overtakes it. It stores its value only
+# in place of the value that it is to replace, or where there is no value any more.
 
 from functools import partial
 
@@ -44,8 +43,8 @@ cdef object refresh(CacheCore c, key, Py_hash_t hashed, old, loader):
 
 
 cdef object refresh_in_executor(CacheCore c, key, Load load, old, loader):
-    """Queues it. Until the executor begins with it, anybody may take it over: who waited for it might hold up the
-    executor."""
+    """Queues the refresh. Until the executor begins with it, any thread may take it over, because a thread that waited
+    for it might block the executor."""
     sm_store_u8(&load.is_queued, True)
     try:
         future = c.executor.submit(_refresh_in_executor, c, key, load, old, loader)
@@ -60,7 +59,7 @@ cdef object refresh_in_executor(CacheCore c, key, Load load, old, loader):
 
 
 def _forget_queued_refresh(CacheCore c not None, key, Load load not None, future, /):
-    """If it was not begun: it was refused, or cancelled."""
+    """Ends a refresh that did not begin, because the executor refused or cancelled it."""
     if sm_change_u8(&load.is_queued, True, False):
         finish_load(c, <PyObject*>key, hash(key), load, LOAD_ABANDONED, None)
 
@@ -78,15 +77,15 @@ def _refresh_in_executor(CacheCore c not None, key, Load load not None, old, loa
 
 
 cdef object run_refresh(CacheCore c, key, Py_hash_t hashed, Load load, old, loader):
-    """Of a load that is registered, and this thread's innermost. What the loader raises is told to sys.unraisablehook:
-    there is a value to return."""
+    """Runs a load that is registered and is this thread's innermost. What the loader raises goes to sys.unraisablehook,
+    because there is a value to return."""
     cdef PyObject* value = NULL
     cdef bint wants_refresh = False, done = False
     cdef LoadState state = LOAD_ABANDONED
     cdef int64_t begun
     outcome = None
     try:
-        # The refresh before may have ended after we had looked.
+        # The previous refresh may have ended after we looked.
         if cache_get(c, <PyObject*>key, hashed, time_now(c), False, &value, &wants_refresh) == PRESENT:
             found = steal(value)
             if not wants_refresh:
@@ -114,7 +113,7 @@ cdef object run_refresh(CacheCore c, key, Py_hash_t hashed, Load load, old, load
 
 
 cdef int postpone_refresh(CacheCore c, PyObject* key, Py_hash_t hashed, PyObject* old) except -1:
-    """After one that failed: not with every hit."""
+    """After a refresh that failed, so that not every hit tries again."""
     cdef Access at
     cdef int64_t now = time_now(c)
     locate_in_cache(c, hashed, &at)

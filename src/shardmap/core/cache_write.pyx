@@ -1,14 +1,14 @@
 # Writing to a cache: one loop, as core/write_key.pyx, that also makes room.
 #
-# The bound. `total` is the weight of everything that is in the cache or about to be. Weight is added before an entry
-# goes in, and only as far as the bound allows; it is subtracted after an entry has gone. So the bound holds at every
-# moment. In a full cache a writer takes an entry of its own shard out and puts its own in: `total` does not change, and
-# is not written. What a writer has freed and not used it gives back before any code of the user's runs
-# (RemovedEntries.freed).
+# The bound. `total` is the weight of all entries that are in the cache or about to be inserted. Weight is added before
+# an entry is inserted, and only as far as the bound allows. It is subtracted after an entry is removed. So the bound
+# holds at every moment. In a full cache, a writer removes an entry of its own shard and inserts its own: `total` does
+# not change, and is not written. If a writer has freed weight that it does not use, it subtracts it before any user
+# code runs (RemovedEntries.freed).
 #
-# Which entry goes is the policy's choice, in the writer's own shard. Only if that has none, because other shards have
-# all of the weight, is another shard's taken: with the own mutex released, since a mutex is never waited for under
-# another.
+# The policy chooses the entry to evict, in the writer's own shard. If that shard has none, because other shards have
+# all of the weight, an entry of another shard is evicted. The writer then releases its own mutex first, because a
+# thread never waits for a mutex while it holds another.
 
 cdef inline CacheShard* cache_shard(CacheCore c, Shard* shard) noexcept nogil:
     cdef Layout* layout = c.entries.layout

@@ -1,5 +1,5 @@
-# clear(). It waits for the locks that blocks of others have on entries, and overtakes functions that compute
-# (core/compute.pyx).
+# clear(). It waits for entries that other code holds in `with` blocks. It does not wait for functions that compute:
+# their results are not stored (core/compute.pyx).
 
 cdef KeyLock* foreign_lock_locked(Shard* shard, Caller* caller) noexcept:
     """A key's lock that clear() has to wait for, or that this very context computes under; or NULL. Under the mutex.
@@ -42,7 +42,7 @@ cdef int take_foreign_lock_and_unlock(Shard* shard, Caller* caller, HeldLock** h
             held[0] = node
             node = NULL
         elif outcome == DEADLOCK:
-            # Two that clear may take locks from each other for ever, if each of them holds a block's lock as well.
+            # Two calls of clear() might block each other without end, if each caller also holds a block's lock.
             if held[0] == NULL or given_up[0] == MOST_GIVEN_UP:
                 raise_deadlock(key)
             given_up[0] += 1
@@ -87,8 +87,8 @@ cdef void take_tables_locked(MapCore m, Layout* layout, PyObject** tables, Limbo
 
 
 cdef int map_clear(MapCore m) except -1:
-    """Takes all tables away at one point in time, then lets their entries go. First gets hold of the locks that blocks
-    of others have on entries: what is there is then not taken away under them. What is being computed is overtaken."""
+    """Takes all tables away at one point in time, then releases their entries. First acquires the locks of entries that
+    other code holds in `with` blocks, so that these are not removed meanwhile. Does not wait for computed values."""
     cdef uint32_t room = layout_of(m).shard_count
     cdef PyObject** tables = <PyObject**>allocate(room * 2 * sizeof(PyObject*), sizeof(void*))
     cdef Limbo** limbos

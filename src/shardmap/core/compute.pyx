@@ -1,13 +1,14 @@
 # Compound operations: what would be several steps of a dict, as one.
 #
-# Two ways. Functions run under the key's lock (core/key_lock.pyx): exactly once, while others that write the key wait.
-# Comparisons and `+` run without any lock on the value seen, and the new value goes in only if the entry still holds
-# that very value; else again. Either way the key itself is compared once: where it was found is remembered.
+# There are two ways. Functions run under the key's lock (core/key_lock.pyx): exactly once, while other writers of the
+# key wait. Comparisons and `+` run without a lock on the value that was read. The new value is stored only if the entry
+# still holds the same object; otherwise the operation starts again. In both ways the key itself is compared only once,
+# because its place is remembered.
 #
-# clear() does not wait for functions. If it comes between the moment when the value was read and the one when the
-# result would be stored, the result is given to the caller and not stored: it is as if it had been stored just before
-# clear() removed it. (To run the function again could go on for ever.) `whole_map_seq` tells, since every clear()
-# changes it while it holds all mutexes.
+# clear() does not wait for functions. If clear() runs after the value was read and before the result is stored, the
+# result is returned to the caller but not stored, as if it had been stored just before clear() removed it. (Running the
+# function again might never end.) `whole_map_seq` shows this, because every clear() changes it while it holds all
+# mutexes.
 
 cdef Found start_computing(MapCore self, PyObject* key, Computation* work, PyObject** value) except FAILED:
     """Takes the key's lock and reads the value."""

@@ -1,14 +1,14 @@
-# Finding out that a wait for a key's lock would never end.
+# Detecting that a wait for a key's lock would never end.
 #
-# A wait without a deadline that would close a cycle of waits is a RuntimeError. Each wait keeps somebody from running:
-# a thread's wait all that runs in this thread, a task's wait the task. A wait that begins follows from lock to holder
-# to the waits that keep the holder from running, each wait once at the most. What waits keeps the locks that it holds,
-# so the chain stands still while it is followed: owners change, and waits end, under `waiters_mutex`.
+# A wait without a deadline that would close a cycle of waits raises RuntimeError. A thread's wait stops all code of
+# that thread; a task's wait stops that task. A wait that begins follows the chain from its lock to the holder, and on
+# to the waits that stop the holder. It follows each wait at most once. A waiting thread or task keeps the locks that it
+# holds, so the chain does not change while it is followed: owners change and waits end only under `waiters_mutex`.
 
 cdef enum:
     WAITER_LISTS = 1024
 
-cdef sm_mutex waiters_mutex     # the last one taken, for moments only, also by detached threads
+cdef sm_mutex waiters_mutex     # the last in the order of mutexes; held briefly, also by detached threads
 # All that wait, neither away nor granted: threads by their token, tasks by theirs.
 cdef Waiter* waiter_lists[WAITER_LISTS]
 cdef uint64_t newest_search = 0

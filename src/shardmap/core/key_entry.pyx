@@ -1,7 +1,7 @@
 # `with m.lock(key) as entry`: an entry held exclusively, by a thread or by a task.
 #
-# A lock belongs to its entry object: whoever leaves the block releases it, in whatever thread, and so does the end of
-# the object itself.
+# A lock belongs to its entry object. It is released when the block is left, in any thread, or when the object is
+# deallocated.
 
 cdef double seconds_of(timeout) except? -2:
     """NO_DEADLINE: to wait for ever."""
@@ -18,7 +18,7 @@ cdef inline double deadline_after(double seconds) noexcept:
 
 cdef KeyEntry new_entry(MapCore source, key, timeout):
     cdef KeyEntry self = KeyEntry.__new__(KeyEntry)
-    hash_of(<PyObject*>key, &self.hashed)   # once, and an unhashable key is an error where it stands
+    hash_of(<PyObject*>key, &self.hashed)   # only once; and an unhashable key raises here
     self.seconds = seconds_of(timeout)
     self.source = source
     self.key = key
@@ -61,7 +61,7 @@ cdef void give_lock(KeyEntry self, Shard* shard, KeyLock* taken) noexcept:
             # `source` that was cleared with a cycle.
             self.held_map = new_reference(<PyObject*>self.source)
             taken = NULL
-    if taken != NULL:       # two that entered the same entry at once: one of them holds it
+    if taken != NULL:       # two threads entered the same entry at once: only one of them holds it
         release_key_lock(shard, taken)
 
 

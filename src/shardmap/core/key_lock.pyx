@@ -1,16 +1,16 @@
 # Locks of single keys: what makes compute(), merge() and `with m.lock(key)` exclusive, plain writes included.
 #
-# A key's lock exists while somebody holds it: a record in a list of the key's shard, looked at under the
-# shard's mutex by every writer. The list is almost always empty, and then costs a writer one load. A writer
-# that finds its key locked queues for the key's lock like anybody else, writes as its holder, and hands it
-# on; so nobody starves, and other keys are not delayed. Readers never wait: they see the value from before.
+# A key's lock exists only while it is held: it is a record in a list of the key's shard. Every writer reads this list
+# under the shard's mutex. The list is almost always empty, and then costs a writer one load. A writer whose key is
+# locked queues for the key's lock, writes as its holder, and hands it on. So no writer starves, and other keys are
+# not delayed. Readers never wait: they see the previous value.
 #
-# Each time a lock is taken or handed on it gets a new `grant`, a token that is never used twice. Who knows the grant
-# holds the lock, in whatever thread: the KeyEntry that `with` gives, or the call of compute(). A plain write also
-# passes if it comes from the execution context that took the lock (core/context.pyx).
+# Each time a lock is acquired or handed on, it gets a new `grant`, a token that is never used twice. The object that
+# has the grant holds the lock, in any thread: a KeyEntry, or a call of compute(). A plain write also passes if it comes
+# from the execution context that acquired the lock (core/context.pyx).
 #
-# clear() does not wait for functions that compute values (`is_compute`): what they return after a clear() is given to
-# their callers and not stored (core/compute.pyx).
+# clear() does not wait for functions that compute values (`is_compute`). What they return after a clear() is returned
+# to their callers, but not stored (core/compute.pyx).
 #
 # Waiting is in core/key_wait.pyx.
 
@@ -195,7 +195,7 @@ cdef KeyLock* find_or_add_key_lock_locked(Access* at, PyObject* key, KeyLockChec
 
 
 cdef void release_key_lock(Shard* shard, KeyLock* held) noexcept:
-    """Hands the lock to the first in the queue; if there is none it ceases to be. May run any code."""
+    """Hands the lock to the first waiter in the queue, or removes it if there is none. May run any code."""
     cdef PyObject* request
     while True:
         request = hand_on(shard, held)

@@ -1,12 +1,12 @@
-# Waiting for a key's lock. That a wait would never end is found out in core/deadlock.pyx.
+# Waiting for a key's lock. Waits that would never end are detected in core/deadlock.pyx.
 #
-# Who waits stands in the lock's queue; the lock is handed to the first. A thread waits detached, on a condition
-# variable of its own under the shard's mutex; an asyncio task waits for a future (core/key_request.pyx).
+# Waiters stand in the lock's queue; the lock is handed to the first one. A thread waits detached, on a condition
+# variable of its own under the shard's mutex. An asyncio task waits for a future (core/key_request.pyx).
 #
-# While a thread waits, code of the user's may run in it: handlers of signals, finalizers that the collector runs
-# there. Such code may want the very lock that the thread waits for, or one whose holder waits behind this thread. So
-# while it runs the waiter is *away*: it keeps its place in the queue but is passed over, and if nobody is left to hand
-# the lock to, the lock's record is removed and the thread looks for the lock again when it is back.
+# While a thread waits, user code may run in it: signal handlers, and finalizers that the collector runs. Such code may
+# ask for the same lock that the thread waits for, or for one whose holder waits behind this thread. So while it runs,
+# the waiter is *away*: it keeps its place in the queue but is passed over. If there is no other waiter, the lock's
+# record is removed, and the thread looks for the lock again when it is back.
 
 cdef double NO_DEADLINE = -1
 cdef double SIGNALS_EVERY = 0.05        # seconds: how often the main thread looks for signals while it waits

@@ -111,9 +111,9 @@ cdef class MapCore:
 
     def get_many(self, keys, default=None):
         """Returns the values of all `keys` in their order as a list, with `default` for keys without an entry. Each
-        look-up is linearizable, the whole is not. Faster for each key than a loop. From 512 keys on, a build with a GIL
-        releases it while it hashes and looks up keys of type str, int and bytes, so that threads do this in parallel.
-        No lock is held while your code runs. Like [m.get(key, default) for key in keys]."""
+        look-up is linearizable, the whole is not. Faster for each key than a loop. From 512 keys on, if all are of type
+        str, int or bytes, a build with a GIL releases it while it hashes and looks up the keys, so that threads do this
+        in parallel. No lock is held while your code runs. Like [m.get(key, default) for key in keys]."""
         return map_get_many(self, keys, default)
 
     def contains_many(self, keys):

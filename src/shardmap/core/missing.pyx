@@ -2,7 +2,7 @@
 
 from typing import final
 
-cdef object NO_DEFAULT = object()       # pop() was given none
+cdef object NO_DEFAULT = object()       # pop() was called without a default
 
 
 @final
@@ -27,9 +27,9 @@ class MissingType:
 
 
 MISSING = MissingType()
-"""No value: what compound operations give to and take from functions where there is no entry."""
+"""No value: compound operations pass it to functions and take it from them where there is no entry."""
 
-cdef object no_value = MISSING      # a look-up in the module costs more than what is done with it
+cdef object no_value = MISSING      # because a look-up in the module costs more than its use
 
 
 cdef int refuse_missing() except -1:

@@ -1,7 +1,7 @@
 # retain().
 
 cdef Py_ssize_t map_retain(MapCore self, predicate) except -1:
-    """Asks about the entries of one point in time, then about what was being computed before it."""
+    """Calls the predicate for the entries at one point in time, then for values that were being computed."""
     cdef Py_ssize_t removed = 0
     cdef Access at
     cdef KeyLock* held
@@ -34,7 +34,7 @@ cdef bint retain_one(MapCore self, key, predicate) except -1:
 
 
 cdef list keys_being_computed(MapCore self):
-    """The keys whose values other contexts compute just now."""
+    """The keys whose values other contexts are computing."""
     cdef list keys = []
     cdef Caller caller
     cdef PyObject* found[16]

@@ -84,8 +84,8 @@ cdef class SetCore:
 
     def contains_many(self, elements, /):
         """Returns a list of bools: for each of `elements`, whether it is in the set. Each look-up is linearizable, the
-        whole is not. Faster than a loop. From 512 elements on, a build with a GIL releases it while it hashes and looks
-        up elements of type str, int and bytes. Like [element in s for element in elements]."""
+        whole is not. Faster than a loop. From 512 elements on, if all are of type str, int or bytes, a build with a GIL
+        releases it while it hashes and looks up the elements. Like [element in s for element in elements]."""
         mark_set_shared(self)
         return map_contains_many(self.entries, to_look_for(elements))
 
