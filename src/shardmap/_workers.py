@@ -71,7 +71,7 @@ class ShardWorkers(Generic[_KT, _VT]):
 
     ShardWorkers(n=None, *, queue_size=1024, timeout=None, thread_name_prefix="ShardWorkers"): `n` is the number of
     threads; None means the number of CPUs. At most `queue_size` tasks wait for each thread. When the queue is full,
-    submit waits for room, at most `timeout` seconds (None: no limit), and then raises queue.Full. No task is dropped.
+    the caller waits for room, at most `timeout` seconds (None: no limit), and then gets queue.Full. No task is dropped.
 
     Use it as a context manager, or call shutdown(). At interpreter exit, and when the last reference to the object is
     gone, the threads finish the submitted tasks. The dicts are gone when the threads have ended; before that, get

@@ -317,7 +317,7 @@ with m.lock("A"):
     holder = Holder("B", then=lambda: (time.sleep(0.05), interrupt()))
     m["B"] = 1
 other.join(LONG)
-assert len(errors) == 1 and "deadlock: 'C'" in errors[0], errors
+assert len(errors) == 1 and "deadlock: the lock of 'C'" in errors[0], errors
 finish(holder)
 """
     )
