@@ -76,7 +76,7 @@ def reduce_part(
     map_function: Callable[[Any, Any], Any],
     reduce_function: Callable[[Any, Any], Any],
 ) -> Any:
-    """Returns a tuple of the result, or an empty one. At module level, so that executors can send it to another process."""
+    """Returns a tuple of the result, or an empty tuple. At module level, so that executors can pickle it."""
     results: tuple[Any, ...] = ()
     for key, value in part:
         mapped = map_function(key, value)
