@@ -1,10 +1,9 @@
-"""Draws what sweep.py and goals.py measured as SVG, each light and dark.
+"""Draws what threads.py, sweep.py and goals.py measured as SVG, each light and dark.
 
     python bench/plot.py [build/bench] [--output docs/benchmarks]
 
-threads.svg: operations per second by number of threads, for the mixes that were measured. goals.svg: the goals' ratios
-and their bars. mixes.svg: ratios to dict by mix, with as many threads as CPUs. Needs matplotlib. It may run on another
-interpreter than the measured one.
+threads.svg: operations per second by number of threads. goals.svg: the goals' ratios and their bars. mixes.svg: ratios
+to dict by mix, with as many threads as CPUs. Needs matplotlib. It may run on another interpreter than the measured one.
 """
 
 from __future__ import annotations
@@ -58,8 +57,6 @@ DARK = Palette(
     LIGHT.maps | {"ShardMap": "#58a6ff", "dict": "#c9d1d9", "dict + Lock": "#6e7681", "cereggii AtomicDict": "#f0963c"},
 )
 SPARE = "#8250df"  # for other maps
-PANELS = ("100 % reads, uniform", "90 % reads, uniform", "0 % reads, uniform")
-
 Results = list[dict[str, Any]]
 
 
@@ -99,38 +96,53 @@ def names_in_order(results: Results) -> list[str]:
     return list(dict.fromkeys(result["map"] for result in results))
 
 
+def quartiles(values: list[float]) -> tuple[float, float]:
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
 def draw_threads(data: dict[str, Any], palette: Palette) -> Figure | None:
-    """Lines: million operations a second by number of threads, one panel for each mix."""
-    results: Results = [result for result in data["results"] if result["reads"] is not None]
-    titles = list(dict.fromkeys(result["title"] for result in results))
-    chosen = [title for title in PANELS if title in titles] or titles[:3]
-    if not chosen:
-        return None
-    figure, panels = pyplot.subplots(1, len(chosen), figsize=(3.2 * len(chosen) + 0.6, 3.5), squeeze=False)
-    for axes, title in zip(panels[0], chosen, strict=True):
-        mine = [result for result in results if result["title"] == title]
-        for name in names_in_order(mine):
-            points = sorted((result["threads"], result["rates"]) for result in mine if result["map"] == name)
-            threads = [number for number, _ in points]
+    """Lines: million operations a second by number of threads. Dashed: ShardMap's speed with one thread, times the
+    speed-up of an empty loop, which is what the machine allows."""
+    results: Results = data["results"]
+    works = list(dict.fromkeys(result["work"] for result in results))
+    figure, panels = pyplot.subplots(1, len(works), figsize=(3.7 * len(works), 3.7), squeeze=False)
+    for axes, work in zip(panels[0], works, strict=True):
+        rates = {(one["map"], one["threads"]): one["rates"] for one in results if one["work"] == work}
+        numbers = sorted({threads for _, threads in rates})
+        maps = [name for name in dict.fromkeys(name for name, _ in rates) if name != "empty loop"]
+        for name in maps:
             colour = palette.maps.get(name, SPARE)
-            width = 2.2 if name == "ShardMap" else 1.4
-            middle = [statistics.median(rates) for _, rates in points]
-            axes.plot(threads, middle, "o-", color=colour, linewidth=width, markersize=4, label=name)
-            lows, highs = [min(rates) for _, rates in points], [max(rates) for _, rates in points]
-            axes.fill_between(threads, lows, highs, color=colour, alpha=0.15, linewidth=0)
-        axes.set_title(title, fontsize=10)
+            middle = [statistics.median(rates[name, number]) for number in numbers]
+            width = 2.6 if name == "ShardMap" else 1.5
+            axes.plot(numbers, middle, "o-", color=colour, linewidth=width, markersize=4.5, label=name)
+            for number, value in zip(numbers, middle, strict=True):
+                low, high = quartiles(rates[name, number])
+                axes.plot([number, number], [low, high], color=colour, linewidth=1, alpha=0.8)
+                if name in ("ShardMap", "dict") and number == numbers[-1]:
+                    axes.annotate(
+                        f"{value:.0f}", (number, value), xytext=(7, -3), textcoords="offset points", color=colour
+                    )
+        alone = statistics.median(rates["ShardMap", 1])
+        loop = [statistics.median(rates["empty loop", number]) for number in numbers]
+        allowed = [alone * each / loop[0] for each in loop]
+        axes.plot(numbers, allowed, "--", color=palette.faint, linewidth=1, label="limit of this machine")
+        axes.set_title(f"{work} of 1,000 keys", fontsize=10)
         axes.set_xscale("log", base=2)
-        numbers = sorted({result["threads"] for result in mine})
         axes.set_xticks(numbers, [str(number) for number in numbers])
         axes.minorticks_off()
         axes.set_xlabel("threads")
         axes.set_ylim(bottom=0)
-    panels[0][0].set_ylabel("million operations per second")
+    panels[0][0].set_ylabel("million a second, all threads")
     handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=len(labels), bbox_to_anchor=(0.5, 0.06))
+    figure.legend(handles, labels, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 0.04))
     said = where_line(data["environment"]) + caveat(results)
-    figure.text(0.5, 0.02, said, ha="center", fontsize=7.5, color=palette.faint)
-    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    figure.text(0.5, 0.01, said, ha="center", fontsize=7.5, color=palette.faint)
+    title = "A shared dict gets slower with every thread. A ShardMap uses every CPU."
+    figure.text(0.02, 0.955, title, fontsize=11, fontweight="bold")
+    figure.tight_layout(rect=(0, 0.14, 1, 0.95))
     return figure
 
 
@@ -191,7 +203,7 @@ def draw_goals(data: dict[str, Any], palette: Palette) -> Figure | None:
 
 
 DRAWINGS: dict[str, tuple[str, Callable[[dict[str, Any], Palette], Figure | None]]] = {
-    "threads": ("sweep.json", draw_threads),
+    "threads": ("threads.json", draw_threads),
     "mixes": ("sweep.json", draw_mixes),
     "goals": ("goals-free-threaded.json", draw_goals),
     "goals-gil": ("goals-gil.json", draw_goals),

@@ -230,6 +230,7 @@ def measure(arguments: Arguments) -> int:
     run_script(free, "bench/sets_and_counters.py")
     run_script(free, "bench/cache_line.py")
     run_script(free, "bench/sweep.py", arguments)
+    run_script(free, "bench/threads.py", ["--rounds=3"] if quick else [])
     run_script(free, "bench/scaling.py")
     if not quick:
         run_script(main, "bench/beside_dict.py", arguments)

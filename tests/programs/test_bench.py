@@ -31,6 +31,7 @@ import reporting  # noqa: E402
 import rounds  # noqa: E402
 import scaling  # noqa: E402
 import sweep  # noqa: E402
+import threads  # noqa: E402
 import workloads  # noqa: E402
 from shardmap import ShardMap  # noqa: E402
 
@@ -439,6 +440,13 @@ def test_charts_are_drawn_light_and_dark(tmp_path: Path) -> None:
         for threads in (1, 2)
     ]
     (tmp_path / "sweep.json").write_text(json.dumps({"environment": where, "results": results}))
+    by_threads = [
+        {"work": work, "map": name, "threads": threads, "rates": [1.0 * threads, 2.0, 3.0], "noisy": False}
+        for work in ("reads", "overwrites")
+        for name in ("dict", "ShardMap", "empty loop")
+        for threads in (1, 2, 16)
+    ]
+    (tmp_path / "threads.json").write_text(json.dumps({"environment": where, "results": by_threads}))
     line = {"title": "a goal", "beside": "", "bar": "at most 1.5x dict's time", "ratio": 1.2, "low": 1.0, "high": 1.4}
     written = {"environment": where, "lines": [line | {"noisy": False, "reached": True}]}
     (tmp_path / "goals-free-threaded.json").write_text(json.dumps(written))
@@ -458,3 +466,18 @@ def test_the_micro_benchmarks_run_and_skip_by_name(tmp_path: Path) -> None:
     measured = {(one["extra_info"]["operation"], one["name"]) for one in json.loads(file.read_text())["benchmarks"]}
     both = {(operation, name) for operation in ("get_hit", "pop") for name in ("dict", "ShardMap")}
     assert measured == both | {("insert_presized", "ShardMap")}
+
+
+def test_every_map_is_measured_with_every_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "THREADS", (1, 3))
+    monkeypatch.setattr(threads, "SHORTEST", 0.001)
+    monkeypatch.setattr(sys, "argv", ["threads.py", "--rounds", "1", "--output", str(tmp_path)])
+    assert threads.main() == 0
+    written = json.loads((tmp_path / "threads.json").read_text())["results"]
+    measured = {(one["work"], one["map"], one["threads"]) for one in written}
+    for work in ("reads", "overwrites"):
+        for name in ("dict", "ShardMap", threads.LOOP):
+            assert {(work, name, 1), (work, name, 3)} <= measured
+    for one in written:
+        if (one["map"], one["threads"]) in {("dict", 3), (threads.LOOP, 1)}:
+            assert one["ratios"] == [1.0] * len(one["rates"])
