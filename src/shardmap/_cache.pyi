@@ -1,15 +1,17 @@
 from collections.abc import Awaitable, Callable, ItemsView, Iterable, KeysView, Mapping, ValuesView
 from concurrent.futures import Executor
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, Never, overload
 
 from _typeshed import SupportsKeysAndGetItem
+from typing_extensions import TypeVar
 
-from shardmap._core import CacheCore, RemovalCause
+from shardmap._core import CacheCore, MissingType, RemovalCause
 from shardmap._snapshot import Snapshot
 
 _KT = TypeVar("_KT")
 _VT = TypeVar("_VT")
+_N = TypeVar("_N", bound=MissingType, default=Never)
 _T = TypeVar("_T")
 
 class CacheStats(NamedTuple):
@@ -44,7 +46,7 @@ class ShardCache(CacheCore[_KT, _VT]):
     ) -> None: ...
     @property
     def maxsize(self) -> int | None: ...
-    async def get_or_load_async(self, key: _KT, loader: Callable[[_KT], Awaitable[_VT]], /) -> _VT: ...
+    async def get_or_load_async(self, key: _KT, loader: Callable[[_KT], Awaitable[_VT | _N]], /) -> _VT | _N: ...
     @overload
     def get_many(
         self,

@@ -209,7 +209,7 @@ class EventualMap(Generic[_KT, _VT]):
                 self._depth = depth
             return there
 
-    def batch(self) -> AbstractContextManager[Any]:
+    def batch(self) -> AbstractContextManager[object, None]:
         """Returns a context manager: `with m.batch():` publishes what is written in the block together. Other threads
         that write or refresh wait for the end of the block. A refresh in the block publishes what was written so
         far."""

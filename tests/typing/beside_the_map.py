@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import assert_type
 
 from shardmap import AtomicRef, EventualMap, EventualReader, ShardWorkers, Snapshot
@@ -25,9 +26,9 @@ def references(ref: AtomicRef[tuple[str, ...]]) -> None:
     print(wider)
 
 
-def eventual_maps(routes: EventualMap[str, int]) -> None:
+def eventual_maps(routes: EventualMap[str, int], pairs: list[tuple[str, int]]) -> None:
     assert_type(EventualMap({"a": 1}), EventualMap[str, int])
-    assert_type(EventualMap([("a", 1), ("a", 2)], meta="m"), EventualMap[str, int])
+    assert_type(EventualMap(pairs, meta="m"), EventualMap[str, int])
     empty: EventualMap[str, int] = EventualMap()
     routes.insert("a", 1)
     routes.extend({"a": 1})
@@ -41,11 +42,17 @@ def eventual_maps(routes: EventualMap[str, int]) -> None:
     routes.clear()
     with routes.batch():
         routes.insert("b", 1)
+    assert_type(routes.batch(), AbstractContextManager[object, None])
     routes.insert("a", "1")  # type: ignore[arg-type]
     routes.insert(1, 1)  # type: ignore[arg-type]
     routes.extend({"a": "1"})  # type: ignore[arg-type]
     routes.version = 1  # type: ignore[misc]
     print(routes["a"], empty)  # type: ignore[index]
+
+
+def returned_from_a_batch(routes: EventualMap[str, int]) -> int:
+    with routes.batch():  # lets exceptions through, so nothing follows
+        return routes.refresh()
 
 
 def eventual_readers(routes: EventualMap[str, int]) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import assert_type
 
-from shardmap import CacheInfo, CacheStats, RemovalCause, ShardCache, Snapshot, cached
+from shardmap import MISSING, CacheInfo, CacheStats, MissingType, RemovalCause, ShardCache, Snapshot, cached
 
 
 def caches(cache: ShardCache[str, int]) -> None:
     assert_type(cache["a"], int)
     assert_type(cache.get("a"), int | None)
     assert_type(cache.get("a", ""), int | str)
+    assert_type(cache.get_or_load("a"), int)
     assert_type(cache.get_or_load("a", len), int)
+    assert_type(cache.get_or_load("a", lambda key: len(key)), int)
+    assert_type(cache.get_or_load("a", lambda key: len(key) or MISSING), int | MissingType)
     assert_type(cache.get_many(["a"]), list[int | None])
     assert_type(cache.get_many(["a"], 0), list[int])
     assert_type(cache.get_many(["a"], load_many=lambda keys: dict.fromkeys(keys, 1)), list[int | None])
@@ -31,6 +34,7 @@ def caches(cache: ShardCache[str, int]) -> None:
     mapping: MutableMapping[str, int] = cache
     cache["a"] = ""  # type: ignore[assignment]
     cache.get_or_load("a", str.upper)  # type: ignore[arg-type]
+    cache.get_or_load("a", lambda key: None)  # type: ignore[arg-type,return-value]
     cache.set("a", 1, ttl="5")  # type: ignore[arg-type]
     print(mapping)
 
@@ -60,7 +64,12 @@ async def coroutines(cache: ShardCache[str, int]) -> None:
     async def load(key: str) -> int:
         return len(key)
 
+    async def load_if_any(key: str) -> int | MissingType:
+        return len(key) or MISSING
+
     assert_type(await cache.get_or_load_async("a", load), int)
+    assert_type(await cache.get_or_load_async("a", lambda key: load(key)), int)
+    assert_type(await cache.get_or_load_async("a", load_if_any), int | MissingType)
 
 
 @cached

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Literal, assert_type
 
 from shardmap import MISSING, MissingType, ShardMap
@@ -23,6 +25,40 @@ def length_of(key: str) -> int:
 
 def length_if_any(key: str) -> int | MissingType:
     return len(key) or MISSING
+
+
+def one_more_or_none(key: str, old: int | MissingType) -> int | MissingType:
+    return MISSING if old is MISSING else old + 1
+
+
+def more(by: int, key: str, old: int | MissingType) -> int:
+    return (old or 0) + by
+
+
+def sum_of_three(a: int, b: int, c: int) -> int:
+    return a + b + c
+
+
+def nothing(key: str, old: object) -> None: ...
+
+
+def nothing_of(key: str) -> None: ...
+
+
+class Steps:
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+    def first(self, key: str) -> int:
+        return self.by
+
+    def more(self, key: str, old: int | MissingType) -> int:
+        return (old or 0) + self.by
+
+    __call__ = more
+
+    def sum(self, old: int, new: int) -> int:
+        return old + new
 
 
 def what_missing_is(found: int | MissingType) -> None:
@@ -62,32 +98,78 @@ def adding(
     times.add("a", timedelta(1))  # type: ignore[call-overload]
 
 
-def computing(counts: ShardMap[str, int]) -> None:
-    assert_type(counts.compute("a", one_more), int | MissingType)
-    assert_type(counts.compute("a", lambda key, old: (old or 0) + 1), int | MissingType)
+def computing(counts: ShardMap[str, int], groups: ShardMap[str, list[int]], maybe: ShardMap[str, int | None]) -> None:
+    assert_type(counts.compute("a", one_more), int)
+    assert_type(counts.compute("a", one_more_or_none), int | MissingType)
+    assert_type(counts.compute("a", Steps(2).more), int)
+    assert_type(counts.compute("a", Steps(2)), int)
+    assert_type(counts.compute("a", partial(more, 2)), int)
+    assert_type(counts.compute("a", lambda key, old: (old or 0) + 1), int)
+    assert_type(counts.compute("a", lambda key, old: old or MISSING), int | MissingType)
     assert_type(counts.compute("a", lambda key, old: MISSING), int | MissingType)
-    assert_type(counts.compute_if_absent("a", length_of), int)
-    assert_type(counts.compute_if_absent("a", len), int)
-    assert_type(counts.compute_if_absent("a", length_if_any), int | MissingType)
-    assert_type(counts.compute_if_present("a", one_less), int | MissingType)
+    assert_type(groups.compute("a", lambda key, old: [*(old or []), 1]), list[int])
+    assert_type(maybe.compute("a", lambda key, old: None), int | None)
     counts.compute("a", one_less)  # type: ignore[arg-type]
     counts.compute("a", lambda key, old: old + 1)  # type: ignore[operator]
     counts.compute("a", lambda key, old: "1")  # type: ignore[arg-type,return-value]
+    counts.compute("a", lambda key, old: None)  # type: ignore[arg-type,return-value]
+    counts.compute("a", nothing)  # type: ignore[arg-type]
     counts.compute("a", lambda old: 1)  # type: ignore[arg-type,misc]
     counts.compute(1, one_more)  # type: ignore[arg-type]
-    counts.compute_if_absent("a", 1)  # type: ignore[call-overload]
+
+
+def computing_if_absent(
+    counts: ShardMap[str, int], groups: ShardMap[str, list[int]], maybe: ShardMap[str, int | None]
+) -> None:
+    assert_type(counts.compute_if_absent("a", length_of), int)
+    assert_type(counts.compute_if_absent("a", len), int)
+    assert_type(counts.compute_if_absent("a", Steps(2).first), int)
+    assert_type(counts.compute_if_absent("a", partial(int, base=16)), int)
+    assert_type(counts.compute_if_absent("a", length_if_any), int | MissingType)
+    assert_type(counts.compute_if_absent("a", lambda key: len(key)), int)
+    assert_type(counts.compute_if_absent("a", lambda _: 1), int)
+    assert_type(counts.compute_if_absent("a", lambda key: len(key) or MISSING), int | MissingType)
+    assert_type(counts.compute_if_absent("a", lambda key: MISSING), int | MissingType)
+    assert_type(groups.compute_if_absent("a", lambda key: []), list[int])
+    assert_type(maybe.compute_if_absent("a", lambda key: None), int | None)
+    assert_type(maybe.compute_if_absent("a", nothing_of), int | None)
+    found = counts.compute_if_absent("a", lambda key: len(key))
+    assert_type(found, int)
+    groups.compute_if_absent("a", lambda key: []).append(1)
+    counts.compute_if_absent("a", 1)  # type: ignore[arg-type]
     counts.compute_if_absent("a", str)  # type: ignore[arg-type]
+    counts.compute_if_absent("a", lambda: 1)  # type: ignore[arg-type,misc]
+    counts.compute_if_absent("a", lambda key: None)  # type: ignore[arg-type,return-value]
+    counts.compute_if_absent("a", nothing_of)  # type: ignore[arg-type]
+    groups.compute_if_absent("a", lambda key: [""])  # type: ignore[list-item]
+
+
+def computing_if_present(counts: ShardMap[str, int], maybe: ShardMap[str, int | None]) -> None:
+    assert_type(counts.compute_if_present("a", one_less), int | MissingType)
+    assert_type(counts.compute_if_present("a", lambda key, old: old + 1), int | MissingType)
+    assert_type(counts.compute_if_present("a", lambda key, old: MISSING), int | MissingType)
+    assert_type(maybe.compute_if_present("a", lambda key, old: None), int | MissingType | None)
     counts.compute_if_present("a", length_of)  # type: ignore[arg-type]
+    counts.compute_if_present("a", lambda key, old: None)  # type: ignore[arg-type,return-value]
 
 
 def merging(counts: ShardMap[str, int], groups: ShardMap[str, list[int]]) -> None:
     assert_type(counts.merge("a", 1, int.__add__), int)
     assert_type(counts.merge("a", 1, max), int)
     assert_type(groups.merge("a", [1], list.__add__), list[int])
+    assert_type(counts.merge("a", 1, lambda old, new: old + new), int)
+    assert_type(counts.merge("a", 1, Steps(2).sum), int)
+    assert_type(counts.merge("a", 1, partial(sum_of_three, 1)), int)
+    assert_type(groups.merge("a", [1], lambda old, new: old + new), list[int])
+    assert_type(groups.merge("a", [], lambda old, new: [*old, *new]), list[int])
     assert_type(counts.merge("a", 1, lambda old, new: old + new or MISSING), int | MissingType)
-    counts.merge("a", "1", int.__add__)  # type: ignore[call-overload]
-    counts.merge("a", 1)  # type: ignore[call-overload]
+    assert_type(counts.merge("a", 1, lambda old, new: MISSING), int | MissingType)
+    total: int = counts.merge("a", 1, operator.add)
+    counts.merge("a", "1", int.__add__)  # type: ignore[arg-type]
+    counts.merge("a", 1)  # type: ignore[call-arg]
+    counts.merge("a", 1, lambda old, new: None)  # type: ignore[arg-type,return-value]
     groups.merge("a", [1], len)  # type: ignore[arg-type]
+    print(total)
 
 
 def exchanging(counts: ShardMap[str, int]) -> None:

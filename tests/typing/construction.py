@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, assert_type
+from typing import Any, TypeVar, assert_type
 
 from shardmap import ShardMap, Snapshot
 
+_K = TypeVar("_K")
 
-def as_dict(pairs: Iterator[tuple[bytes, float]], lines: list[str], mapping: Mapping[int, str]) -> None:
+
+def as_dict(
+    pairs: Iterator[tuple[bytes, float]], lines: list[str], mapping: Mapping[int, str], listed: list[tuple[int, str]]
+) -> None:
     assert_type(ShardMap(a=1), ShardMap[str, int])
     assert_type(ShardMap({1: "a"}), ShardMap[int, str])
     assert_type(ShardMap({"a": 1}, b=2), ShardMap[str, int])
-    assert_type(ShardMap([(1, "a")]), ShardMap[int, str])
+    assert_type(ShardMap(listed), ShardMap[int, str])
     assert_type(ShardMap([("a", 1)], b=2), ShardMap[str, int])
     assert_type(ShardMap(pairs), ShardMap[bytes, float])
     assert_type(ShardMap(mapping), ShardMap[int, str])
@@ -29,7 +33,6 @@ def as_dict(pairs: Iterator[tuple[bytes, float]], lines: list[str], mapping: Map
 
 
 def not_as_dict_either() -> None:
-    unknown = ShardMap()  # type: ignore[var-annotated]
     ShardMap(1)  # type: ignore[call-overload]
     ShardMap(["ab"])  # type: ignore[arg-type]
     ShardMap([(1, 2, 3)])  # type: ignore[arg-type]
@@ -37,15 +40,33 @@ def not_as_dict_either() -> None:
     ShardMap({}, {})  # type: ignore[call-overload]
     ShardMap[str, int](a="1")  # type: ignore[call-overload]
     ShardMap[str]()  # type: ignore[misc]
-    print(unknown)
+
+
+def takes(counts: ShardMap[str, int]) -> int:
+    return len(counts)
+
+
+def returns() -> ShardMap[str, int]:
+    return ShardMap.with_capacity(1000)
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.counts: ShardMap[str, int] = ShardMap.with_capacity(1000, shards=16)
+
+
+class Words(ShardMap[_K, int]): ...
 
 
 def other_constructors(names: list[str]) -> None:
     assert_type(ShardMap[str, int].with_capacity(1000, shards=16), ShardMap[str, int])
     sized: ShardMap[str, int] = ShardMap.with_capacity(1000)
     assert_type(sized, ShardMap[str, int])
+    assert_type(takes(ShardMap.with_capacity(1000)), int)
     assert_type(ShardMap.fromkeys(names, 0), ShardMap[str, int])
     assert_type(ShardMap.fromkeys(names), ShardMap[str, Any | None])
+    wrong: ShardMap[str, int] = ShardMap[str, str].with_capacity(10)  # type: ignore[assignment]
+    print(wrong)
     ShardMap[str, int].with_capacity(10, 16)  # type: ignore[call-arg]
     ShardMap[str, int].with_capacity("10")  # type: ignore[arg-type]
     ShardMap.fromkeys(1)  # type: ignore[call-overload]
@@ -59,6 +80,7 @@ def subclasses() -> None:
     cache = Cache(a=b"")
     assert_type(cache["a"], bytes)
     assert_type(Cache.with_capacity(10), Cache)
+    assert_type(Words[str].with_capacity(10), Words[str])
     assert_type(cache.__copy__(), Cache)
     assert_type(cache.copy(), ShardMap[str, bytes])  # as a subclass of dict
     Cache(a=1)  # type: ignore[call-overload]

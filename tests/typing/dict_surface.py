@@ -15,7 +15,6 @@ def items_of_a_map(counts: ShardMap[str, int]) -> None:
     counts["a"] += 1
     del counts["a"]
     assert_type("a" in counts, bool)
-    print(1 in counts)  # type: ignore[comparison-overlap]
     assert_type(len(counts), int)
     counts[1] = 1  # type: ignore[index]
     counts["a"] = "1"  # type: ignore[assignment]
