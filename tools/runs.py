@@ -6,14 +6,22 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tools import freethreaded, wheels
-from tools.environments import Environment, can_make_environment, prepare, project_file
+from tools.environments import (
+    Environment,
+    can_make_environment,
+    install_best_effort,
+    prepare,
+    project_file,
+)
 from tools.instrumented import Instrument
 from tools.interpreters import Interpreter, default_interpreter
 from tools.python_headers import build_variables
-from tools.shell import ROOT, Command, Failure, run, say
+from tools.shell import ROOT, Command, Failure, capture, run, say
 
 DEFAULT_GROUPS = ("test", "lint", "plot", "web", "libraries")
 FREE_THREADED_GROUPS = ("test", "libraries")
+# Node.js from the wheel, whatever is installed; no look at whether there is a newer pyright.
+PYRIGHT_VARIABLES = {"PYRIGHT_PYTHON_GLOBAL_NODE": "0", "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
 Arguments = Sequence[str]
 
 
@@ -114,12 +122,24 @@ def run_lint(environment: Environment) -> list[str]:
     options: Command = ["--allowlist", allowlist] if allowlist.is_file() else []
     package = wheels.package_name()
     checks.append(("stubtest", [python, "-P", "-m", "mypy.stubtest", package, *options]))
+    if "pyright" in tools:
+        checks += pyright_check(environment)
     failed = []
     for name, command in checks:
         say(name)
-        if run(command) != 0:
+        if run(command, env=PYRIGHT_VARIABLES) != 0:
             failed.append(name)
     return failed
+
+
+def pyright_check(environment: Environment) -> list[tuple[str, Command]]:
+    """Pyright, if it can be installed and starts. It is a program for Node.js, which is not everywhere."""
+    install_best_effort(environment, "pyright", None)
+    command: Command = [environment.python, "-m", "pyright"]
+    if capture([*command, "--version"], env=PYRIGHT_VARIABLES) is None:
+        say("pyright does not run here: tests/typing is checked with mypy only")
+        return []
+    return [("pyright", command)]
 
 
 def run_script(environment: Environment, script: str, arguments: Arguments = ()) -> None:

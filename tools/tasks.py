@@ -76,7 +76,7 @@ def test(arguments: Arguments) -> int:
 
 
 def lint(arguments: Arguments) -> int:
-    """ruff, mypy --strict and stubtest"""
+    """ruff, mypy --strict, stubtest and pyright"""
     environment = environment_for_sources()
     wheels.install_wheel(environment)  # Stubtest compares the stubs with what is installed.
     return finish(run_lint(environment))
