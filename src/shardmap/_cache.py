@@ -12,6 +12,7 @@ from shardmap import _core
 from shardmap._cache_async import get_or_load_async
 from shardmap._core import MISSING, CacheCore
 from shardmap._cpus import usable_cpus
+from shardmap._own_methods import with_methods_of
 from shardmap._snapshot import Snapshot
 from shardmap._views import ITEMS, KEYS, VALUES
 
@@ -26,6 +27,8 @@ class CacheStats(NamedTuple):
     `load_failures` and `load_seconds` count successful loads, failed loads, and the seconds of both. `evicted`,
     `expired`, `replaced` and `removed` count entries by RemovalCause. `size` and `weight` are the current ones. The
     counts are exact if no thread uses the cache meanwhile."""
+
+    __module__ = "shardmap"
 
     hits: int
     misses: int
@@ -45,6 +48,7 @@ class CacheStats(NamedTuple):
         return self.hits / (self.hits + self.misses) if self.hits or self.misses else 0.0
 
 
+@with_methods_of()
 class ShardCache(CacheCore):
     """A bounded mapping that many threads can use at once. If it is full, it evicts entries that are unlikely to be
     used again.
@@ -199,12 +203,17 @@ class ShardCache(CacheCore):
         _core._cache_check(self)
 
 
-_core._own_cache_methods(ShardCache)
 MutableMapping.register(ShardCache)
 
 
+# Views are named as people see them in reprs. Those of collections.abc say the name of the class, and the mapping.
+
 class _View:
     __slots__ = ()
+
+    def __init_subclass__(cls):
+        cls.__name__ = cls.__qualname__ = f"Cache{cls.__name__[1:]}View"
+        cls.__module__ = "shardmap"
 
     def __iter__(self):
         return self._mapping._iterate(self._what)

@@ -68,6 +68,9 @@ def _is_coroutine_function(function):
 class CachedCoroutineFunction:
     """A coroutine function with a cache of its results. See shardmap.cached."""
 
+    __module__ = "shardmap"
+    __qualname__ = "cached_coroutine_function"
+
     def __init__(self, keyed, function):
         self._keyed = keyed  # makes the keys and has the caches
         self._function = function

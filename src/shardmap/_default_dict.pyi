@@ -38,13 +38,13 @@ class ShardDefaultDict(ShardMap[_KT, _VT]):
     ) -> None: ...
     @overload
     def __init__(
-        self, default_factory: Callable[[], _VT] | None, pairs: Iterable[tuple[_KT, _VT]], /
+        self, default_factory: Callable[[], _VT] | None, other: Iterable[tuple[_KT, _VT]], /
     ) -> None: ...
     @overload
     def __init__(
         self: ShardDefaultDict[str, _VT],
         default_factory: Callable[[], _VT] | None,
-        pairs: Iterable[tuple[str, _VT]],
+        other: Iterable[tuple[str, _VT]],
         /,
         **kwargs: _VT,
     ) -> None: ...

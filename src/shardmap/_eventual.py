@@ -14,6 +14,7 @@ from shardmap import _core
 from shardmap._core import AtomicRef, ReaderCore, Version
 from shardmap._map import ShardMap
 from shardmap._mapping import MappingSurface
+from shardmap._own_methods import with_methods_of
 from shardmap._snapshot import Snapshot
 
 _KT = TypeVar("_KT")
@@ -30,7 +31,8 @@ def _shards_for(keys: int) -> int:
     return min(max(_FEWEST_SHARDS, least), _core._MOST_SHARDS)
 
 
-class EventualReader(MappingSurface[_KT, tuple[_VT, ...]], ReaderCore[_KT, _VT]):
+@with_methods_of(MappingSurface)
+class EventualReader(ReaderCore[_KT, _VT]):
     """A mapping from keys to tuples of their values: one version of an EventualMap, until renew() moves to the newest.
     A read takes no lock, waits for no thread, and writes nothing that another thread reads or writes.
 

@@ -11,6 +11,7 @@ from shardmap._core import MISSING, MapCore
 from shardmap._cpus import usable_cpus
 from shardmap._map_reduce import map_reduce
 from shardmap._mapping import MappingSurface
+from shardmap._own_methods import with_methods_of
 from shardmap._partitions import Shards, partitions
 from shardmap._snapshot import Snapshot
 from shardmap._stats import stats_of
@@ -33,7 +34,8 @@ def _set_cpus(cpus):
 _set_cpus(usable_cpus())
 
 
-class ShardMap(MappingSurface, MapCore):
+@with_methods_of(MappingSurface)
+class ShardMap(MapCore):
     """A dict that many threads can use at once without a lock of their own.
 
     ShardMap(), ShardMap(mapping), ShardMap(iterable_of_pairs), ShardMap(..., key=value): like dict.
@@ -69,7 +71,7 @@ class ShardMap(MappingSurface, MapCore):
     def fromkeys(cls, iterable, value=None, /):
         """Returns a new map with these keys, all with `value`. Like dict.fromkeys."""
         self = cls()
-        if isinstance(self, MapCore) and type(self).__setitem__ is MapCore.__setitem__:
+        if isinstance(self, MapCore) and type(self).__setitem__ is ShardMap.__setitem__:
             _core._store_keys(self, iterable, value)
         else:
             for key in iterable:
@@ -230,6 +232,5 @@ def _set_state(target, state):
         setattr(target, name, value)
 
 
-_core._own_methods(ShardMap)
 MutableMapping.register(ShardMap)
 

@@ -11,7 +11,7 @@ from shardmap._views import ItemsView, KeysView, ValuesView
 
 
 class MappingSurface:
-    """The common methods of the Python classes over MapCore and SnapshotCore."""
+    """The common methods of the classes over MapCore, SnapshotCore and ReaderCore (_own_methods.py)."""
 
     __slots__ = ()
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from operator import index
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from shardmap import _core
-from shardmap._core import MapCore, Partition, SnapshotCore
+from shardmap._core import Partition, SnapshotCore
 from shardmap._snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from shardmap._map import ShardMap
 
 _KT = TypeVar("_KT")
 _VT = TypeVar("_VT")
@@ -29,7 +32,7 @@ class ShardView(Collection[_KT], Generic[_KT, _VT]):
     __slots__ = ("_index", "_source")
     __module__ = "shardmap"
 
-    def __init__(self, source: MapCore[_KT, _VT], number: int) -> None:
+    def __init__(self, source: ShardMap[_KT, _VT], number: int) -> None:
         self._source = source
         self._index = number
 
@@ -80,7 +83,7 @@ class Shards(Sequence[ShardView[_KT, _VT]]):
     __slots__ = ("_source",)
     __module__ = "shardmap"
 
-    def __init__(self, source: MapCore[_KT, _VT]) -> None:
+    def __init__(self, source: ShardMap[_KT, _VT]) -> None:
         self._source = source
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ from reprlib import recursive_repr
 
 from shardmap import _core
 from shardmap._core import SetCore, SetSnapshotCore
+from shardmap._own_methods import with_methods_of
 from shardmap._stats import stats_of
 
 
@@ -163,7 +164,8 @@ def _selected(s, mine, others, present):
     return elements
 
 
-class ShardSet(SetSurface, SetCore):
+@with_methods_of(SetSurface)
+class ShardSet(SetCore):
     """A set that many threads can use at once without a lock of their own.
 
     ShardSet(), ShardSet(iterable): like set. Every operation on one element is atomic (linearizable). `add` returns
@@ -271,7 +273,8 @@ class ShardSet(SetSurface, SetCore):
         _core._check(_core._set_map(self))
 
 
-class SetSnapshot(SetSurface, SetSnapshotCore):
+@with_methods_of(SetSurface)
+class SetSnapshot(SetSnapshotCore):
     """An immutable set: the elements of a ShardSet at one point in time, in their order. To take one is O(shards).
     Reads take no lock. It is equal to a frozenset of the same elements and has the same hash.
 
@@ -312,6 +315,5 @@ def _restore(cls, elements):
     return cls(ShardSet(elements))
 
 
-_core._own_set_methods(ShardSet)
 MutableSet.register(ShardSet)
 Set.register(SetSnapshot)

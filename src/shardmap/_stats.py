@@ -62,5 +62,8 @@ class Stats(NamedTuple):
         return sum(shard.copies for shard in self.shards)
 
 
+ShardStats.__module__ = Stats.__module__ = "shardmap"
+
+
 def stats_of(entries: _core.MapCore[object, object]) -> Stats:
     return Stats(tuple(ShardStats(*state) for state in _core._shard_states(entries)), _core._splits(entries))

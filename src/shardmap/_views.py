@@ -23,13 +23,16 @@ from shardmap._core import (
     _stored_item,
     _stored_len,
 )
+from shardmap._own_methods import with_methods_of
 
 KEYS, VALUES, ITEMS = 0, 1, 2  # what MapCore._iterate takes
 _new = object.__new__
 
 
 class _View:
-    __slots__ = ("_source",)
+    """What all three have, given to each of them (_own_methods.py)."""
+
+    __slots__ = ()
 
     def __new__(cls, *_args, **_kwargs):
         raise TypeError(f"cannot create {cls.__name__!r} instances")
@@ -67,12 +70,11 @@ class _View:
         return f"{type(self).__name__}([{', '.join(map(repr, self))}])"
 
 
-class _SetView(_View):
+class _SetView:
     """The set methods of keys and items. As with dict's views, the operators accept any iterable, and comparisons need
     a set or a view."""
 
     __slots__ = ()
-    __hash__ = None
 
     def __and__(self, other):
         # The view decides what is in it: other may be larger than the map, or hold what equals a key.
@@ -153,32 +155,37 @@ class _SetView(_View):
         return len(self) > len(other) and _all_elements(other, self)
 
 
-class KeysView(_SetView):
+@with_methods_of(_SetView, _View)
+class KeysView:
     """A live view of the keys of a map. Like the result of dict.keys()."""
 
-    __slots__ = ()
+    __slots__ = ("_source",)
     __module__ = "shardmap"
+    __hash__ = None
     _what = KEYS
 
     def __contains__(self, key):
         return _stored_contains(self._source, key)
 
 
-class ItemsView(_SetView):
+@with_methods_of(_SetView, _View)
+class ItemsView:
     """A live view of the (key, value) pairs of a map. Like the result of dict.items()."""
 
-    __slots__ = ()
+    __slots__ = ("_source",)
     __module__ = "shardmap"
+    __hash__ = None
     _what = ITEMS
 
     def __contains__(self, item):
         return _stored_item(self._source, item)
 
 
-class ValuesView(_View):
+@with_methods_of(_View)
+class ValuesView:
     """A live view of the values of a map. Like the result of dict.values()."""
 
-    __slots__ = ()
+    __slots__ = ("_source",)
     __module__ = "shardmap"
     _what = VALUES
 

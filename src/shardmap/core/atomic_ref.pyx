@@ -55,8 +55,8 @@ cdef inline PyObject* ref_compare_and_swap(AtomicRef self, PyObject* current, Py
 @cython.final
 @cython.trashcan(True)      # references may be nested deeply
 cdef class AtomicRef:
-    """A reference to one object that threads load and replace, for example a configuration or a version of a data
-    structure.
+    """AtomicRef(value, /)\n--\n\nA reference to one object that threads load and replace, for example a configuration
+    or a version of a data structure.
 
     AtomicRef(value). Readers load a version and use it for as long as they like. Writers replace it. Every operation is
     linearizable and holds no lock while your code runs. On free-threaded CPython 3.14 and later, readers never wait for

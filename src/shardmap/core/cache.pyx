@@ -133,9 +133,10 @@ cdef class CacheCore:
         no lock. Like dict.get."""
         # call_cache_get()
 
+    @cython.embedsignature(False)       # a default that inspect.signature can read
     def set(self, key, value, *, ttl=NO_DEFAULT):
-        """Stores the value, like `cache[key] = value`. `ttl` is the number of seconds after which this entry expires,
-        in place of the cache's own `ttl`; with None, the entry does not expire by `ttl`. Raises ValueError if the cache
+        """set($self, key, value, *, ttl=...)\n--\n\nStores the value, like `cache[key] = value`. `ttl` is the number of
+        seconds after which this entry expires, in place of the cache's own `ttl`; with None, the entry does not expire by `ttl`. Raises ValueError if the cache
         was created without `ttl`. To give a `ttl` to some entries only, create the cache with ttl=math.inf. Raises
         ValueError if the value is MISSING. Linearizable."""
         store_in_cache(self, key, value, ttl, CACHE_ALWAYS, NULL)
@@ -148,9 +149,10 @@ cdef class CacheCore:
             return steal(there)
         return default
 
+    @cython.embedsignature(False)
     def pop(self, key, default=NO_DEFAULT, /):
-        """Removes the entry of `key` and returns its value. If there is no entry, returns `default`, or raises KeyError
-        without a `default`. Linearizable. Like dict.pop."""
+        """pop($self, key, default=..., /)\n--\n\nRemoves the entry of `key` and returns its value. If there is no
+        entry, returns `default`, or raises KeyError without a `default`. Linearizable. Like dict.pop."""
         cdef PyObject* value = NULL
         if remove_from_cache(self, <PyObject*>key, &value) == PRESENT:
             return steal(value)
@@ -320,11 +322,6 @@ cdef PyObject* call_cache_get(PyObject* self, PyObject** arguments, Py_ssize_t c
     if find_in_cache(<CacheCore>self, arguments[0], True, &value) == PRESENT:
         return value
     return new_reference(arguments[1] if count == 2 else <PyObject*>None)
-
-
-def _own_cache_methods(type cls not None, /):
-    """Gives a subclass of CacheCore the hottest methods as its own."""
-    sm_own_method(<PyObject*>cls, &fast_cache_get)
 
 
 sm_take_place(<PyTypeObject*>CacheCore, &fast_cache_get, b"get", <void*>call_cache_get)

@@ -10,7 +10,7 @@ cdef MapCore blank_map(cls, uint32_t shard_bits):
     cdef MapCore self
     # Not declared as `type cls`: Cython takes that for the very type, and a class may have a metaclass (ABCMeta).
     if not isinstance(cls, type):
-        raise TypeError(f"expected a subclass of MapCore, not {cls!r}")
+        raise TypeError(f"expected a subclass of ShardMap, not {cls!r}")
     self = MapCore.__new__(<type>cls)
     begin_with_shards(self, shard_bits)
     return self

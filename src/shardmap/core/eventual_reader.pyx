@@ -102,7 +102,7 @@ cdef tuple published_values(ReaderCore self, key):
 
 @cython.no_gc_clear     # every cycle goes through a table or what was published with the version
 cdef class ReaderCore:
-    """One version of an EventualMap, for one thread at a time."""
+    """EventualReader(published, /)\n--\n\nOne version of an EventualMap, for one thread at a time."""
 
     __class_getitem__ = classmethod(GenericAlias)
 

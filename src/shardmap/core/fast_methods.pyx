@@ -2,19 +2,23 @@
 # every argument, and a key that many threads look up is a line that they all would write.
 #
 # MapCore's `def`s of these names are what help() and stubs see; their place in the type is taken at import. ShardMap
-# gets descriptors of its own (_own_methods), because CPython specializes a call only where the descriptor is the
-# very type's (CALL_METHOD_DESCRIPTOR_FAST), not a base's.
+# and its subclasses get descriptors of their own (_own_methods), because CPython specializes a call only where the
+# descriptor is the very type's (CALL_METHOD_DESCRIPTOR_FAST), not a base's.
 
 cdef PyMethodDef fast_methods[4]
 
 
 def _own_methods(type cls not None, /):
-    """Gives a subclass of MapCore the hottest methods as its own."""
+    """Gives a class right above an extension type all methods of that type as its own, but for those that it defines;
+    a class further above MapCore the hottest ones."""
     cdef int i
-    if not issubclass(cls, MapCore):
-        raise TypeError(f"expected a subclass of MapCore, not {cls!r}")
-    for i in range(sizeof(fast_methods) // sizeof(fast_methods[0])):
-        sm_own_method(<PyObject*>cls, &fast_methods[i])
+    if cls.__base__ in (MapCore, SnapshotCore, ReaderCore, SetCore, SetSnapshotCore, CacheCore):
+        sm_own_methods(<PyObject*>cls)
+    elif issubclass(cls, MapCore):
+        for i in range(sizeof(fast_methods) // sizeof(fast_methods[0])):
+            sm_own_method(<PyObject*>cls, &fast_methods[i])
+    else:
+        raise TypeError("a class above one of shardmap's extension types is wanted")
 
 
 cdef int check_count(const char* name, Py_ssize_t given, Py_ssize_t most) except -1:

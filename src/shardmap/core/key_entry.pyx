@@ -116,7 +116,7 @@ cdef Found write_entry(KeyEntry self, PyObject* value) except FAILED:
 
 @cython.final
 cdef class KeyEntry:
-    """One entry of a map that a `with` block holds exclusively (ShardMap.lock).
+    """KeyEntry()\n--\n\nOne entry of a map that a `with` block holds exclusively (ShardMap.lock).
 
     The lock belongs to this object. Any thread or task may use the object and exit the block. The lock is also released
     when the object is deallocated. To enter it again while it is held raises RuntimeError. After a fork, the child

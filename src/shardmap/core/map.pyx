@@ -1,6 +1,7 @@
 # The extension type under ShardMap: what of a dict's surface should not cost a Python frame.
 
 cdef class MapCore:
+    """ShardMap(other=(), /, **kwargs)\n--\n\n"""
 
     __class_getitem__ = classmethod(GenericAlias)
 
@@ -65,7 +66,7 @@ cdef class MapCore:
         threads call it at once, one inserts, and all get the same value. Linearizable. Like dict.setdefault."""
         # call_setdefault() in fast_methods.pyx
 
-    def pop(self, key, default=NO_DEFAULT, /):
+    def pop(self, key, default=..., /):
         """Removes the entry of `key` and returns its value. If there is no entry, returns `default`, or raises KeyError
         without a `default`. If many threads pop the same entry, one gets it. Linearizable. Like dict.pop."""
         # call_pop() in fast_methods.pyx
@@ -89,9 +90,10 @@ cdef class MapCore:
         the whole map. Like dict.clear."""
         map_clear(self)
 
+    @cython.embedsignature(False)       # that of MutableMapping.update
     def update(self, /, *args, **kwargs):
-        """Inserts or overwrites entries from a mapping, an iterable of pairs, and keywords. Each key is linearizable,
-        the whole is not: other threads see a part of the update. A ShardMap is read at one point in time. An empty map
+        """update($self, other=(), /, **kwargs)\n--\n\nInserts or overwrites entries from a mapping, an iterable of pairs,
+        and keywords. Each key is linearizable, the whole is not: other threads see a part of the update. A ShardMap is read at one point in time. An empty map
         is filled from a dict or a ShardMap without comparing keys. If the ShardMap has the same number of shards, that
         is O(shards): the two maps share tables until one of them writes. Like dict.update."""
         update_from_arguments(self, "update", args, kwargs)

@@ -63,8 +63,8 @@ def _shard_snapshot(type cls not None, MapCore m not None, uint32_t number, /):
 @cython.final
 @cython.no_gc_clear     # every cycle goes through a table, and is broken there
 cdef class Partition:
-    """A part of a snapshot (ShardMap.partitions): an iterable of (key, value) pairs that has a length. Any thread may
-    iterate over it, any number of times."""
+    """Partition()\n--\n\nA part of a snapshot (ShardMap.partitions): an iterable of (key, value) pairs that has a
+    length. Any thread may iterate over it, any number of times."""
 
     __class_getitem__ = classmethod(GenericAlias)
 

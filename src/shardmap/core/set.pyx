@@ -6,6 +6,7 @@
 
 @cython.no_gc_clear     # every cycle through a set goes through a table, and is broken there
 cdef class SetCore:
+    """ShardSet(iterable=(), /)\n--\n\n"""
 
     __class_getitem__ = classmethod(GenericAlias)
 
@@ -166,12 +167,6 @@ cdef PyObject* call_set_discard(PyObject* self, PyObject** arguments, Py_ssize_t
     return box_bool(discard_element(<SetCore>self, arguments[0]))
 
 
-def _own_set_methods(type cls not None, /):
-    """Gives a subclass of SetCore the hottest methods as its own."""
-    sm_own_method(<PyObject*>cls, &fast_set_methods[0])
-    sm_own_method(<PyObject*>cls, &fast_set_methods[1])
-
-
 sm_take_place(<PyTypeObject*>SetCore, &fast_set_methods[0], b"add", <void*>call_set_add)
 sm_take_place(<PyTypeObject*>SetCore, &fast_set_methods[1], b"discard", <void*>call_set_discard)
 
@@ -180,7 +175,7 @@ sm_take_place(<PyTypeObject*>SetCore, &fast_set_methods[1], b"discard", <void*>c
 
 @cython.no_gc_clear
 cdef class SetSnapshotCore:
-    """The elements of a set at one point in time. It never changes, and reads take no lock."""
+    """SetSnapshot(source, /)\n--\n\nThe elements of a set at one point in time. It never changes, and reads take no lock."""
 
     __class_getitem__ = classmethod(GenericAlias)
 

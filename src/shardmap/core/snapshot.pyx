@@ -4,7 +4,7 @@ from types import GenericAlias
 
 
 cdef class SnapshotCore:
-    """The state of a map at one point in time. It never changes, and reads take no lock."""
+    """Snapshot(source=None)\n--\n\nThe state of a map at one point in time. It never changes, and reads take no lock."""
 
     __class_getitem__ = classmethod(GenericAlias)
 

@@ -60,5 +60,42 @@ static int sm_own_method(PyObject *type, PyMethodDef *own)
     Py_DECREF(descriptor);
     return failed;
 }
+/* What a subclass inherits from `base` as a descriptor of its own, or what stands for it; NULL without an exception:
+ * nothing that it should have as its own. */
+static PyObject *sm_own_descriptor(PyTypeObject *type, PyObject *inherited)
+{
+    PyTypeObject *kind = Py_TYPE(inherited);
+    if (kind == &PyMethodDescr_Type)
+        return PyDescr_NewMethod(type, ((PyMethodDescrObject *)inherited)->d_method);
+    if (kind == &PyWrapperDescr_Type)
+        return PyDescr_NewWrapper(type, ((PyWrapperDescrObject *)inherited)->d_base,
+                                  ((PyWrapperDescrObject *)inherited)->d_wrapped);
+    if (kind == &PyGetSetDescr_Type)
+        return PyDescr_NewGetSet(type, ((PyGetSetDescrObject *)inherited)->d_getset);
+    if (kind == &PyClassMethod_Type || kind == &PyCFunction_Type) /* __class_getitem__, __new__ */
+        return Py_NewRef(inherited);
+    return NULL;
+}
+/* Past type.__setattr__: the slots are the base's already, and stay what they are. */
+static int sm_own_methods(PyObject *cls)
+{
+    PyTypeObject *type = (PyTypeObject *)cls;
+    PyObject *name, *inherited, *own;
+    Py_ssize_t position = 0;
+    int failed = 0;
+    while (!failed && PyDict_Next(type->tp_base->tp_dict, &position, &name, &inherited)) {
+        if (PyDict_Contains(type->tp_dict, name))
+            continue;
+        own = sm_own_descriptor(type, inherited);
+        if (own == NULL) {
+            failed = PyErr_Occurred() ? -1 : 0;
+            continue;
+        }
+        failed = PyDict_SetItem(type->tp_dict, name, own);
+        Py_DECREF(own);
+    }
+    PyType_Modified(type);
+    return failed;
+}
 
 #endif

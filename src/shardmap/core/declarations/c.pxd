@@ -168,3 +168,4 @@ cdef extern from "core/types.h":
     void sm_set_name(PyTypeObject*, const char*)
     int sm_take_place(PyTypeObject*, PyMethodDef*, const char*, void*) except -1
     int sm_own_method(PyObject*, PyMethodDef*) except -1
+    int sm_own_methods(PyObject*) except -1
