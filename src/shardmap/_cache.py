@@ -12,7 +12,7 @@ from shardmap import _core
 from shardmap._cache_async import get_or_load_async
 from shardmap._core import MISSING, CacheCore
 from shardmap._cpus import usable_cpus
-from shardmap._own_methods import with_methods_of
+from shardmap._public import public_class
 from shardmap._snapshot import Snapshot
 from shardmap._views import ITEMS, KEYS, VALUES
 
@@ -48,7 +48,7 @@ class CacheStats(NamedTuple):
         return self.hits / (self.hits + self.misses) if self.hits or self.misses else 0.0
 
 
-@with_methods_of()
+@public_class()
 class ShardCache(CacheCore):
     """A bounded mapping that many threads can use at once. If it is full, it evicts entries that are unlikely to be
     used again.

@@ -11,6 +11,7 @@ from itertools import chain, repeat, starmap
 from shardmap import _core
 from shardmap._core import MISSING, MapCore
 from shardmap._map import ShardMap
+from shardmap._public import public_class
 
 
 def _is_counter(other):
@@ -50,6 +51,7 @@ def _calculated(operation, reflected=False):
     return calculate
 
 
+@public_class()
 class ShardCounter(ShardMap):
     """Counts that many threads can change at once: collections.Counter with ShardMap's guarantees.
 
@@ -237,6 +239,3 @@ def _subtract_counts(counter, counts):
 def _keep_positive(counter):
     counter.retain(lambda element, count: count > 0)
     return counter
-
-
-_core._own_methods(ShardCounter)

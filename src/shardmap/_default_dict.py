@@ -7,12 +7,16 @@ from reprlib import recursive_repr
 from shardmap import _core
 from shardmap._core import MISSING, HeldAlready, MapCore
 from shardmap._map import ShardMap
+from shardmap._public import public_class
 from shardmap._snapshot import Snapshot
 
 # These run no user code, and nobody can observe how often one was made. So one too many may be made, without a lock.
 _PLAIN_FACTORIES = frozenset({bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, str, tuple})
 
+_NOTHING = ()  # as dict's: no entries
 
+
+@public_class()
 class ShardDefaultDict(ShardMap):
     """A dict with default values that many threads can use at once: collections.defaultdict with ShardMap's guarantees.
 
@@ -35,11 +39,14 @@ class ShardDefaultDict(ShardMap):
     __slots__ = {"default_factory": "Called by __missing__() to make a value. None: missing keys raise KeyError."}
     __module__ = "shardmap"
 
-    def __init__(self, default_factory=None, /, *args, **kwargs):
+    def __init__(self, default_factory=None, other=_NOTHING, /, **kwargs):
         if default_factory is not None and not callable(default_factory):
             raise TypeError("first argument must be callable or None")
         self.default_factory = default_factory
-        super().__init__(*args, **kwargs)
+        if other is _NOTHING:
+            super().__init__(**kwargs)
+        else:
+            super().__init__(other, **kwargs)
 
     def __missing__(self, key, /):
         """Stores default_factory() and returns it; `m[key]` calls this if there is no entry. Raises KeyError if
@@ -109,6 +116,3 @@ def _repr_of_factory(self):
 @recursive_repr("{...}")
 def _repr_of_entries(self):
     return repr(self.to_dict())
-
-
-_core._own_methods(ShardDefaultDict)

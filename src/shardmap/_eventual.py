@@ -14,7 +14,7 @@ from shardmap import _core
 from shardmap._core import AtomicRef, ReaderCore, Version
 from shardmap._map import ShardMap
 from shardmap._mapping import MappingSurface
-from shardmap._own_methods import with_methods_of
+from shardmap._public import public_class
 from shardmap._snapshot import Snapshot
 
 _KT = TypeVar("_KT")
@@ -31,7 +31,7 @@ def _shards_for(keys: int) -> int:
     return min(max(_FEWEST_SHARDS, least), _core._MOST_SHARDS)
 
 
-@with_methods_of(MappingSurface)
+@public_class(MappingSurface)
 class EventualReader(ReaderCore[_KT, _VT]):
     """A mapping from keys to tuples of their values: one version of an EventualMap, until renew() moves to the newest.
     A read takes no lock, waits for no thread, and writes nothing that another thread reads or writes.
@@ -69,6 +69,7 @@ class _Layer(Generic[_KT, _VT]):
         return self.whole or bool(self.bags)
 
 
+@public_class()
 class EventualMap(Generic[_KT, _VT]):
     """A map from keys to bags of values, for many readers and few writers. Readers do not see writes until a writer
     calls refresh(). After that, a reader that calls renew() sees all of them at once.
@@ -108,16 +109,12 @@ class EventualMap(Generic[_KT, _VT]):
     # two steps. So a write changes a list or dict with one call into C. A list that is in use is replaced by another
     # one only in update() and clear(), which discard an insertion that began before them anyway.
 
-    _working: ShardMap[_KT, tuple[_VT, ...]]
-    _layers: list[_Layer[_KT, _VT]]
-    _published: AtomicRef[Version[_KT, tuple[_VT, ...]]]
-
     def __init__(self, source: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]] = (), /, *, meta: Any = None) -> None:
         self._meta = meta
         self._writing = threading.RLock()
         self._depth = 0  # nested calls of the thread that holds the lock
-        self._layers = [_Layer()]
-        self._working = ShardMap.with_capacity(shards=_FEWEST_SHARDS)
+        self._layers: list[_Layer[_KT, _VT]] = [_Layer()]
+        self._working: ShardMap[_KT, tuple[_VT, ...]] = ShardMap.with_capacity(shards=_FEWEST_SHARDS)
         self._published = AtomicRef(Version(self._working.snapshot(), meta, 0))
         _live.add(self)
         self.extend(source)

@@ -11,8 +11,8 @@ from shardmap._core import MISSING, MapCore
 from shardmap._cpus import usable_cpus
 from shardmap._map_reduce import map_reduce
 from shardmap._mapping import MappingSurface
-from shardmap._own_methods import with_methods_of
 from shardmap._partitions import Shards, partitions
+from shardmap._public import public_class
 from shardmap._snapshot import Snapshot
 from shardmap._stats import stats_of
 
@@ -34,7 +34,7 @@ def _set_cpus(cpus):
 _set_cpus(usable_cpus())
 
 
-@with_methods_of(MappingSurface)
+@public_class(MappingSurface)
 class ShardMap(MapCore):
     """A dict that many threads can use at once without a lock of their own.
 
@@ -233,4 +233,3 @@ def _set_state(target, state):
 
 
 MutableMapping.register(ShardMap)
-

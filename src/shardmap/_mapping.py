@@ -11,7 +11,7 @@ from shardmap._views import ItemsView, KeysView, ValuesView
 
 
 class MappingSurface:
-    """The common methods of the classes over MapCore, SnapshotCore and ReaderCore (_own_methods.py)."""
+    """The common methods of the classes over MapCore, SnapshotCore and ReaderCore (_public.py)."""
 
     __slots__ = ()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from shardmap import _core
 from shardmap._core import Partition, SnapshotCore
+from shardmap._public import public_class
 from shardmap._snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def partitions(source: SnapshotCore[_KT, _VT], count: int) -> list[Partition[_KT
     return _core._partitions(source, number)
 
 
+@public_class()
 class ShardView(Collection[_KT], Generic[_KT, _VT]):
     """One shard of a map: a live collection of its keys. Iteration, items(), values() and snapshot() read this shard at
     one point in time and hold its lock for a short time. The next write to the shard then copies its table, as after
@@ -77,6 +79,7 @@ class ShardView(Collection[_KT], Generic[_KT, _VT]):
         return f"<shard {self._index} of {_core._shard_count(self._source)}: {len(self)} entries>"
 
 
+@public_class()
 class Shards(Sequence[ShardView[_KT, _VT]]):
     """The shards of a map, in the order of their numbers, as ShardMap.shards returns them: a sequence of ShardViews."""
 

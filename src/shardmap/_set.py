@@ -8,7 +8,7 @@ from reprlib import recursive_repr
 
 from shardmap import _core
 from shardmap._core import SetCore, SetSnapshotCore
-from shardmap._own_methods import with_methods_of
+from shardmap._public import public_class
 from shardmap._stats import stats_of
 
 
@@ -164,7 +164,7 @@ def _selected(s, mine, others, present):
     return elements
 
 
-@with_methods_of(SetSurface)
+@public_class(SetSurface)
 class ShardSet(SetCore):
     """A set that many threads can use at once without a lock of their own.
 
@@ -273,7 +273,7 @@ class ShardSet(SetCore):
         _core._check(_core._set_map(self))
 
 
-@with_methods_of(SetSurface)
+@public_class(SetSurface)
 class SetSnapshot(SetSnapshotCore):
     """An immutable set: the elements of a ShardSet at one point in time, in their order. To take one is O(shards).
     Reads take no lock. It is equal to a frozenset of the same elements and has the same hash.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from shardmap import _core
 from shardmap._core import SnapshotCore
 from shardmap._mapping import MappingSurface
-from shardmap._own_methods import with_methods_of
+from shardmap._public import public_class
 from shardmap._views import ITEMS
 
 if TYPE_CHECKING:
     pass
 
 
-@with_methods_of(MappingSurface)
+@public_class(MappingSurface)
 class Snapshot(SnapshotCore):
     """An immutable mapping: the state of a ShardMap at one point in time. To take one is O(shards). Afterwards, writers
     of the map copy each table that they change, once. Reads take no lock, and any thread may read.

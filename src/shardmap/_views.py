@@ -23,14 +23,14 @@ from shardmap._core import (
     _stored_item,
     _stored_len,
 )
-from shardmap._own_methods import with_methods_of
+from shardmap._public import public_class
 
 KEYS, VALUES, ITEMS = 0, 1, 2  # what MapCore._iterate takes
 _new = object.__new__
 
 
 class _View:
-    """What all three have, given to each of them (_own_methods.py)."""
+    """What all three have, given to each of them (_public.py)."""
 
     __slots__ = ()
 
@@ -155,7 +155,7 @@ class _SetView:
         return len(self) > len(other) and _all_elements(other, self)
 
 
-@with_methods_of(_SetView, _View)
+@public_class(_SetView, _View)
 class KeysView:
     """A live view of the keys of a map. Like the result of dict.keys()."""
 
@@ -168,7 +168,7 @@ class KeysView:
         return _stored_contains(self._source, key)
 
 
-@with_methods_of(_SetView, _View)
+@public_class(_SetView, _View)
 class ItemsView:
     """A live view of the (key, value) pairs of a map. Like the result of dict.items()."""
 
@@ -181,7 +181,7 @@ class ItemsView:
         return _stored_item(self._source, item)
 
 
-@with_methods_of(_View)
+@public_class(_View)
 class ValuesView:
     """A live view of the values of a map. Like the result of dict.values()."""
 

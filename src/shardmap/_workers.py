@@ -20,6 +20,7 @@ from weakref import WeakSet, finalize
 from shardmap import _core
 from shardmap._cpus import usable_cpus
 from shardmap._inbox import Inbox, Task, here, work
+from shardmap._public import public_class
 
 _KT = TypeVar("_KT")
 _VT = TypeVar("_VT")
@@ -64,6 +65,7 @@ class _Wait:
         self.attempts = 1  # odd: it is looking for room, and may have found it
 
 
+@public_class()
 class ShardWorkers(Generic[_KT, _VT]):
     """`n` threads, each with a plain dict that no other thread uses. Work on a key goes to the thread that owns the
     key. So it needs no lock, and all work on one key is done in one order. "Do not communicate by sharing memory; share

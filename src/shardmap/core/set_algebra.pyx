@@ -4,8 +4,9 @@ def _content_of_set(self, /):
     """The elements at one point in time: a SnapshotCore."""
     if isinstance(self, SetSnapshotCore):
         return (<SetSnapshotCore>self).entries
+    entries = (<SetCore?>self).entries      # ShardSet.union(None) comes here, too
     mark_set_shared(<SetCore>self)
-    return snapshot_of((<SetCore?>self).entries)
+    return snapshot_of(entries)
 
 
 def _set_map(SetCore self not None, /):
@@ -15,7 +16,7 @@ def _set_map(SetCore self not None, /):
 
 cdef SetCore blank_set(cls):
     if not isinstance(cls, type):       # not declared so: see blank_map()
-        raise TypeError(f"expected a subclass of SetCore, not {cls!r}")
+        raise TypeError(f"expected a subclass of ShardSet, not {cls!r}")
     return SetCore.__new__(<type>cls)
 
 
