@@ -230,7 +230,7 @@ def promises(seconds: float, rounds: int) -> list[str]:
             one, two = undisturbed(1, each.read, seconds), undisturbed(2, each.read, 2 * seconds)
             if one and two:
                 ratios.append(2 * statistics.median(one) / statistics.median(two))
-        what = f"reads of 2 threads to those of 1, {name}, turns in which both ran all the time"
+        what = f"{name}: reads of 2 threads divided by reads of 1, in turns in which both threads ran all the time"
         note(what, spread(ratios) if ratios else "never the case")
 
     for changed in (1, 10, 100):
