@@ -24,7 +24,7 @@ from workloads import EmptyLoop, Mix
 
 THREADS = (1, 2, 4, 8, 16)
 LOOP = "empty loop"
-WORK = {"reads": Mix(reads=100), "overwrites": Mix(reads=0)}
+WORK = {"reads": Mix(reads=100), "9 reads to 1 write": Mix(reads=90), "overwrites": Mix(reads=0)}
 
 
 def entry(name: str, threads: int) -> str:
@@ -48,12 +48,15 @@ def measures_of(work: Mix, rounds_of: float) -> dict[str, Calibrated]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--work", action="append", choices=WORK, help="only this; may be given several times")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     where, (maps, missing) = environment(), competitors()
     print(headline(where), *missing, sep="\n", flush=True)
     written: list[dict[str, Any]] = []
     for title, work in WORK.items():
+        if options.work and title not in options.work:
+            continue
 
         def progress(said: str, title: str = title) -> None:
             if sys.stderr.isatty():
