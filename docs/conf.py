@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sphinx.util import logging
+
 import shardmap
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,6 +47,7 @@ PICTURE = re.compile(
     r'<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\s*'
     r'<img alt="(?P<alt>[^"]+)" src="(?P<light>[^"]+)">\s*</picture>'
 )
+FOLDER = re.compile(r"\[(?P<text>[^]]+)\]\((?!https?://|#)(?P<path>[^)#\s]+)\)")
 LINK = re.compile(r"\]\((?!https?://|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -55,6 +58,7 @@ def mend(app: Any, page: str, content: list[str]) -> None:
         _, _, own = text.partition("<!-- the file comes here -->")
         text, folder = (ROOT / FROM_ROOT[page]).read_text(encoding="utf-8") + own, ROOT
     text = PICTURE.sub(r"![\g<alt>](\g<light>){.only-light} ![\g<alt>](\g<dark>){.only-dark}", text)
+    text = FOLDER.sub(lambda link: link["text"] if (folder / link["path"]).is_dir() else link[0], text)
     content[0] = LINK.sub(lambda link: f"]({_on_site(folder / link['path'])}{link['anchor'] or ''})", text)
 
 
@@ -68,17 +72,32 @@ def _on_site(target: Path) -> str:
 
 
 CODE = re.compile(r"(`[^`]*`)")
+PARAMETERS = re.compile(r"(?P<names>[a-z_]+(, [a-z_]+)*) {2,}(?P<text>\S.*)")
 
 
 def plain(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are no reStructuredText: outside of code, a star is a star."""
+    """Docstrings are no reStructuredText: parameters have a column of their own; outside of code, a star is a star."""
+    for number in range(len(lines) - 1, -1, -1):
+        if parameters := PARAMETERS.fullmatch(lines[number]):
+            lines[number : number + 1] = [f"`{parameters['names']}`", f"    {parameters['text']}"]
+        elif lines[number].startswith(" " * 8):
+            lines[number] = f"    {lines[number].lstrip()}"
     for number, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             parts = CODE.split(line)
             lines[number] = "".join(part if part.startswith("`") else part.replace("*", r"\*") for part in parts)
 
 
+def check_names(app: Any, env: Any) -> None:
+    """Other projects link to the names in the site's inventory, so these must be public ones."""
+    for name in env.get_domain("py").objects:
+        module, public, *_ = (*name.split("."), "")
+        if module != "shardmap" or public not in shardmap.__all__:
+            logging.getLogger(__name__).warning("the reference has %s, which is not a public name", name)
+
+
 def setup(app: Any) -> dict[str, bool]:
+    app.connect("env-check-consistency", check_names)
     app.connect("source-read", mend)
     app.connect("autodoc-process-docstring", plain)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""tests/typing, which `make lint` checks with mypy and pyright: that nothing public is missing. And mypy on the recipes."""
+"""tests/typing, which `make lint` checks with mypy and pyright: that nothing public is missing. mypy on the recipes."""
 
 from __future__ import annotations
 

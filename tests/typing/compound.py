@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import operator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from threading import Thread
 from typing import Literal, assert_type
 
 from shardmap import MISSING, MissingType, ShardMap
@@ -115,7 +117,7 @@ def computing(counts: ShardMap[str, int], groups: ShardMap[str, list[int]], mayb
     counts.compute("a", lambda key, old: None)  # type: ignore[arg-type,return-value]
     counts.compute("a", nothing)  # type: ignore[arg-type]
     counts.compute("a", lambda old: 1)  # type: ignore[arg-type,misc]
-    counts.compute(1, one_more)  # type: ignore[arg-type]
+    counts.compute(1, one_more)  # type: ignore[call-overload]
 
 
 def computing_if_absent(
@@ -136,7 +138,7 @@ def computing_if_absent(
     found = counts.compute_if_absent("a", lambda key: len(key))
     assert_type(found, int)
     groups.compute_if_absent("a", lambda key: []).append(1)
-    counts.compute_if_absent("a", 1)  # type: ignore[arg-type]
+    counts.compute_if_absent("a", 1)  # type: ignore[call-overload]
     counts.compute_if_absent("a", str)  # type: ignore[arg-type]
     counts.compute_if_absent("a", lambda: 1)  # type: ignore[arg-type,misc]
     counts.compute_if_absent("a", lambda key: None)  # type: ignore[arg-type,return-value]
@@ -165,11 +167,22 @@ def merging(counts: ShardMap[str, int], groups: ShardMap[str, list[int]]) -> Non
     assert_type(counts.merge("a", 1, lambda old, new: old + new or MISSING), int | MissingType)
     assert_type(counts.merge("a", 1, lambda old, new: MISSING), int | MissingType)
     total: int = counts.merge("a", 1, operator.add)
-    counts.merge("a", "1", int.__add__)  # type: ignore[arg-type]
-    counts.merge("a", 1)  # type: ignore[call-arg]
+    counts.merge("a", "1", int.__add__)  # type: ignore[call-overload]
+    counts.merge("a", 1)  # type: ignore[call-overload]
     counts.merge("a", 1, lambda old, new: None)  # type: ignore[arg-type,return-value]
     groups.merge("a", [1], len)  # type: ignore[arg-type]
     print(total)
+
+
+def in_a_pool(counts: ShardMap[str, int]) -> None:
+    with ThreadPoolExecutor() as threads:
+        assert_type(threads.submit(counts.merge, "a", 1, max), Future[int])
+        assert_type(threads.submit(counts.merge, "a", 1, lambda old, new: old + new), Future[int])
+        assert_type(threads.submit(counts.compute, "a", one_more), Future[int])
+        assert_type(threads.submit(counts.compute_if_absent, "a", length_of), Future[int])
+        assert_type(threads.submit(counts.compute_if_absent, "a", length_if_any), Future[int | MissingType])
+    worker = Thread(target=counts.merge, args=("a", 1, max))
+    worker.start()
 
 
 def exchanging(counts: ShardMap[str, int]) -> None:

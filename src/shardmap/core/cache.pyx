@@ -136,9 +136,9 @@ cdef class CacheCore:
     @cython.embedsignature(False)       # a default that inspect.signature can read
     def set(self, key, value, *, ttl=NO_DEFAULT):
         """set($self, key, value, *, ttl=...)\n--\n\nStores the value, like `cache[key] = value`. `ttl` is the number of
-        seconds after which this entry expires, in place of the cache's own `ttl`; with None, the entry does not expire by `ttl`. Raises ValueError if the cache
-        was created without `ttl`. To give a `ttl` to some entries only, create the cache with ttl=math.inf. Raises
-        ValueError if the value is MISSING. Linearizable."""
+        seconds after which this entry expires, in place of the cache's own `ttl`; with None, the entry does not expire
+        by `ttl`. Raises ValueError if the cache was created without `ttl`. To give a `ttl` to some entries only, create
+        the cache with ttl=math.inf. Raises ValueError if the value is MISSING. Linearizable."""
         store_in_cache(self, key, value, ttl, CACHE_ALWAYS, NULL)
 
     def setdefault(self, key, default=None, /):

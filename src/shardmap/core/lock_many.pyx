@@ -2,7 +2,8 @@
 
 @cython.final
 cdef class LockedMany:
-    """LockedMany(source, keys, timeout, /)\n--\n\nSeveral entries of a map that a `with` block holds exclusively (ShardMap.lock_many).
+    """LockedMany(source, keys, timeout, /)\n--\n\nSeveral entries of a map that a `with` block holds exclusively
+    (ShardMap.lock_many).
 
     `with` and `async with` return a dict from each key to its KeyEntry, in the order of the keys that were passed. The
     locks are acquired in one order for the whole map, so threads that lock the same keys in any order do not deadlock.

@@ -175,7 +175,8 @@ sm_take_place(<PyTypeObject*>SetCore, &fast_set_methods[1], b"discard", <void*>c
 
 @cython.no_gc_clear
 cdef class SetSnapshotCore:
-    """SetSnapshot(source, /)\n--\n\nThe elements of a set at one point in time. It never changes, and reads take no lock."""
+    """SetSnapshot(source, /)\n--\n\nThe elements of a set at one point in time. It never changes, and reads take no
+    lock."""
 
     __class_getitem__ = classmethod(GenericAlias)
 
