@@ -1,4 +1,4 @@
-"""tests/typing, which `make lint` checks with mypy and pyright: that nothing public is missing. mypy on the recipes."""
+"""tests/typing, which `make lint` checks with mypy and pyright: that nothing public is missing. mypy on pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.code_blocks import python_blocks
 from harness.threads import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = ROOT / "docs" / "recipes.md"
+PAGES = [ROOT / "docs" / name for name in ("guide.md", "recipes.md")]
 FILES = sorted((ROOT / "tests" / "typing").glob("*.py"))
 
 
@@ -54,13 +54,13 @@ def test_mypy_and_pyright_look_at_these_files() -> None:
     assert project["tool"]["pyright"]["reportUnnecessaryTypeIgnoreComment"] == "error"
 
 
-@pytest.mark.skipif(not RECIPES.is_file(), reason="docs/ is not part of the sdist")
+@pytest.mark.skipif(not PAGES[0].is_file(), reason="docs/ is not part of the sdist")
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
-def test_mypy_accepts_every_recipe(tmp_path: Path) -> None:
+def test_mypy_accepts_every_block_of_the_guide_and_the_recipes(tmp_path: Path) -> None:
     names = []
-    for block in python_blocks(RECIPES):
+    for block in (block for page in PAGES for block in python_blocks(page)):
         source = "\n" * (block.line - 1) + block.source  # messages have the page's line numbers
-        names.append(f"recipe_{block.line}.py")
+        names.append(f"{block.page.stem}_{block.line}.py")
         (tmp_path / names[-1]).write_text(source, encoding="utf-8")
     # A wheel that is installed is found by itself, and must not be named in MYPYPATH.
     path = {"MYPYPATH": str(ROOT / "src")} if (ROOT / "src").is_dir() else {}
