@@ -130,7 +130,7 @@ def as_table(rows: Rows, others: Rows, names: list[str]) -> str:
             lines.append(f"| **{title}** | | {means} |")
 
     add(rows, f"mean of the {len(rows)} rows above")
-    add(others, "mean of the rows above, not used for tuning")
+    add(others, f"mean of the last {len(others)} rows, which were not used for tuning")
     return "\n".join(lines)
 
 
