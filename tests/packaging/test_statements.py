@@ -122,10 +122,10 @@ def test_the_holder_may_write_through_the_map_but_not_lock_the_key_again() -> No
             lambda: m.merge("k", 1, int.__add__),
         ]
         for call in again:
-            with pytest.raises(RuntimeError, match="'k' is held already"):
+            with pytest.raises(RuntimeError, match="'k' is already held by this thread"):
                 call()
         m.clear()
-        with pytest.raises(RuntimeError, match="'k' is held already"):
+        with pytest.raises(RuntimeError, match="'k' is already held by this thread"):
             m.compute_if_absent("k", lambda key: 1)
 
 
@@ -335,7 +335,7 @@ def test_another_task_of_the_thread_gets_an_error_where_its_call_would_have_to_w
     async def main() -> None:
         async with m.lock("k"):
             await asyncio.create_task(attempt())
-            with pytest.raises(RuntimeError, match="held already"):
+            with pytest.raises(RuntimeError, match="already held by this task"):
                 async with m.lock("k", timeout=LONG):
                     pass
 

@@ -1,7 +1,8 @@
 # AtomicRef: one reference that threads load and replace (arc-swap of Rust, AtomicReference of Java).
 #
 # Writers change the pointer under a lock of one byte; nothing but the pointer and reference counts that go up
-# is touched under it, and old values are released after it. Readers take no lock from 3.14 on (atomicref.h).
+# is touched under it, and old values are released after it. From 3.14 on, a reader takes it only for the first load of
+# an object by another thread than the object's, and when it meets a replacement (atomicref.h).
 
 cdef inline PyObject* ref_load(AtomicRef self) noexcept:
     """A reference of the caller's."""
@@ -59,8 +60,8 @@ cdef class AtomicRef:
     or a version of a data structure.
 
     AtomicRef(value). Readers load a version and use it for as long as they like. Writers replace it. Every operation is
-    linearizable and holds no lock while your code runs. On free-threaded CPython 3.14 and later, readers never wait for
-    writers. On other builds they wait for a few instructions. All threads that load an object update the same reference
+    linearizable and holds no lock while your code runs. A call waits at most for a few instructions of another call. On
+    free-threaded CPython 3.14 and later, most loads wait for nothing. All threads that load an object update the same reference
     count, which costs time: so keep the loaded object in a variable instead of loading it again. Comparisons are by
     identity. ArcSwap of Rust, AtomicReference of Java.
 
