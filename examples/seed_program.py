@@ -15,16 +15,13 @@ holds it, in two lines.
 from __future__ import annotations
 
 import argparse
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import seed_program_locks
+from seed_program_locks import MAKING, THREADS, WORKING, run
 from shardmap import ShardMap
-
-THREADS = 10
-MAKING = 0.05  # seconds
-WORKING = 1.0
 
 
 def with_shardmap(threads: int = THREADS, making: float = MAKING, working: float = WORKING) -> dict[int, int]:
@@ -45,56 +42,11 @@ def with_shardmap(threads: int = THREADS, making: float = MAKING, working: float
     return data.to_dict()
 
 
-def with_one_lock(threads: int = THREADS, making: float = MAKING, working: float = WORKING) -> dict[int, int]:
-    """The same with a dict and a lock."""
-    data: dict[int, int] = {}
-    lock = threading.Lock()
-
-    def work(number: int) -> None:
-        with lock:
-            if number not in data:
-                time.sleep(making)
-                data[number] = 0
-        with lock:
-            data[number] += 1
-            time.sleep(working)
-
-    run(threads, work)
-    return data
-
-
-def with_lock_per_entry(threads: int = THREADS, making: float = MAKING, working: float = WORKING) -> dict[int, int]:
-    """The best that a dict and locks do without much code: each value comes with a lock of its own."""
-    data: dict[int, tuple[threading.Lock, list[int]]] = {}
-    lock = threading.Lock()
-
-    def work(number: int) -> None:
-        with lock:
-            if number not in data:
-                time.sleep(making)
-                data[number] = (threading.Lock(), [0])
-            entry_lock, value = data[number]
-        with entry_lock:
-            value[0] += 1
-            time.sleep(working)
-
-    run(threads, work)
-    return {number: value[0] for number, (_, value) in data.items()}
-
-
 WAYS: dict[str, tuple[str, Callable[[], dict[int, int]]]] = {
-    "lock": ("dict and one lock", with_one_lock),
-    "locks": ("dict, and a lock per entry", with_lock_per_entry),
+    "lock": ("dict and one lock", seed_program_locks.with_one_lock),
+    "locks": ("dict, and a lock per entry", seed_program_locks.with_lock_per_entry),
     "shardmap": ("ShardMap", with_shardmap),
 }
-
-
-def run(count: int, work: Callable[[int], None]) -> None:
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def measured(way: str) -> dict[str, Any]:

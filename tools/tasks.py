@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
@@ -169,7 +170,13 @@ def demo(arguments: Arguments) -> int:
     default = default_interpreter()
     free = None if can_make_environment(default) else freethreaded.find(None)
     say("first on the Python at hand; setting up takes about a minute")
-    main = demo_environment(default, pip_from=free)
+    # It consists of waiting, so it leaves the CPU to the compiler.
+    meanwhile = subprocess.Popen([sys.executable, ROOT / "examples" / "seed_program_locks.py"])
+    try:
+        main = demo_environment(default, pip_from=free)
+        meanwhile.wait()
+    finally:
+        meanwhile.kill()
     run_script(main, "examples/demo.py", arguments)
     say("now on a free-threaded CPython; if there is none, it is downloaded, or built in about five minutes")
     failed = []

@@ -51,6 +51,13 @@ def test_an_example_prints_what_it_shows(name: str) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    elsewhere = {"seed_program.py", "wordcount.py", "wordcount_chart.py"}
+    elsewhere = {
+        "demo.py",
+        "demo_chart.py",
+        "seed_program.py",
+        "seed_program_locks.py",
+        "shared_cache.py",
+        "wordcount.py",
+    }
     elsewhere |= {f"web_service{part}.py" for part in ("", "_state", "_clients", "_load")}
     assert {file.name for file in EXAMPLES.glob("*.py")} == SHOWN.keys() | elsewhere
