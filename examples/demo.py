@@ -124,6 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.parts.split(",")
     if unknown := set(names) - set(PARTS):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if not options.limit_mb > 0:
+        parser.error("--limit-mb must be more than 0")
+    if problem := wordcount.cannot_write(options.output):
+        parser.error(problem)
     python, threads = wordcount.describe_python(), wordcount.usable_cores()
     scaling = empty_loop(threads)
     print(headline(python, threads, scaling), flush=True)
@@ -132,7 +136,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title, part = PARTS[name]
         print(f"\n{number}. {title}\n", flush=True)
         results["parts"][name] = part(show_step, options.limit_mb)
-    options.output.mkdir(parents=True, exist_ok=True)
     kind = "gil" if python["gil_enabled"] else "free-threaded"
     path = options.output / f"{kind}.json"
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

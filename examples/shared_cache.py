@@ -96,10 +96,14 @@ def run_threads(work: Callable[[Sequence[int]], None], wanted: Sequence[Sequence
             errors.append(error)
 
     threads = [threading.Thread(target=work_in_thread, args=(numbers,)) for numbers in wanted]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:  # Ctrl-C, or no more threads: those that run must not wait for those that never start
+        barrier.abort()
+        raise
     if errors:
         raise errors[0]
     return time.perf_counter() - times[0]

@@ -107,10 +107,14 @@ class Service(ABC):
                 barrier.abort()
 
         threads = [threading.Thread(target=run, args=(client,)) for client in self.clients]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException:  # Ctrl-C, or no more threads: those that run must not wait for those that never start
+            barrier.abort()
+            raise
         if errors:
             raise next((error for error in errors if not isinstance(error, threading.BrokenBarrierError)), errors[0])
         self.family.log_out("family", cookie, sum(client.family_cart for client in self.clients))

@@ -141,10 +141,14 @@ def run(way: str, variant: str, files: Sequence[Path], threads: int) -> Run:
 
     gc.collect()
     workers = [threading.Thread(target=work_in_thread, args=(n,)) for n in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    except BaseException:  # Ctrl-C, or no more threads: those that run must not wait for those that never start
+        barrier.abort()
+        raise
     if errors:
         raise errors[0]
     times.append(time.perf_counter())
@@ -298,6 +302,15 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def cannot_write(directory: Path) -> str | None:
+    """Makes the directory. Returns what keeps results out of it, to be known before minutes of measuring."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"cannot make {directory}: {error.strerror}"
+    return None if os.access(directory, os.W_OK) else f"cannot write to {directory}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     add = parser.add_argument
@@ -313,13 +326,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files = find_files(options.limit_mb)
     if not files:
         parser.error(f"nothing to count in {sysconfig.get_path('stdlib')}")
+    if problem := cannot_write(options.output):
+        parser.error(problem)
     try:
         results = measured(files, options.threads, options.rounds, options.seconds, options.quiet)
     except WrongCount as error:
         print(f"\nwrong count: {error}", file=sys.stderr)
         return 1
     path = options.output / "wordcount.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(table(results))
     if not options.quiet:

@@ -32,6 +32,23 @@ def join_all(threads: list[threading.Thread], errors: list[BaseException], timeo
         raise TimeoutError(f"{alive} of {len(threads)} threads still run after {timeout} s")
 
 
+def interrupt_third_start(monkeypatch: Any) -> list[threading.Thread]:
+    """From now on the third start of a thread raises KeyboardInterrupt. Returns the list of those
+    that started before."""
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_or_interrupt(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        thread.daemon = True
+        start(thread)
+        started.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_interrupt)
+    return started
+
+
 def run_threads(*works: Callable[[], Any], timeout: float = LONG) -> list[Any]:
     """Runs each work in a thread of its own, all let go at once, and returns their results. The first error is
     raised here. Threads that still run after `timeout` seconds fail the test."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,28 @@ def test_a_part_that_is_none_is_refused(demo: ModuleType, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         demo.main(["--parts", "counting,sharing"])
     assert "unknown parts: sharing; there are counting, entries, cache" in capsys.readouterr().err
+
+
+def test_nothing_to_count_is_refused(demo: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    for limit in "0", "-1", "nan":
+        with pytest.raises(SystemExit):
+            demo.main(["--limit-mb", limit])
+        assert "must be more than 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", ["demo", "wordcount"])
+def test_no_place_for_the_results_is_known_before_anything_is_measured(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    module = import_example(program)
+    with pytest.raises(SystemExit):
+        module.main(["--output", str(tmp_path / "file")])
+    assert "cannot make" in capsys.readouterr().err
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(SystemExit):
+        module.main(["--output", str(tmp_path / "new")])
+    assert "cannot write to" in capsys.readouterr().err
 
 
 def test_the_chart_shows_every_part_of_every_interpreter(done: tuple[str, Path], tmp_path: Path) -> None:

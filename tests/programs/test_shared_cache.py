@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.examples import load_example
-from harness.threads import LONG
+from harness.threads import LONG, interrupt_third_start, join_all
 
 
 @pytest.fixture
@@ -86,3 +86,14 @@ def test_without_threads_there_is_nothing_to_measure(example: ModuleType) -> Non
 
 def test_what_is_compared_with_is_the_standard_librarys(example: ModuleType) -> None:
     assert isinstance(example.cached_load("lru_cache", str), functools._lru_cache_wrapper)
+
+
+def test_threads_do_not_wait_for_one_that_never_starts(
+    example: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after Ctrl-C while they are started."""
+    started = interrupt_third_start(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        example.run_threads(lambda numbers: None, [[1]] * 4)
+    assert len(started) == 2
+    join_all(started, [], LONG)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.examples import EXAMPLES, load_example
-from harness.threads import LONG
+from harness.threads import LONG, interrupt_third_start, join_all
 
 SCRIPT = EXAMPLES / "wordcount.py"
 SMALL = ["--limit-mb", "0.2", "--rounds", "2", "--threads", "3"]
@@ -161,3 +161,15 @@ def test_nonsense_options_are_refused(option: str, wordcount: ModuleType) -> Non
     with pytest.raises(SystemExit) as caught:
         wordcount.main([option, "0"])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("variant", ["whole", "counting"])
+def test_threads_do_not_wait_for_one_that_never_starts(
+    variant: str, wordcount: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after Ctrl-C while they are started."""
+    started = interrupt_third_start(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        wordcount.run("lock", variant, wordcount.find_files(0.1), threads=4)
+    assert len(started) == 2
+    join_all(started, [], LONG)
