@@ -52,7 +52,8 @@ def with_lock_per_entry(threads: int = THREADS, making: float = MAKING, working:
 
 
 def run(count: int, work: Callable[[int], None]) -> None:
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    # daemon: Ctrl-C ends the program at once
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
