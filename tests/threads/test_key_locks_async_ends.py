@@ -221,6 +221,27 @@ def test_a_coroutine_that_is_dropped_while_it_waits_leaves_the_queue(make_map: M
     assert_free(m, "k")
 
 
+@pytest.mark.parametrize("which", ["enter", "exit"])
+def test_throw_raises_what_it_is_given(which: str) -> None:
+    async def begin() -> Any:
+        entry = ShardMap[str, int]().lock("k")
+        if which == "enter":
+            return entry.__aenter__()
+        await entry.__aenter__()
+        return entry.__aexit__(None, None, None)
+
+    steps = run(begin()).__await__()
+    with pytest.raises(TypeError):
+        steps.throw()
+    for given in (LookupError("x"),), (LookupError, LookupError("x")), (LookupError, LookupError("x"), None):
+        with pytest.raises(LookupError, match="x"):
+            steps.throw(*given)
+    with pytest.raises(LookupError):
+        steps.throw(LookupError, None, None)
+    with pytest.raises(TypeError):
+        steps.throw(None)
+
+
 def test_a_release_passes_over_any_number_of_tasks_of_a_closed_loop() -> None:
     """In a thread with a small stack: each of them must not take some of it."""
     source = """

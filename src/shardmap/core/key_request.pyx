@@ -206,17 +206,22 @@ cdef class AsyncEnter:
         self.entries = None     # they are the caller's now
         raise StopIteration(self.result)
 
-    def throw(self, *error):
+    def throw(self, error, /, *rest):
         try:
             if self.waiting is not None:
-                return self.waiting.throw(*error)
-            raise error[0]
+                return self.waiting.throw(error, *rest)
+            raise thrown(error, rest)
         except:
             abandon(self)
             raise
 
     def close(self):
         abandon(self)
+
+
+cdef object thrown(error, tuple rest):
+    """What throw(error) raises, or throw(type, error, traceback), as CPython before 3.12 called it."""
+    return rest[0] if rest and isinstance(rest[0], BaseException) else error
 
 
 cdef bint begin_next(AsyncEnter self) except -1:
@@ -296,8 +301,8 @@ cdef class Finished:
     def send(self, value):
         raise StopIteration
 
-    def throw(self, *error):
-        raise error[0]
+    def throw(self, error, /, *rest):
+        raise thrown(error, rest)
 
     def close(self):
         pass
