@@ -22,6 +22,7 @@ _MOST_SHARDS = 256
 _PARAMETERS = ("ttl", "idle", "refresh_after", "weigh", "on_remove", "loader", "executor", "timer")
 
 
+@public_class()
 class CacheStats(NamedTuple):
     """What a cache has done since it was created. `hits` and `misses` count since reset_stats(). `loads`,
     `load_failures` and `load_seconds` count successful loads, failed loads, and the seconds of both. `evicted`,

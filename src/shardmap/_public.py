@@ -27,6 +27,8 @@ def public_class(*sources: type) -> Callable[[_C], _C]:
                 if name not in cls.__dict__ and isinstance(value, (FunctionType, classmethod, staticmethod, property)):
                     setattr(cls, name, _own(value, cls, name))
         _core._own_methods(cls)
+        if "__firstlineno__" in vars(cls):  # from 3.13 on: inspect.getsource(cls) would look into shardmap/__init__.py
+            del cls.__firstlineno__  # type: ignore[attr-defined]
         return cls
 
     return decorate

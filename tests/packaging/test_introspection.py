@@ -103,6 +103,20 @@ def test_cached_functions_have_the_signature_of_the_function() -> None:
             inspect.signature(getattr(function, name))
 
 
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_the_source_of_a_class_is_its_own_or_none(cls: type) -> None:
+    try:
+        source = inspect.getsource(cls)
+    except OSError:
+        return
+    assert f"class {cls.__name__}" in source
+
+
+def test_the_source_of_a_method_is_its_own() -> None:
+    for cls, name in (ShardMap, "to_dict"), (ShardMap, "snapshot"), (ShardSet, "union"), (ShardCache, "stats"):
+        assert inspect.getsource(getattr(cls, name)).lstrip().startswith(f"def {name}(")
+
+
 # --- names ---
 
 
