@@ -297,7 +297,7 @@ def table(results: dict[str, Any]) -> str:
     lines += ["", "Every result equals the single thread's, word by word. Speed: 1 thread with one Counter is 1."]
     if results["python"]["gil_enabled"]:
         lines.append(
-            "This interpreter has a GIL, so threads take turns. ShardCounter takes fewer and cheaper steps for each word."
+            "This interpreter has a GIL, so threads take turns. ShardCounter takes fewer steps for each word."
         )
     return "\n".join(lines)
 
