@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 from tools import runs  # noqa: E402
 from tools.environments import Environment  # noqa: E402
-from tools.interpreters import default_interpreter  # noqa: E402
+from tools.interpreters import probe  # noqa: E402
 
 
 @pytest.mark.parametrize("starts", [True, False])
@@ -23,6 +23,8 @@ def test_lint_goes_on_without_pyright_and_says_so(
 ) -> None:
     monkeypatch.setattr(runs, "install_best_effort", lambda *arguments: None)
     monkeypatch.setattr(runs, "capture", lambda *arguments, **variables: "pyright 1.1" if starts else None)
-    checks = runs.pyright_check(Environment(default_interpreter()))
+    interpreter = probe(sys.executable)
+    assert interpreter is not None
+    checks = runs.pyright_check(Environment(interpreter))
     assert [name for name, _ in checks] == (["pyright"] if starts else [])
     assert ("mypy only" in capfd.readouterr().out) is not starts

@@ -130,9 +130,10 @@ def test_integers_in_a_row_take_turns_in_the_shards(bits: int) -> None:
 
 @pytest.mark.parametrize("shards", [8, 64, 256])
 def test_multiples_of_any_number_are_spread_over_the_shards(shards: int) -> None:
-    """As random hashes would be, to seven standard deviations."""
+    """As random hashes would be, to nine standard deviations: the hash has a secret, which differs in each process, and
+    one run in sixty has a step that is seven away."""
     n = 12 * shards
-    most = 12 + 7 * 12**0.5
+    most = 12 + 9 * 12**0.5
     crowded = {}
     for step in [*range(1, 120), 144, 145, 232, 233, 377, 610, 1000, 1597]:
         fullest = max(Counter(_core._owner(i * step, shards) for i in range(n)).values())
