@@ -4,8 +4,10 @@ behaviour, or of the differences in docs/differences-from-dict.md, is tested at 
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import re
+import sys
 import weakref
 from collections import Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Callable, Iterator
@@ -92,6 +94,15 @@ def is_no_dict() -> None:
             raise AssertionError
 
 
+def has_a_signature() -> None:
+    assert str(inspect.signature(ShardMap.pop)).startswith("(self, key, default=")
+    inspect.signature(ShardMap)
+    for of_dict in (dict, dict.pop):
+        if sys.version_info < (3, 15):  # a later one may have signatures
+            with pytest.raises(ValueError, match="signature"):
+                inspect.signature(of_dict)
+
+
 def is_asked_key_by_key() -> None:
     class Deleting(str):
         def __hash__(self) -> int:
@@ -124,6 +135,7 @@ def takes_more_memory_when_empty() -> None:
 
 MORE_DIFFERENCES: dict[str, Callable[[], None]] = {
     "A ShardMap is not a dict": is_no_dict,
+    "ShardMap has a signature": has_a_signature,
     "What unpacks a map asks key by key": is_asked_key_by_key,
     "A map that threads have shared may be freed later": is_freed_by_the_garbage_collector_at_the_latest,
     "An empty map is larger": takes_more_memory_when_empty,
