@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.util
+import importlib
 import os
 import random
 import statistics
@@ -225,11 +225,8 @@ def bench_update(rounds: int, size: int) -> None:
 
 
 def bench_count(rounds: int, limit_mb: float) -> None:
-    path = Path(__file__).resolve().parent.parent / "examples" / "wordcount.py"
-    spec = importlib.util.spec_from_file_location("wordcount", path)
-    assert spec is not None and spec.loader is not None
-    demo = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(demo)
+    sys.path.append(str(Path(__file__).resolve().parent.parent / "examples"))
+    demo = importlib.import_module("wordcount")
     files = demo.find_files(limit_mb)
     for threads in (1, 2):
         # Each thread has words of its own: strings are cheapest for the thread that made them.

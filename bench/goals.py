@@ -51,7 +51,7 @@ class Bar:
     of_time: bool = False  # True: a ratio of times, at most `ratio`; False: a ratio of speeds, at least `ratio`
 
     def value(self, series: Series, of: tuple[str, int]) -> list[float]:
-        ratios = series.ratios(_entry(*of), _entry(self.to, self.threads))
+        ratios = series.ratios(entry(*of), entry(self.to, self.threads))
         return [1 / ratio for ratio in ratios] if self.of_time else ratios
 
     def met_by(self, ratio: float) -> bool:
@@ -73,7 +73,7 @@ class Goal:
     gil: bool | None = False  # False: needs the GIL off; True: on; None: either
 
 
-def _entry(name: str, threads: int) -> str:
+def entry(name: str, threads: int) -> str:
     return f"{name}, {threads} thread{'s' * (threads > 1)}"
 
 
@@ -225,19 +225,19 @@ def measure(
             most=getattr(work, "most", None),
         )
 
-    measures = {_entry(name, threads): measurement(work, maps[name].make, threads) for name, threads in wanted}
+    measures = {entry(name, threads): measurement(work, maps[name].make, threads) for name, threads in wanted}
     if goal.threads > 1:
-        loops = {_entry(LOOP, threads): measurement(EmptyLoop(), dict, threads) for threads in (1, goal.threads)}
+        loops = {entry(LOOP, threads): measurement(EmptyLoop(), dict, threads) for threads in (1, goal.threads)}
         measures |= loops
     return paired_rounds(measures, scale.rounds, attempts=scale.attempts, progress=progress)
 
 
 def lines(goal: Goal, label: str, series: Series, maps: dict[str, Competitor]) -> Iterator[Line]:
     """One line for each bar."""
-    mine = _entry(SHARDMAP, goal.threads)
+    mine = entry(SHARDMAP, goal.threads)
     loop: dict[str, float] = {}
     if goal.threads > 1:
-        loop = {"loop_scaling": spread(series.ratios(_entry(LOOP, goal.threads), _entry(LOOP, 1)))[0]}
+        loop = {"loop_scaling": spread(series.ratios(entry(LOOP, goal.threads), entry(LOOP, 1)))[0]}
     for bar in goal.bars:
         line: Line = {"goal": goal.name, "title": goal.title, "beside": label, "bar": str(bar)}
         if bar.to not in maps:

@@ -18,17 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from environment import RESULTS, environment, headline
+from goals import LOOP, entry
 from maps import DICT, competitors
 from rounds import SHORTEST, Calibrated, Region, as_json, paired_rounds, spread
 from workloads import EmptyLoop, Mix
 
 THREADS = (1, 2, 4, 8, 16)
-LOOP = "empty loop"
 WORK = {"reads": Mix(reads=100), "9 reads to 1 write": Mix(reads=90), "overwrites": Mix(reads=0)}
-
-
-def entry(name: str, threads: int) -> str:
-    return f"{name} | {threads}"
 
 
 def measures_of(work: Mix, rounds_of: float) -> dict[str, Calibrated]:

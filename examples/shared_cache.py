@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from shardmap import cached
+from starting import start_and_join
 
 PAGES = 400
 REQUESTS = 150  # of each thread
@@ -96,14 +97,7 @@ def run_threads(work: Callable[[Sequence[int]], None], wanted: Sequence[Sequence
             errors.append(error)
 
     threads = [threading.Thread(target=work_in_thread, args=(numbers,)) for numbers in wanted]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    except BaseException:  # Ctrl-C, or no more threads: those that run must not wait for those that never start
-        barrier.abort()
-        raise
+    start_and_join(threads, barrier)
     if errors:
         raise errors[0]
     return time.perf_counter() - times[0]

@@ -33,6 +33,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from starting import start_and_join
 from web_service import Shop
 from web_service_clients import ADDRESS, Client, DirectClient, HTTPClient, Notes, WrongAnswer, differences
 from web_service_state import STATES
@@ -107,14 +108,7 @@ class Service(ABC):
                 barrier.abort()
 
         threads = [threading.Thread(target=run, args=(client,)) for client in self.clients]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        except BaseException:  # Ctrl-C, or no more threads: those that run must not wait for those that never start
-            barrier.abort()
-            raise
+        start_and_join(threads, barrier)
         if errors:
             raise next((error for error in errors if not isinstance(error, threading.BrokenBarrierError)), errors[0])
         self.family.log_out("family", cookie, sum(client.family_cart for client in self.clients))

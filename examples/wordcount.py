@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shardmap import ShardCounter
+from starting import start_and_join
 
 Counts = Mapping[str, int]
 CountWords = Callable[[list[str]], None]
@@ -141,14 +142,7 @@ def run(way: str, variant: str, files: Sequence[Path], threads: int) -> Run:
 
     gc.collect()
     workers = [threading.Thread(target=work_in_thread, args=(n,)) for n in range(threads)]
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    except BaseException:  # Ctrl-C, or no more threads: those that run must not wait for those that never start
-        barrier.abort()
-        raise
+    start_and_join(workers, barrier)
     if errors:
         raise errors[0]
     times.append(time.perf_counter())

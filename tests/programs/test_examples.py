@@ -57,6 +57,7 @@ def test_no_example_is_left_out() -> None:
         "seed_program.py",
         "seed_program_locks.py",
         "shared_cache.py",
+        "starting.py",
         "wordcount.py",
     }
     elsewhere |= {f"web_service{part}.py" for part in ("", "_state", "_clients", "_load")}

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from harness.examples import load_example
+from harness.examples import import_example
 from harness.threads import LONG, interrupt_third_start, join_all
 
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = load_example("shared_cache")
+    module = import_example("shared_cache")
     monkeypatch.setattr(module, "QUERY", 0.0005)
     monkeypatch.setattr(module, "HITS", 1000)
     return module

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.examples import EXAMPLES, load_example
+from harness.examples import EXAMPLES, import_example
 from harness.threads import LONG, interrupt_third_start, join_all
 
 SCRIPT = EXAMPLES / "wordcount.py"
@@ -23,7 +23,7 @@ SMALL = ["--limit-mb", "0.2", "--rounds", "2", "--threads", "3"]
 
 @pytest.fixture(scope="module")
 def wordcount() -> ModuleType:
-    return load_example("wordcount")
+    return import_example("wordcount")
 
 
 def test_table_and_results(tmp_path: Path, wordcount: ModuleType) -> None:
