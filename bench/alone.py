@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import graphs
-from keys import of_thread
+from keys import of_thread, shuffled
 from rounds import Region, region
 from workloads import Wrong, all_keys, check_length
 
@@ -60,6 +60,21 @@ def repeated(work: Callable[[], object], repetitions: int, each: int = 1) -> Par
         for _ in range(repetitions):
             work()
         return repetitions * each
+
+    return part
+
+
+def contained(make: Make, repetitions: int, kind: str = "str", size: int = 1_000) -> Part:
+    m = filled(make, kind, size)
+    keys = shuffled(of_thread(all_keys(kind, size), "equal"), size)
+    if not all(key in m for key in keys):
+        raise Wrong(f"in: {type(m).__name__} lacks a key")
+
+    def part() -> int:
+        for _ in range(repetitions):
+            for key in keys:
+                key in m  # noqa: B015
+        return repetitions * size
 
     return part
 

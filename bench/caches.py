@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from beside import compare_with_threads
-from rounds import Calibrated, Region, region
+from rounds import SHORTEST, Calibrated, Region, region
 from shardmap import ShardCache, ShardMap, cached
 
 KEYS = [f"key {i}" for i in range(1000)]
@@ -138,6 +138,7 @@ def functions() -> dict[str, Loop]:
     return rows
 
 
+@functools.lru_cache(maxsize=4)
 def zipf(count: int, seed: int) -> list[str]:
     """Keys of requests; about a fifth of them miss in a cache of 3,500 entries."""
     choices = random.Random(seed)
@@ -172,7 +173,9 @@ def misses() -> dict[str, Loop]:
     return rows
 
 
-def timed(loop: Loop, threads: int, draw: Callable[[int], list[Any]]) -> Calibrated:
+def timed(
+    loop: Loop, threads: int, draw: Callable[[int], list[Any]], shortest: float = SHORTEST
+) -> Calibrated:
     draws = [draw(number) for number in range(threads)]
 
     def measure(repetitions: int) -> Region:
@@ -190,7 +193,7 @@ def timed(loop: Loop, threads: int, draw: Callable[[int], list[Any]]) -> Calibra
 
     for keys in draws:
         loop(keys)
-    return Calibrated(measure)
+    return Calibrated(measure, shortest=shortest)
 
 
 PARTS: dict[str, tuple[Callable[[], dict[str, Loop]], Callable[[int], list[Any]]]] = {

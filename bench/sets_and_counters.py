@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from beside import compare_with_threads
-from rounds import Calibrated, Region, region
+from rounds import SHORTEST, Calibrated, Region, region
 from shardmap import ShardCounter, ShardSet
 
 SMALL, LARGE = 10_000, 500_000  # elements of each thread
@@ -80,7 +80,7 @@ def of_sets(make: Callable[[], Any], work: Work, threads: int) -> Calibrated:
     return Calibrated(measure, most=2 * LARGE // count if changes else None)
 
 
-def counting(kind: str, threads: int) -> Calibrated:
+def counting(kind: str, threads: int, shortest: float = SHORTEST) -> Calibrated:
     choices = random.Random(3)
     words = [f"word {min(int(choices.paretovariate(0.8)), 20_000)}" for _ in range(200_000)]
     texts = [words[begin : begin + 1000] for begin in range(0, len(words), 1000)]
@@ -113,16 +113,16 @@ def counting(kind: str, threads: int) -> Calibrated:
             raise AssertionError(f"{kind}: {sum(shared.values())} counted, of {measured.operations}")
         return measured
 
-    return Calibrated(measure)
+    return Calibrated(measure, shortest=shortest)
 
 
 SETS: dict[str, Callable[[], Any]] = {"set": set, "ShardSet": ShardSet}
 PARTS: dict[str, Work] = {
-    "adding new elements, from empty to 1,000,000": (adding, True, LARGE),
-    "adding new elements, from empty to 20,000": (adding, True, SMALL),
+    f"adding new elements to an empty set, {LARGE:,} from each thread": (adding, True, LARGE),
+    f"adding new elements to an empty set, {SMALL:,} from each thread": (adding, True, SMALL),
     "adding elements that are there": (adding, False, SMALL),
     "in": (looking, False, SMALL),
-    "discarding all of 1,000,000": (discarding, True, LARGE),
+    f"discarding all elements, {LARGE:,} by each thread": (discarding, True, LARGE),
 }
 COUNTERS = ["a Counter each, merged", "Counter and a lock", "ShardCounter"]
 
