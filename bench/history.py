@@ -21,10 +21,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -117,10 +118,14 @@ def tree_of(version: Version) -> Path:
     return tree
 
 
+def is_built(tree: Path, python: Path) -> bool:
+    suffix = run([python, "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"]).stdout.strip()
+    return bool(suffix) and (tree / "src" / "shardmap" / f"_core{suffix}").is_file()
+
+
 def build(tree: Path, python: Path) -> None:
     """Builds the extension of that tree in place, unless it is there."""
-    suffix = run([python, "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"]).stdout.strip()
-    if not list((tree / "src" / "shardmap").glob(f"_core{suffix}")):
+    if not is_built(tree, python):
         built = subprocess.run(
             [str(python), "setup.py", "-q", "build_ext", "--inplace"], cwd=tree, capture_output=True, text=True
         )
@@ -131,41 +136,56 @@ def build(tree: Path, python: Path) -> None:
         raise Failure(f"{python} does not import shardmap from {tree}:\n{shown.stdout}{shown.stderr[-2000:]}")
 
 
-def build_all(trees: Sequence[Path], pythons: Sequence[Path]) -> None:
+def build_all(trees: Sequence[Path], pythons: Sequence[Path]) -> list[Failure]:
     """Builds as many versions at once as there are CPUs. The Pythons take turns in each tree, because they share the
-    C file that Cython makes."""
+    C file that Cython makes. Returns what could not be built."""
 
-    def build_tree(tree: Path) -> None:
+    def build_tree(tree: Path) -> list[Failure]:
+        failed = []
         for python in pythons:
-            build(tree, python)
+            try:
+                build(tree, python)
+            except Failure as failure:
+                failed.append(failure)
+        return failed
 
     with ThreadPoolExecutor(cpu_count()) as pool:
-        for _ in pool.map(build_tree, trees):
-            pass
+        return [failure for failed in pool.map(build_tree, trees) for failure in failed]
 
 
-def measure(versions: Sequence[Version], pythons: Sequence[Path], minutes: float, only: str | None) -> Iterator[Path]:
-    """Measures each version on each Python; returns the files. What the builds leave of the time is shared equally."""
+def measure_one(version: Version, tree: Path, python: Path, seconds: float, only: str | None) -> Results:
+    output = WORK / "results"
+    shutil.rmtree(output, ignore_errors=True)
+    command: list[str | Path] = [python, ROOT / "bench" / "run.py", "--quiet", "--no-peers", f"--output={output}"]
+    command += [f"--seconds={seconds:.0f}", f"--version={version.name}", f"--commit={tree.name}"]
+    ran = run([*command, *([f"--only={only}"] if only else [])], PYTHONPATH=str(tree / "src"))
+    if ran.returncode != 0:
+        raise Failure(f"{version.name} could not be measured on {python}:\n{ran.stderr[-2000:]}")
+    (file,) = output.glob("run-*.json")
+    return read(file)
+
+
+def measure(options: argparse.Namespace) -> list[Failure]:
+    """Measures each version on each Python, and adds the results. What the builds leave of the time is shared equally.
+    Goes on if a version cannot be built or measured on a Python, and returns why it cannot."""
     began = time.monotonic()
+    versions = wanted_versions(options.versions, options.all, options.history)
+    # Not resolved: the name of an environment's Python is a link, and decides which packages it has.
+    pythons = [python.absolute() for python in options.pythons or [Path(sys.executable)]]
     trees = [tree_of(version) for version in versions]
-    print(f"{len(trees)} versions are built, where they are not yet", flush=True)
-    build_all(trees, pythons)
+    print(f"building {len(trees)} versions, unless they are built already", flush=True)
+    failed = build_all(trees, pythons)
     turns = [(python, version, tree) for python in pythons for version, tree in zip(versions, trees, strict=True)]
+    turns = [turn for turn in turns if is_built(turn[2], turn[0])]
     for number, (python, version, tree) in enumerate(turns):
-        left = minutes * 60 - (time.monotonic() - began)
+        left = options.minutes * 60 - (time.monotonic() - began)
         seconds = max(SHORTEST, left / (len(turns) - number) - 2)
         print(f"{number + 1} of {len(turns)}: {version.name} on {python}, {seconds:.0f} s", flush=True)
-        output = WORK / "results"
-        output.mkdir(parents=True, exist_ok=True)
-        for old in output.glob("run-*.json"):
-            old.unlink()
-        command: list[str | Path] = [python, ROOT / "bench" / "run.py", "--quiet", "--no-peers", f"--output={output}"]
-        command += [f"--seconds={seconds:.0f}", f"--version={version.name}", f"--commit={tree.name}"]
-        ran = run([*command, *([f"--only={only}"] if only else [])], PYTHONPATH=str(tree / "src"))
-        if ran.returncode != 0:
-            raise Failure(f"{version.name} could not be measured on {python}:\n{ran.stderr[-2000:]}")
-        (file,) = output.glob("run-*.json")
-        yield file
+        try:
+            print(add(measure_one(version, tree, python, seconds, options.only), None, options.history), flush=True)
+        except Failure as failure:
+            failed.append(failure)
+    return failed
 
 
 def read_options() -> argparse.Namespace:
@@ -208,22 +228,20 @@ def draw(folder: Path, pictures: Path) -> list[Path]:
 
 def main() -> int:
     options = read_options()
+    failed: list[Failure] = []
     try:
         if options.command == "measure":
-            versions = wanted_versions(options.versions, options.all, options.history)
-            # Not resolved: the name of an environment's Python is a link, and decides which packages it has.
-            pythons = [python.absolute() for python in options.pythons or [Path(sys.executable)]]
-            for file in measure(versions, pythons, options.minutes, options.only):
-                print(add(read(file), None, options.history), flush=True)
+            failed = measure(options)
         elif options.command == "add":
             for file in options.files:
                 print(add(read(file), options.name, options.history))
         for picture in draw(options.history, options.pictures):
             print(picture)
     except (Failure, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        failed.append(Failure(error))
+    for failure in failed:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draws the history of versions: the speed of shardmap relative to what Python itself has, in the same rounds.
 
-Each panel has some tasks, each row of panels one Python on one kind of machine. A point is the median of the ratios of
+Each panel has some tasks, each block of panels one Python on one kind of machine. A point is the median of the ratios of
 one version, and its line goes from the lower to the upper quartile. Versions that lack a class have no point.
 """
 
@@ -17,13 +17,15 @@ matplotlib.use("svg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from plot import DARK, LIGHT, Palette, style
 from results import Ratio, Results
 
 TITLE = "Versions of shardmap: speed relative to what Python itself has, measured in the same rounds"
-FEWEST_VERSIONS = 2  # for a row of its own
+COLUMNS = 2
+WIDE, HIGH, BELOW = 3.85, 2.2, 1.15  # inches: a panel, and the room for its title, names and legend
+FEWEST_VERSIONS = 2  # for a block of panels
 
 
 class Line(NamedTuple):
@@ -57,11 +59,11 @@ PANELS = (
         Line("create, 10 inserts", "creation", "ShardMap", "dict", 1),
         Line("list(m), 10 entries", "list(m)", "ShardMap", "dict", 1),
     )),
-    Panel("2 threads, beside what Python has", (
-        Line("add(), beside Counter and lock", "counts of single", "ShardMap.add", "Counter + Lock", 2),
-        Line("ShardCounter, beside Counters", "counts of texts", "ShardCounter", "a Counter each, merged", 2),
-        Line("@cached hits, beside lru_cache", "hits of a cached", "@cached", "lru_cache", 2),
-        Line("@cached, misses, beside lru_cache", "a cached function", "@cached", "lru_cache", 2),
+    Panel("2 threads, beside the standard library", (
+        Line("add() / Counter and lock", "counts of single", "ShardMap.add", "Counter + Lock", 2),
+        Line("ShardCounter / merged Counters", "counts of texts", "ShardCounter", "a Counter each, merged", 2),
+        Line("@cached / lru_cache, hits", "hits of a cached", "@cached", "lru_cache", 2),
+        Line("@cached / lru_cache, misses", "a cached function", "@cached", "lru_cache", 2),
     )),
 )  # fmt: skip
 # Each line of a panel has its own colour and its own mark: the colours alone would not do for everybody.
@@ -114,8 +116,7 @@ def draw_panel(axes: Axes, row: list[Results], panel: Panel, names: list[str], p
     axes.set_ylim(min(reached) / 1.15, max(reached) * 1.15)
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(FuncFormatter(plain))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_minor_locator(LogLocator(base=10, subs=()))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlim(-0.4, len(names) - 0.6)
     axes.set_xticks(range(len(names)), [re.sub(r"\s+", "\n", name) for name in names], fontsize=7.5)
     axes.tick_params(axis="y", labelsize=8)
@@ -134,23 +135,27 @@ def where(row: list[Results]) -> str:
 
 
 def figure_of(rows: list[list[Results]], palette: Palette) -> Figure:
-    height = 3.3
-    figure, grid = pyplot.subplots(
-        len(rows), len(PANELS), figsize=(4.1 * len(PANELS), height * len(rows) + 1.35), squeeze=False
-    )
-    for row, line_of_axes in zip(rows, grid, strict=True):
+    """The places of all parts are computed, in inches: measuring all texts, as tight_layout does, takes seconds."""
+    each = -(-len(PANELS) // COLUMNS)  # lines of panels for one row
+    width, height = COLUMNS * (WIDE + 0.65), 0.45 + len(rows) * (0.45 + each * (HIGH + BELOW))
+    figure = pyplot.figure(figsize=(width, height))
+    figure.text(0.15 / width, 1 - 0.3 / height, TITLE, fontsize=10, fontweight="bold")
+    top = 0.45
+    for row in rows:
         names = list(dict.fromkeys(str(results.about["shardmap_version"]) for results in row))
-        for axes, panel in zip(line_of_axes, PANELS, strict=True):
+        figure.text(0.15 / width, 1 - (top + 0.2) / height, where(row), fontsize=7.5, color=palette.faint)
+        top += 0.45
+        for number, panel in enumerate(PANELS):
+            line, column = divmod(number, COLUMNS)
+            bottom = height - top - line * (HIGH + BELOW) - HIGH - 0.1
+            left = 0.55 + column * (WIDE + 0.65)
+            axes = figure.add_axes((left / width, bottom / height, WIDE / width, HIGH / height))
             draw_panel(axes, row, panel, names, palette)
-        line_of_axes[0].set_ylabel("speed; 1: as fast", color=palette.text)
-    for axes in grid[-1]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)
-    whole = height * len(rows) + 1.35
-    figure.tight_layout(rect=(0, 0.02, 1, 1 - 0.45 / whole), h_pad=2.6)
-    figure.text(0.01, 1 - 0.2 / whole, TITLE, fontsize=11, fontweight="bold")
-    for row, line_of_axes in zip(rows, grid, strict=True):
-        box = line_of_axes[0].get_position()
-        figure.text(0.01, box.y1 + 0.3 / whole, where(row), fontsize=8, color=palette.faint)
+            if axes.get_legend_handles_labels()[1]:
+                axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5, columnspacing=1.2)
+            if column == 0:
+                axes.set_ylabel("speed; 1: as fast", color=palette.text, fontsize=8)
+        top += each * (HIGH + BELOW)
     return figure
 
 
@@ -165,7 +170,7 @@ def draw(found: list[Results], folder: Path) -> list[Path]:
         with pyplot.rc_context(style(palette)):
             figure = figure_of(rows, palette)
             file = folder / f"history{suffix}.svg"
-            figure.savefig(file, metadata={"Date": None}, bbox_inches="tight", pad_inches=0.15)
+            figure.savefig(file, metadata={"Date": None})
             pyplot.close(figure)
         drawn.append(file)
     return drawn

@@ -89,18 +89,18 @@ def scaling(results: Results, library: str, number: int, task: str | None = None
 
 
 def limits(results: Results) -> Iterator[str]:
-    """What an empty loop gained from more threads: no map can gain more."""
+    """What an empty loop gained from more threads, which is what the machine gives."""
     numbers = sorted({case.threads for case in results.samples if case.library == LOOP} - {1})
     gains = {number: gain for number in numbers if (gain := scaling(results, LOOP, number))}
     if not gains:
         return
-    said = listed(f"{times(gain.median)} times {spread(gain)} with {number} threads" for number, gain in gains.items())
+    said = listed(f"{times(gain.median)} {spread(gain)} with {number} threads" for number, gain in gains.items())
     yield f"An empty loop, whose threads share nothing, was faster than with one thread by these factors: {said}."
     if results.about["gil"] == "on":
-        yield "With the GIL, one thread at a time runs Python code. So no map gains from more threads here."
+        yield "With the GIL, one thread at a time runs Python code. So a second thread is not expected to help."
         return
     cpus = results.about["cpu_count"]
-    yield "No map can gain more from threads on this machine."
+    yield "Threads that share a map cannot be expected to gain more, on this machine and in these rounds."
     for number, gain in gains.items():
         if 1 < number <= cpus and gain.median < FREE * number:
             yield (
@@ -146,7 +146,7 @@ def unclear(found: list[Comparison]) -> Iterator[str]:
     number = sum(one.outcome == "unclear" for one in found)
     if number:
         yield (
-            f"{number} of {plural(len(found), 'comparison')} cannot be trusted, because the spread is larger than the "
+            f"{number} of {len(found)} comparisons cannot be trusted, because the spread is larger than the "
             f"difference, or there are fewer than {FEWEST} rounds:"
         )
         yield from verdicts(found, ["unclear"])
@@ -156,7 +156,7 @@ def noise(found: list[Comparison]) -> Iterator[str]:
     disturbed = [one for one in found if one.ratio.disturbed]
     if disturbed:
         yield (
-            f"Other programs used the CPUs: {len(disturbed)} of {plural(len(found), 'comparison')} had fewer than "
+            f"Other programs used the CPUs: {len(disturbed)} of {len(found)} comparisons had fewer than "
             f"{FEWEST} undisturbed rounds, so all rounds of these count. Measure again on a machine that runs nothing "
             "else."
         )
@@ -175,7 +175,7 @@ def summary(found: list[Comparison]) -> Iterator[str]:
         return
     number = Counter(one.outcome for one in found)
     yield (
-        f"shardmap is ahead in {number['ahead']} of {plural(len(found), 'comparison')}, equal in {number['equal']} and "
+        f"shardmap is ahead in {number['ahead']} of {len(found)} comparisons, equal in {number['equal']} and "
         f"behind in {number['behind']}. {number['unclear']} cannot be trusted."
     )
     clear = [one for one in found if one.outcome in ("ahead", "behind")]

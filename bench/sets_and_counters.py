@@ -15,6 +15,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from beside import compare_with_threads
@@ -22,6 +23,7 @@ from rounds import SHORTEST, Calibrated, Region, region
 from shardmap import ShardCounter, ShardSet
 
 SMALL, LARGE = 10_000, 500_000  # elements of each thread
+WORDS = 200_000
 
 
 def elements_of(number: int, count: int) -> list[str]:
@@ -80,10 +82,15 @@ def of_sets(make: Callable[[], Any], work: Work, threads: int) -> Calibrated:
     return Calibrated(measure, most=2 * LARGE // count if changes else None)
 
 
-def counting(kind: str, threads: int, shortest: float = SHORTEST) -> Calibrated:
+@lru_cache(maxsize=1)
+def texts() -> list[list[str]]:
     choices = random.Random(3)
-    words = [f"word {min(int(choices.paretovariate(0.8)), 20_000)}" for _ in range(200_000)]
-    texts = [words[begin : begin + 1000] for begin in range(0, len(words), 1000)]
+    words = [f"word {min(int(choices.paretovariate(0.8)), 20_000)}" for _ in range(WORDS)]
+    return [words[begin : begin + 1000] for begin in range(0, len(words), 1000)]
+
+
+def counting(kind: str, threads: int, shortest: float = SHORTEST) -> Calibrated:
+    given = texts()
 
     def measure(repetitions: int) -> Region:
         shared = ShardCounter[str]() if kind == "ShardCounter" else Counter[str]()
@@ -93,7 +100,7 @@ def counting(kind: str, threads: int, shortest: float = SHORTEST) -> Calibrated:
             def part() -> int:
                 own: Counter[str] = Counter()
                 for _ in range(repetitions):
-                    for text in texts:
+                    for text in given:
                         if kind == "ShardCounter":
                             shared.update(text)
                         elif kind == "a Counter each, merged":
@@ -104,7 +111,7 @@ def counting(kind: str, threads: int, shortest: float = SHORTEST) -> Calibrated:
                     with lock:  # each job has a result
                         shared.update(own)
                         own = Counter()
-                return repetitions * len(words)
+                return repetitions * WORDS
 
             return part
 
