@@ -279,5 +279,6 @@ def groups(sections: list[str]) -> tuple[list[Group], list[str]]:
         try:
             found += SECTIONS[section]()
         except (ImportError, NotInThisVersion) as error:
-            left_out.append(f"{section}: {error}")
+            why, _, _ = str(error).partition(" (")  # what follows is the path of a module
+            left_out.append(f"{section}: {why}")
     return found, left_out

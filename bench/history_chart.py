@@ -1,7 +1,7 @@
 """Draws the history of versions: the speed of shardmap relative to what Python itself has, in the same rounds.
 
-Each panel has some tasks, each block of panels one Python on one kind of machine. A point is the median of the ratios of
-one version, and its line goes from the lower to the upper quartile. Versions that lack a class have no point.
+Each panel has some tasks, each block of panels one Python on one kind of machine. A point is the median of the ratios
+of one version, and its line goes from the lower to the upper quartile. Versions that lack a class have no point.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from results import Ratio, Results
 
 TITLE = "Versions of shardmap: speed relative to what Python itself has, measured in the same rounds"
 COLUMNS = 2
-WIDE, HIGH, BELOW = 3.85, 2.2, 1.15  # inches: a panel, and the room for its title, names and legend
+WIDE, HIGH, BELOW = 3.85, 2.2, 1.1  # inches: a panel, and the room for its title, names and legend
 FEWEST_VERSIONS = 2  # for a block of panels
 
 
@@ -137,7 +137,7 @@ def where(row: list[Results]) -> str:
 def figure_of(rows: list[list[Results]], palette: Palette) -> Figure:
     """The places of all parts are computed, in inches: measuring all texts, as tight_layout does, takes seconds."""
     each = -(-len(PANELS) // COLUMNS)  # lines of panels for one row
-    width, height = COLUMNS * (WIDE + 0.65), 0.45 + len(rows) * (0.45 + each * (HIGH + BELOW))
+    width, height = 0.15 + COLUMNS * (WIDE + 0.65), 0.45 + len(rows) * (0.45 + each * (HIGH + BELOW))
     figure = pyplot.figure(figsize=(width, height))
     figure.text(0.15 / width, 1 - 0.3 / height, TITLE, fontsize=10, fontweight="bold")
     top = 0.45

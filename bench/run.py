@@ -31,7 +31,7 @@ from typing import Any
 import shardmap
 from comparisons import PEERS, SECTIONS, Group, groups, missing_peers, without_peers
 from environment import RESULTS, commit, cpu_count, cpu_name, gil_enabled, version_of
-from results import FEWEST, Case, Results, Sample, read, write
+from results import Case, Results, Sample, read, write
 from rounds import Region
 from sentences import report
 
@@ -55,7 +55,7 @@ def about(version: str | None, of_commit: str | None, left_out: list[str], peers
         "cpu_count": cpu_count(),
         "cpu_model_name": cpu_name(),
         "machine": f"{sys.platform}-{platform.machine()}-{cpu_count()}cpu".lower(),
-        "platform": platform.platform(),
+        "platform": sysconfig.get_platform(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"),
         "shardmap_version": version or shardmap.__version__,
         "commit": of_commit or commit(),
@@ -96,12 +96,12 @@ def one_round(group: Group, turn: int) -> dict[Case, Region]:
     return {case: group.cases[case]() for case in cases[turn:] + cases[:turn]}
 
 
-def measure(found: list[Group], progress: Progress) -> dict[Case, list[Sample]]:
-    """As many rounds as the time allows, but at least as many as a median needs."""
+def measure(found: list[Group], progress: Progress, fewest: int = 1) -> dict[Case, list[Sample]]:
+    """As many rounds as the time allows. At least `fewest`, even if these take longer."""
     samples: dict[Case, list[Sample]] = {case: [] for group in found for case in group.cases}
     longest = 0.0
     number = 0
-    while number <= FEWEST or progress.passed() + longest <= progress.seconds:
+    while number <= fewest or progress.passed() + longest <= progress.seconds:
         began = progress.passed()
         for group in found:
             progress.show(number, group.task)
@@ -130,6 +130,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--and", dest="others", type=Path, action="append", default=[], metavar="PYTHON",
                         help="also measure this Python, which has shardmap; may be given several times")  # fmt: skip
     parser.add_argument("--seconds", type=float, help=f"for each Python (default: {ALL_SECONDS} for all together)")
+    parser.add_argument("--rounds", type=int, default=1, help="at least so many, even if these take longer")
     parser.add_argument("--only", help="sections, with commas, of: " + ", ".join(SECTIONS))
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True,
                         help="also measure libraries from the package index")  # fmt: skip
@@ -154,7 +155,7 @@ def measure_this(options: argparse.Namespace, seconds: float, clock: Callable[[f
     if not options.peers:
         found = [without_peers(group) for group in found]
     gc.freeze()  # Before each region the collector runs; it need not look at the inputs of all the others.
-    samples = measure(found, progress)
+    samples = measure(found, progress, options.rounds)
     file: Path = options.output / f"run-{python_tag()}.json"
     write(Results(about(options.version, options.commit, left_out, options.peers), samples), file)
     return file
@@ -168,7 +169,9 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     seconds = options.seconds or ALL_SECONDS / max(2, 1 + len(options.others))
     files = [measure_this(options, seconds)]
-    passed_on = [f"--{name}={value}" for name in ("only", "version", "commit") if (value := getattr(options, name))]
+    passed_on = [
+        f"--{name}={value}" for name in ("only", "rounds", "version", "commit") if (value := getattr(options, name))
+    ]
     passed_on += [] if options.peers else ["--no-peers"]
     failed = []
     for other in options.others:

@@ -147,7 +147,7 @@ def unclear(found: list[Comparison]) -> Iterator[str]:
     if number:
         yield (
             f"{number} of {len(found)} comparisons cannot be trusted, because the spread is larger than the "
-            f"difference, or there are fewer than {FEWEST} rounds:"
+            f"difference, or there are fewer than {FEWEST} rounds (--seconds=600 gives more):"
         )
         yield from verdicts(found, ["unclear"])
 

@@ -223,13 +223,13 @@ def test_a_run_writes_a_file_and_ends_with_sentences(
     tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(comparisons, "KINDS", ("str",))
-    assert run_main(monkeypatch, "--only", "one thread", "--seconds", "0.01", "--output", tmp_path) == 0
+    assert run_main(monkeypatch, "--only=one thread", "--seconds=0.01", "--rounds=3", f"--output={tmp_path}") == 0
     (file,) = tmp_path.glob("run-*.json")
     told = capsys.readouterr()
     assert "m[k], 1,000 str keys" in told.out and str(file) in told.out
     assert "round 3 done" in told.err
     written = results.read(file)
-    assert written.rounds == results.FEWEST
+    assert written.rounds == 3
     assert written.about["python_tag"] == run.python_tag() and written.about["cpu_count"] >= 1
     assert run_main(monkeypatch, "--report", file) == 0
     assert capsys.readouterr().out.strip() == sentences.report(written)
@@ -248,18 +248,20 @@ def test_rounds_go_on_until_the_time_is_over(monkeypatch: pytest.MonkeyPatch) ->
     group = comparisons.Group("several threads", TASK, {case(): measured})
     # One round that does not count, and five more: a sixth would end after the limit.
     assert len(run.measure([group], run.Progress(65.0, 0.0))[case()]) == 5
+    clock[0] = 0.0
+    assert len(run.measure([group], run.Progress(1.0, 0.0), fewest=3)[case()]) == 3
 
 
 def test_what_a_version_lacks_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def half() -> Any:
         yield comparisons.Group("caches", "first", {})
-        raise ImportError("cannot import name 'ShardCache'")
+        raise ImportError("cannot import name 'ShardCache' from 'shardmap' (/home/somebody/shardmap/__init__.py)")
 
     monkeypatch.setitem(comparisons.SECTIONS, "caches", half)
     monkeypatch.setattr(comparisons, "ShardMap", dict)
     found, left_out = comparisons.groups(["caches", "many keys"])
     assert [group.task for group in found] == ["first"]
-    assert left_out == ["caches: cannot import name 'ShardCache'", "many keys: dict has no get_many"]
+    assert left_out == ["caches: cannot import name 'ShardCache' from 'shardmap'", "many keys: dict has no get_many"]
 
 
 def test_libraries_of_the_package_index_can_be_left_out() -> None:
@@ -299,7 +301,7 @@ def test_another_python_is_measured_and_reported_too(
     assert "This is Python 3.14.0" in told and "This is Python 3.11.9" in told
     given = (tmp_path / "arguments").read_text().split()
     assert given[1:3] == [f"--seconds={run.ALL_SECONDS / 2}", f"--output={tmp_path}"]
-    assert given[3:] == ["--quiet", "--only=caches", "--no-peers"]
+    assert given[3:] == ["--quiet", "--only=caches", "--rounds=1", "--no-peers"]
     other.write_text("#!/bin/sh\nexit 3\n")
     assert run_main(monkeypatch, "--and", other, *options) == 1
     told = capsys.readouterr()
