@@ -13,7 +13,7 @@ Python and kind of machine. All speeds of the picture are relative to a dict (or
 same rounds, so that the machine's own speed does not matter.
 
 `measure` needs Cython and setuptools in each Python, and the commits in this clone. Built versions stay in
-build/history, so a second `measure` builds nothing.
+build/history. So a machine can build first (--build-only), and measure when it runs nothing else.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def measure(options: argparse.Namespace) -> list[Failure]:
     print(f"building {len(trees)} versions, unless they are built already", flush=True)
     failed = build_all(trees, pythons)
     turns = [(python, version, tree) for python in pythons for version, tree in zip(versions, trees, strict=True)]
-    turns = [turn for turn in turns if is_built(turn[2], turn[0])]
+    turns = [] if options.build_only else [turn for turn in turns if is_built(turn[2], turn[0])]
     for number, (python, version, tree) in enumerate(turns):
         left = options.minutes * 60 - (time.monotonic() - began)
         seconds = max(SHORTEST, left / (len(turns) - number) - 2)
@@ -199,6 +199,7 @@ def read_options() -> argparse.Namespace:
     measuring.add_argument("--all", action="store_true", help="the other versions of the history, too")
     measuring.add_argument("--python", dest="pythons", type=Path, action="append", metavar="PYTHON",
                            help="default: this one; may be given several times")  # fmt: skip
+    measuring.add_argument("--build-only", action="store_true", help="measure nothing yet: the builds stay")
     measuring.add_argument("--minutes", type=float, default=MINUTES, help="in all")
     measuring.add_argument("--only", help="sections, as for bench/run.py")
     adding = commands.add_parser("add", parents=[folders], help="add files that bench/run.py wrote")

@@ -123,23 +123,24 @@ def gains(results: Results) -> Iterator[str]:
 
 SAID = {
     "ahead": "{ours} is faster than {peer}, by these factors",
-    "equal": "{ours} is as fast as {peer}, within 5 %; measured factors of speed",
+    "equal": "{ours} beside {peer}, factors of speed",
     "behind": "{ours} is SLOWER than {peer}. It takes so many times as long",
-    "unclear": "{ours} beside {peer}, measured factors of speed",
+    "unclear": "{ours} beside {peer}, factors of speed",
 }
 
 
-def verdicts(found: list[Comparison], outcomes: Iterable[Outcome] = ("ahead", "equal", "behind")) -> Iterator[str]:
-    """A sentence for each outcome, number of threads and peer; the largest difference comes first."""
-    for outcome in outcomes:
-        chosen = [one for one in found if one.outcome == outcome]
-        for key in dict.fromkeys((one.ours.threads, one.ours.library, one.peer.library) for one in chosen):
-            number, ours, peer = key
-            mine = [one for one in chosen if (one.ours.threads, one.ours.library, one.peer.library) == key]
-            shown = [(one.ours.task, one.ratio.inverse if outcome == "behind" else one.ratio) for one in mine]
-            shown.sort(key=lambda pair: -pair[1].median)
-            said = "; ".join(f"{task}: {times(ratio.median)} {spread(ratio)}" for task, ratio in shown)
-            yield f"With {plural(number, 'thread')}, {SAID[outcome].format(ours=ours, peer=peer)}: {said}."
+def verdicts(found: list[Comparison], outcome: Outcome) -> Iterator[str]:
+    """A sentence for each pair of libraries; in it, the tasks with their numbers of threads."""
+    chosen = [one for one in found if one.outcome == outcome]
+    for ours, peer in dict.fromkeys((one.ours.library, one.peer.library) for one in chosen):
+        tasks: dict[str, list[str]] = {}
+        for one in chosen:
+            if (one.ours.library, one.peer.library) == (ours, peer):
+                ratio = one.ratio.inverse if outcome == "behind" else one.ratio
+                number = plural(one.ours.threads, "thread")
+                tasks.setdefault(one.ours.task, []).append(f"{times(ratio.median)} {spread(ratio)} with {number}")
+        said = "; ".join(f"{task}: {', '.join(factors)}" for task, factors in tasks.items())
+        yield f"{SAID[outcome].format(ours=ours, peer=peer)}: {said}."
 
 
 def unclear(found: list[Comparison]) -> Iterator[str]:
@@ -149,7 +150,7 @@ def unclear(found: list[Comparison]) -> Iterator[str]:
             f"{number} of {len(found)} comparisons cannot be trusted, because the spread is larger than the "
             f"difference, or there are fewer than {FEWEST} rounds (--seconds=600 gives more):"
         )
-        yield from verdicts(found, ["unclear"])
+        yield from verdicts(found, "unclear")
 
 
 def noise(found: list[Comparison]) -> Iterator[str]:
@@ -195,10 +196,9 @@ def report(results: Results) -> str:
     blocks: list[tuple[str, Iterable[str]]] = [
         ("This machine", [machine(results), *limits(results), QUARTILES]),
         ("Speed with 2 threads, divided by the speed with 1 thread", gains(results)),
-    ]
-    sections = dict.fromkeys(one.ours.section for one in found)
-    blocks += [(name.capitalize(), verdicts([one for one in found if one.ours.section == name])) for name in sections]
-    blocks += [
+        ("Where shardmap is faster", verdicts(found, "ahead")),
+        (f"Where it is as fast, within {EQUAL:.0%}", verdicts(found, "equal")),
+        ("Where it is slower", verdicts(found, "behind")),
         ("What this run does not show", [*unclear(found), *noise(found), *left_out(results)]),
         ("In all", summary(found)),
     ]
