@@ -157,7 +157,7 @@ def measure_one(version: Version, tree: Path, python: Path, seconds: float, only
     output = WORK / "results"
     shutil.rmtree(output, ignore_errors=True)
     command: list[str | Path] = [python, ROOT / "bench" / "run.py", "--quiet", "--no-peers", f"--output={output}"]
-    command += [f"--seconds={seconds:.0f}", f"--rounds={FEWEST}", f"--version={version.name}", f"--commit={tree.name}"]
+    command += [f"--seconds={seconds:.0f}", f"--fewest={FEWEST}", f"--version={version.name}", f"--commit={tree.name}"]
     ran = run([*command, *([f"--only={only}"] if only else [])], PYTHONPATH=str(tree / "src"))
     if ran.returncode != 0:
         raise Failure(f"{version.name} could not be measured on {python}:\n{ran.stderr[-2000:]}")

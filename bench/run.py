@@ -9,7 +9,9 @@ each comparison, not all rounds of one. The first round only finds out how many 
 not count. The results are files for pyperf:
 
     python -m pyperf show build/bench/run-cp314t.json
-    python -m pyperf compare_to before.json after.json --group-by-speed
+    python -m pyperf compare_to before.json after.json
+
+pyperf tests whether a difference is significant only if both files have as many rounds (--rounds).
 """
 
 from __future__ import annotations
@@ -96,12 +98,20 @@ def one_round(group: Group, turn: int) -> dict[Case, Region]:
     return {case: group.cases[case]() for case in cases[turn:] + cases[:turn]}
 
 
-def measure(found: list[Group], progress: Progress, fewest: int = 1) -> dict[Case, list[Sample]]:
-    """As many rounds as the time allows. At least `fewest`, even if these take longer."""
+def measure(
+    found: list[Group], progress: Progress, fewest: int = 1, exactly: int | None = None
+) -> dict[Case, list[Sample]]:
+    """As many rounds as the time allows, but at least `fewest`. Or `exactly` so many, however long these take."""
     samples: dict[Case, list[Sample]] = {case: [] for group in found for case in group.cases}
     longest = 0.0
     number = 0
-    while number <= fewest or progress.passed() + longest <= progress.seconds:
+
+    def more() -> bool:
+        if exactly is not None:
+            return number <= exactly
+        return number <= fewest or progress.passed() + longest <= progress.seconds
+
+    while more():
         began = progress.passed()
         for group in found:
             progress.show(number, group.task)
@@ -130,7 +140,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--and", dest="others", type=Path, action="append", default=[], metavar="PYTHON",
                         help="also measure this Python, which has shardmap; may be given several times")  # fmt: skip
     parser.add_argument("--seconds", type=float, help=f"for each Python (default: {ALL_SECONDS} for all together)")
-    parser.add_argument("--rounds", type=int, default=1, help="at least so many, even if these take longer")
+    parser.add_argument("--fewest", type=int, default=1, help="rounds, even if these take longer")
+    parser.add_argument("--rounds", type=int, help="exactly so many, however long these take")
     parser.add_argument("--only", help="sections, with commas, of: " + ", ".join(SECTIONS))
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True,
                         help="also measure libraries from the package index")  # fmt: skip
@@ -155,7 +166,7 @@ def measure_this(options: argparse.Namespace, seconds: float, clock: Callable[[f
     if not options.peers:
         found = [without_peers(group) for group in found]
     gc.freeze()  # Before each region the collector runs; it need not look at the inputs of all the others.
-    samples = measure(found, progress, options.rounds)
+    samples = measure(found, progress, options.fewest, options.rounds)
     file: Path = options.output / f"run-{python_tag()}.json"
     write(Results(about(options.version, options.commit, left_out, options.peers), samples), file)
     return file
@@ -169,9 +180,8 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     seconds = options.seconds or ALL_SECONDS / max(2, 1 + len(options.others))
     files = [measure_this(options, seconds)]
-    passed_on = [
-        f"--{name}={value}" for name in ("only", "rounds", "version", "commit") if (value := getattr(options, name))
-    ]
+    names = ("only", "fewest", "rounds", "version", "commit")
+    passed_on = [f"--{name}={value}" for name in names if (value := getattr(options, name))]
     passed_on += [] if options.peers else ["--no-peers"]
     failed = []
     for other in options.others:

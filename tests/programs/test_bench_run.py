@@ -69,8 +69,8 @@ def test_a_file_of_results_is_read_as_it_was_written(tmp_path: Path, name: str) 
 def test_pyperf_reads_the_files_and_compares_them(tmp_path: Path) -> None:
     pyperf = pytest.importorskip("pyperf")
     before, after = tmp_path / "before.json", tmp_path / "after.json.gz"
-    results.write(made({case(): [1, 1, 0.8], case("dict"): [1, 1, 1]}), before)
-    results.write(made({case(): [4, 4, 3.2], case("dict"): [1, 1, 1]}, commit="ba9876543210"), after)
+    results.write(made({case(): [1, 1, 0.8], case("dict"): [1, 1.1, 0.9]}), before)
+    results.write(made({case(): [4, 4, 3.2], case("dict"): [1, 1.1, 0.9]}, commit="ba9876543210"), after)
     suite = pyperf.BenchmarkSuite.load(str(before))
     assert suite.get_benchmark_names() == [case().name, case("dict").name]
     assert suite.get_benchmark(case().name).get_values() == (1e-6, 1e-6, 1.25e-6)
@@ -80,6 +80,7 @@ def test_pyperf_reads_the_files_and_compares_them(tmp_path: Path) -> None:
     )
     assert compared.returncode == 0, compared.stderr
     assert f"{case().name}: Mean +- std dev" in compared.stdout and "4.00x faster" in compared.stdout
+    assert "ERROR" not in compared.stdout
 
 
 def test_a_file_of_something_else_is_refused_by_name(tmp_path: Path) -> None:
@@ -247,8 +248,9 @@ def test_rounds_go_on_until_the_time_is_over(monkeypatch: pytest.MonkeyPatch) ->
     group = comparisons.Group("several threads", TASK, {case(): measured})
     # One round that does not count, and five more: a sixth would end after the limit.
     assert len(run.measure([group], run.Progress(65.0, 0.0))[case()]) == 5
-    clock[0] = 0.0
-    assert len(run.measure([group], run.Progress(1.0, 0.0), fewest=3)[case()]) == 3
+    for chosen, count in (({"fewest": 3}, 3), ({"exactly": 2}, 2), ({"exactly": 8}, 8)):
+        clock[0] = 0.0
+        assert len(run.measure([group], run.Progress(1.0, 0.0), **chosen)[case()]) == count
 
 
 def test_what_a_version_lacks_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +302,7 @@ def test_another_python_is_measured_and_reported_too(
     assert "This is Python 3.14.0" in told and "This is Python 3.11.9" in told
     given = (tmp_path / "arguments").read_text().split()
     assert given[1:3] == [f"--seconds={run.ALL_SECONDS / 2}", f"--output={tmp_path}"]
-    assert given[3:] == ["--quiet", "--only=caches", "--rounds=1", "--no-peers"]
+    assert given[3:] == ["--quiet", "--only=caches", "--fewest=1", "--no-peers"]
     other.write_text("#!/bin/sh\nexit 3\n")
     assert run_main(monkeypatch, "--and", other, *options) == 1
     told = capsys.readouterr()
