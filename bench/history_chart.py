@@ -128,9 +128,13 @@ def where(row: list[Results]) -> str:
     dates = sorted({str(results.about["date"])[:10] for results in row})
     days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     rounds = min(results.rounds for results in row)
+    found = [ratio_of(results, line) for results in row for panel in PANELS for line in panel.lines]
+    points = [ratio for ratio in found if ratio is not None]
+    disturbed = sum(ratio.disturbed for ratio in points)
+    caveat = f"; OTHER PROGRAMS RAN: {disturbed} of {len(points)} points are disturbed" * bool(disturbed)
     return (
         f"Python {about['python']}, GIL {about['gil']}, {about['cpu_count']} CPUs ({about['cpu_model_name']}), {days}, "
-        f"{rounds} rounds or more"
+        f"{rounds} rounds or more{caveat}"
     )
 
 

@@ -62,7 +62,18 @@ def test_versions_are_kept_in_order_and_drawn_light_and_dark(
     for text in drawn.values():
         assert text.rstrip().endswith("</svg>")
         assert "0.1.0" in text and "0.2.0" in text and "9 reads to 1 write" in text and "a CPU" in text
+        assert "OTHER PROGRAMS RAN" not in text
     assert drawn["history.svg"] != drawn["history-dark.svg"]
+
+
+def test_the_picture_says_how_many_points_are_disturbed(tmp_path: Path) -> None:
+    given = version_of("0.1.0", 1)
+    line = chart().PANELS[0].lines[0]
+    one = case(line.ours, line.threads, line.task)
+    assert "OTHER PROGRAMS RAN" not in chart().where([given])
+    given.samples[one] = [sample._replace(available=1.0) for sample in given.samples[one]]
+    points = sum(len(panel.lines) for panel in chart().PANELS)
+    assert f"OTHER PROGRAMS RAN: 1 of {points} points are disturbed" in chart().where([given])
 
 
 def test_a_new_result_replaces_the_old_one_of_the_same_version(tmp_path: Path, dates: dict[str, str]) -> None:
