@@ -158,8 +158,8 @@ def noise(found: list[Comparison]) -> Iterator[str]:
     if disturbed:
         yield (
             f"Other programs used the CPUs: {len(disturbed)} of {len(found)} comparisons had fewer than "
-            f"{FEWEST} undisturbed rounds, so all rounds of these count. Measure again on a machine that runs nothing "
-            "else."
+            f"{FEWEST} undisturbed rounds, so all rounds of these count. Another run may differ from this one by more "
+            "than the quartiles do. Measure again on a machine that runs nothing else."
         )
 
 
@@ -194,12 +194,12 @@ def summary(found: list[Comparison]) -> Iterator[str]:
 def report(results: Results) -> str:
     found = comparisons(results)
     blocks: list[tuple[str, Iterable[str]]] = [
-        ("This machine", [machine(results), *limits(results), QUARTILES]),
+        ("This machine", [machine(results), *limits(results), QUARTILES, *noise(found)]),
         ("Speed with 2 threads, divided by the speed with 1 thread", gains(results)),
         ("Where shardmap is faster", verdicts(found, "ahead")),
         (f"Where it is as fast, within {EQUAL:.0%}", verdicts(found, "equal")),
         ("Where it is slower", verdicts(found, "behind")),
-        ("What this run does not show", [*unclear(found), *noise(found), *left_out(results)]),
+        ("What this run does not show", [*unclear(found), *left_out(results)]),
         ("In all", summary(found)),
     ]
     texts = [(title, wrapped(sentences)) for title, sentences in blocks]
