@@ -57,7 +57,7 @@ def _of_number(key: Any, start: int) -> int:
 def _of_tuple(key: tuple[Any, ...], start: int) -> int:
     start = crc32(b"(%d" % len(key), start)
     for item in tuple.__iter__(key):
-        start = stable_hash(item, start)
+        start = crc32(b",", stable_hash(item, start))  # so that ("a", "b") differs from ("ab", "")
     return start
 
 
