@@ -69,7 +69,8 @@ class OwnerLost(BrokenExecutor):
         else:
             some = ", ".join(reprlib.repr(key) for key, _ in zip(self.keys, range(5), strict=False))
             more = ", ..." if len(self.keys) > 5 else ""
-            gone = f"{len(self.keys):,} keys" + (f" ({some}{more})" if some else "")
+            number = "1 key" if len(self.keys) == 1 else f"{len(self.keys):,} keys"
+            gone = number + (f" ({some}{more})" if some else "")
         return f"owner {self.owner} on worker {self.address} is lost, and with it {gone}: {self.reason}"
 
 
@@ -133,7 +134,7 @@ class Remote:
         if self._future.status == "error":
             raise self._future.exception()
         if self._future.status != "finished":
-            raise self.error(self._noticed() or "the owner was not made")
+            raise self.error(self.noticed() or "the owner was not made")
 
     def call(self, batch: bytes) -> bytes:
         """Sends a batch and returns the answer. Raises Lost."""
@@ -164,20 +165,19 @@ class Remote:
         try:
             self.client.loop.add_callback(execute)
         except Exception as error:  # the loop is closed
-            raise Lost(self._noticed() or repr(error)) from error
+            raise Lost(repr(error)) from error
         while True:
             try:
                 result = answer.get(timeout=_POLL)
             except queue.Empty:
-                noticed = self._noticed()
-                if noticed is not None:
-                    raise Lost(noticed) from None
+                if self.noticed() is not None:
+                    raise Lost("no answer") from None
             else:
                 if isinstance(result, Lost):
                     raise result
                 return result  # type: ignore[no-any-return]
 
-    def _noticed(self) -> str | None:
+    def noticed(self) -> str | None:
         """What the cluster or the client says of the loss of this owner."""
         if self.client.status in ("closing", "closed"):
             return "the client was closed"
@@ -192,7 +192,7 @@ class Remote:
         """Raises OwnerLost if the loss is known."""
         if self.lost is not None:
             raise self.error(self.lost)
-        noticed = self._noticed()
+        noticed = self.noticed()
         if noticed is not None:
             raise self.error(noticed)
 
@@ -228,7 +228,8 @@ def send(inbox: Inbox, remote: Remote) -> None:
                 limit = min(2 * limit, _MOST_TASKS) if len(values) == sent[0] else max(1, len(values))
                 del sent, values, others
     except Lost as lost:
-        reason = str(lost)
+        noticed = remote.noticed()
+        reason = str(lost) if noticed is None else f"{noticed} ({lost})"
     finally:
         if open_ or started:
             _lose(inbox, remote, reason, started)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,14 +35,27 @@ def local_cluster(workers: int) -> Iterator[Client]:
         yield client
 
 
-def pids(client: Client) -> dict[str, int]:
-    """Of the workers, by address."""
-    found: dict[str, int] = client.run(os.getpid)
-    return found
+def wait_for_workers(client: Client, workers: int) -> None:
+    """Waits until the cluster has at least that many workers, and all answer: the scheduler may not yet know of a worker
+    that it has lost."""
+    while True:
+        client.wait_for_workers(workers, timeout=LONG)
+        with contextlib.suppress(OSError):
+            if len(client.run(os.getpid)) >= workers:
+                return
 
 
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+def kill(client: Client, address: str) -> None:
+    """Kills the process of a worker."""
+    os.kill(client.run(os.getpid, workers=[address])[address], signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """For what no event tells."""
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
 
 
 class Gate:

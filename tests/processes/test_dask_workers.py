@@ -13,7 +13,6 @@ import random
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, as_completed
 from typing import Any
 
@@ -21,7 +20,7 @@ import pytest
 
 distributed = pytest.importorskip("distributed")
 
-from harness.cluster import Gate, hold, local_cluster
+from harness.cluster import Gate, hold, local_cluster, wait_until
 from harness.locks import assert_waits, thread
 from harness.process import fork_and_wait, run_python
 from harness.threads import LONG, run_alike
@@ -54,15 +53,6 @@ def process(own: dict[Any, Any], *_: Any) -> int:
 
 def actors(client: Any) -> int:
     return sum(client.run(lambda dask_worker: len(dask_worker.state.actors)).values())
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    done = threading.Event()
-    for _ in range(int(LONG / 0.01)):
-        if condition():
-            return
-        done.wait(0.01)
-    raise TimeoutError
 
 
 # --- What happens to work ---
