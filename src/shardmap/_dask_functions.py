@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import reduce
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any
 
@@ -18,7 +17,7 @@ from distributed.protocol.pickle import dumps
 
 _MOST_KEPT = 256
 _ABSENT: Any = object()
-_CONSTANT = (type(None), bool, int, float, complex, str, bytes, type, ModuleType, CodeType)
+_CONSTANT: tuple[type, ...] = (type(None), bool, int, float, complex, str, bytes, type, ModuleType, CodeType)
 
 
 class Unstable(Exception):
@@ -61,7 +60,10 @@ def _found_by_name(function: Any) -> bool:
     module = sys.modules.get(function.__module__ or "", None)
     if module is None or function.__module__ == "__main__":
         return False
-    return reduce(lambda at, name: getattr(at, name, None), function.__qualname__.split("."), module) is function
+    at: Any = module
+    for name in function.__qualname__.split("."):
+        at = getattr(at, name, None)
+    return at is function
 
 
 class _References:

@@ -1,9 +1,9 @@
 """An owner of DaskWorkers: an actor on a worker of the cluster, and the format of what is sent to it.
 
-A batch is a pickle of (functions, calls). A call is (function, arguments, keywords) if these are plain values, otherwise
-(function, a pickle of both). Its function is a pickle, or a place in the list `functions`. The answer is a pickle of
-(values, others): the results of the first calls, and for a place in `values` whether the result is an error, and a pickle
-of the result.
+A batch is a pickle of (functions, calls). A call is (function, arguments, keywords) if these are plain values,
+otherwise (function, a pickle of both). Its function is a pickle, or a place in the list `functions`. The answer is a
+pickle of (values, others): `values` has the results of the first calls. For a result that is not plain, `others` has
+(whether it is an error, a pickle of it) by the place in `values`.
 
 Each call's arguments and result are pickled apart, when it is submitted and when it has run. So no two calls share an
 object because they happened to travel in one batch, and a later change of an object changes no result.
@@ -55,6 +55,7 @@ class Owner:
         values: list[Any] = []
         others: dict[int, tuple[bool, bytes]] = {}
         for call in calls:
+            function = arguments = keywords = value = None
             try:
                 function = _function(call[0], functions, loaded)
                 arguments, keywords = call[1:] if len(call) == 3 else pickle.loads(call[1])
@@ -71,7 +72,7 @@ class Owner:
                 size += len(others[len(values)][1])
             values.append(value)
             # The frame must not keep the last arguments until the next batch.
-            function = arguments = keywords = value = None
+            del function, arguments, keywords, value
             if size >= MOST_BYTES or time.monotonic() >= end:
                 break
         return pickle.dumps((values, others), pickle.HIGHEST_PROTOCOL)
@@ -88,10 +89,12 @@ def _function(which: int | bytes, functions: list[bytes], loaded: list[Any]) -> 
 
 def _dumped_error(error: BaseException) -> bytes:
     text = "".join(traceback.format_exception(error))
+    pickled: bytes
     try:
-        return dumps((error, text))
+        pickled = dumps((error, text))
     except Exception:
-        return dumps((RuntimeError(f"an error that cannot be pickled: {error!r}"), text))
+        pickled = dumps((RuntimeError(f"an error that cannot be pickled: {error!r}"), text))
+    return pickled
 
 
 def load_error(pickled: bytes) -> BaseException:

@@ -4,8 +4,8 @@ futures.
 One batch of an owner is on its way at a time. So batches cannot overtake each other, and tasks that are submitted
 meanwhile make up the next batch: more under load, a single one if nothing else waits.
 
-A failed call is not repeated. Nobody could say which tasks of the batch have run. From then on the owner counts as lost,
-even if its worker still runs.
+A failed call is not repeated. Nobody could say which tasks of the batch have run. From then on the owner counts as
+lost, even if its worker still runs.
 """
 
 from __future__ import annotations
@@ -77,13 +77,17 @@ class OwnerLost(BrokenExecutor):
 class RemoteTask(Task):
     """A call, pickled as far as needed, so that later changes of the arguments do not matter."""
 
-    __slots__ = ("constant", "size")
+    __slots__ = ("constant", "pickled", "size")
 
     def __init__(
-        self, pickles: FunctionPickles, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+        self,
+        pickles: FunctionPickles,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
     ) -> None:
         self.future: Future[Any] = Future()
-        self.function, self.constant = pickles.get(function)
+        self.pickled, self.constant = pickles.get(function)
         self.keywords = keywords
         self.arguments: Any = arguments
         self.size = len(arguments)
@@ -95,7 +99,7 @@ class RemoteTask(Task):
             if type(each) is str or type(each) is bytes:
                 self.size += len(each)
         if not self.constant:
-            self.size += len(self.function)
+            self.size += len(self.pickled)
 
 
 class Lost(Exception):
@@ -274,7 +278,7 @@ def _pack(started: deque[RemoteTask], limit: int) -> tuple[int, bytes]:
         if len(calls) == limit or size >= MOST_BYTES:
             break
         size += task.size
-        which = places.setdefault(task.function, len(places)) if task.constant else task.function
+        which = places.setdefault(task.pickled, len(places)) if task.constant else task.pickled
         if isinstance(task.arguments, bytes):
             calls.append((which, task.arguments))
         else:

@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 try:
     from distributed import Client
-except ImportError as error:
-    raise ImportError("shardmap.dask needs Dask: pip install shardmap[dask]", name="distributed") from error
+except ImportError as _missing:
+    raise ImportError("shardmap.dask needs Dask: pip install shardmap[dask]", name="distributed") from _missing
 
 from shardmap import _workers
 from shardmap._dask_functions import FunctionPickles
@@ -83,7 +83,7 @@ class DaskWorkers(ShardWorkers[_KT, _VT]):
         if not isinstance(client, Client):
             raise TypeError(f"client must be a distributed.Client, not {type(client).__name__!r}")
         if client.asynchronous:
-            raise TypeError("client is asynchronous: DaskWorkers needs a Client that was made without asynchronous=True")
+            raise TypeError("client is asynchronous: make it without asynchronous=True, and not in its event loop")
         workers = sorted(client.nthreads())
         if not workers:
             raise ValueError("the cluster has no workers")

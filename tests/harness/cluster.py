@@ -36,8 +36,8 @@ def local_cluster(workers: int) -> Iterator[Client]:
 
 
 def wait_for_workers(client: Client, workers: int) -> None:
-    """Waits until the cluster has at least that many workers, and all answer: the scheduler may not yet know of a worker
-    that it has lost."""
+    """Waits until the cluster has at least that many workers, and all answer: the scheduler may not yet know of a
+    worker that it has lost."""
     while True:
         client.wait_for_workers(workers, timeout=LONG)
         with contextlib.suppress(OSError):
@@ -83,9 +83,8 @@ class Gate:
 
 
 def pass_gate(path: str) -> None:
-    with open(f"{path}.arrived", "wb") as arrived:
-        arrived.write(b".")
-    with open(f"{path}.open", "rb", buffering=0) as opened:
+    Path(f"{path}.arrived").write_bytes(b".")
+    with Path(f"{path}.open").open("rb", buffering=0) as opened:
         assert opened.read(1)
 
 

@@ -89,7 +89,7 @@ def run(own: dict[Any, Any], key: Any, action: str, value: Any) -> Any:
         raise KeyError(key, value)
     if action == "pop":
         return own.pop(key)
-    own[key] = own.get(key, ()) + (value,)
+    own[key] = (*own.get(key, ()), value)
     return {key: own[key]}
 
 
@@ -174,13 +174,16 @@ def test_a_result_arrives_while_later_tasks_of_its_batch_still_run(client: Any, 
 
 
 def test_with_and_without_direct_connections(client: Any) -> None:
-    with distributed.Client(client.scheduler.address, direct_to_workers=True, set_as_default=False) as direct:
-        with DaskWorkers[int, int](direct) as workers, DaskWorkers[int, int](client) as others:
-            for key in range(100):
-                workers.submit(key, add)
-                others.submit(key, add, 2)
-            assert workers.snapshot() == dict.fromkeys(range(100), 1)
-            assert others.snapshot() == dict.fromkeys(range(100), 2)
+    with (
+        distributed.Client(client.scheduler.address, direct_to_workers=True, set_as_default=False) as direct,
+        DaskWorkers[int, int](direct) as workers,
+        DaskWorkers[int, int](client) as others,
+    ):
+        for key in range(100):
+            workers.submit(key, add)
+            others.submit(key, add, 2)
+        assert workers.snapshot() == dict.fromkeys(range(100), 1)
+        assert others.snapshot() == dict.fromkeys(range(100), 2)
 
 
 def test_the_given_client_is_used_not_the_default_one(client: Any) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import Counter, namedtuple
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -66,7 +66,7 @@ SAME: list[tuple[Any, ...]] = [
     ((1, "a"), (1.0, Text.A), (True, OwnText("a"))),
     ((1, "y"), Point(1, "y"), Point(True, "y")),
     (frozenset("ab"), frozenset("ba"), frozenset([Text.A, "b"])),
-    (datetime(2024, 1, 1, 12, tzinfo=timezone.utc), datetime(2024, 1, 1, 13, tzinfo=timezone(HOUR))),
+    (datetime(2024, 1, 1, 12, tzinfo=UTC), datetime(2024, 1, 1, 13, tzinfo=timezone(HOUR))),
     (datetime(2024, 1, 1, 12), datetime(2024, 1, 1, 12, fold=1)),
     (timedelta(hours=24), timedelta(days=1)),
     (Flags.A | Flags.B, Flags(3)),
