@@ -40,6 +40,7 @@ smartquotes = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_use_type_comments = False
+autodoc_mock_imports = ["distributed"]
 add_module_names = False
 nitpicky = True
 
