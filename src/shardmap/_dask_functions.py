@@ -8,6 +8,7 @@ objects, and if none of them can change.
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, ModuleType
@@ -69,18 +70,19 @@ def _found_by_name(function: Any) -> bool:
 class _References:
     """What a function referred to when it was pickled."""
 
-    __slots__ = ("code", "defaults", "function", "keyword_defaults", "variables", "wanted")
+    __slots__ = ("code", "defaults", "function", "variables", "wanted")
 
     def __init__(self, function: FunctionType) -> None:
         self.function = function
         self.code = function.__code__
         self.defaults = function.__defaults__
-        self.keyword_defaults = function.__kwdefaults__
         self.wanted = [name for name in _names(self.code) if name != "__builtins__"]
         self.variables = self._variables()
 
     def _variables(self) -> list[Any]:
         found = [self.function.__globals__.get(name, _ABSENT) for name in self.wanted]
+        for default in (self.function.__kwdefaults__ or {}).items():
+            found += default
         for cell in self.function.__closure__ or ():
             try:
                 found.append(cell.cell_contents)
@@ -93,14 +95,13 @@ class _References:
         return (
             function.__code__ is self.code
             and function.__defaults__ is self.defaults
-            and function.__kwdefaults__ is self.keyword_defaults
             and not function.__dict__
-            and (not self.variables or all(map(_is, self._variables(), self.variables)))
+            and _are_same(self._variables(), self.variables)
         )
 
 
-def _is(one: Any, other: Any) -> bool:
-    return one is other
+def _are_same(these: list[Any], those: list[Any]) -> bool:
+    return len(these) == len(those) and all(map(operator.is_, these, those))
 
 
 def _names(code: CodeType) -> list[str]:
@@ -125,7 +126,7 @@ def _references_of(function: Any) -> list[_References]:
         elif isinstance(value, BuiltinFunctionType):
             if not isinstance(value.__self__, ModuleType):  # such as the append of a list
                 raise Unstable
-        elif isinstance(value, FunctionType) and not value.__dict__ and not value.__kwdefaults__:
+        elif isinstance(value, FunctionType) and not value.__dict__:
             if id(value) not in found and not _found_by_name(value):
                 found[id(value)] = references = _References(value)
                 for each in (*(value.__defaults__ or ()), *references.variables):
