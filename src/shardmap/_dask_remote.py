@@ -39,6 +39,11 @@ class OwnerLost(BrokenExecutor):
     broke, or the scheduler or the client went away. Tasks of this owner that had no result yet get this error; those in
     the last batch may have run. Every later call that needs this owner gets it, too. The other owners continue.
 
+    `owner` is the number of the owner: DaskWorkers.owner(key) of its keys. `address` is the address of its worker.
+    `reason` says what was noticed. `keys` is a frozenset of the keys for which tasks were submitted to this owner,
+    including keys whose entries were removed again; None with track_keys=False. If other threads submit while the owner
+    is lost, a key whose submit() raised may be in it.
+
     A RuntimeError, and a concurrent.futures.BrokenExecutor.
     """
 
@@ -47,15 +52,9 @@ class OwnerLost(BrokenExecutor):
     def __init__(self, owner: int, owners: int, address: str, reason: str, keys: frozenset[Any] | None) -> None:
         super().__init__(owner, owners, address, reason, keys)
         self.owner = owner
-        """The number of the owner: DaskWorkers.owner(key) of its keys."""
         self.address = address
-        """The address of its worker."""
         self.reason = reason
-        """What was noticed, as text."""
         self.keys = keys
-        """The keys for which tasks were submitted to this owner, including keys whose entries were removed again. None
-        with track_keys=False. All errors of one owner share the set. If other threads submit while the owner is lost,
-        a key whose submit() raised may be in it."""
         self._owners = owners
 
     def owns(self, key: object) -> bool:
