@@ -28,12 +28,14 @@ from distributed.protocol.pickle import dumps
 from shardmap._dask_functions import FunctionPickles
 from shardmap._dask_owner import MOST_BYTES, PLAIN, Owner, load_error
 from shardmap._inbox import Inbox, Task, here
+from shardmap._public import public_class
 from shardmap._stable_hash import owner_of
 
 _MOST_TASKS = 1 << 16  # in a batch
 _POLL = 0.5  # seconds: between looks at whether the cluster has noticed a loss that broke no connection of ours
 
 
+@public_class()
 class OwnerLost(BrokenExecutor):
     """An owner of DaskWorkers is lost, and with it the entries of its keys: its worker ended, the connection to it
     broke, or the scheduler or the client went away. Tasks of this owner that had no result yet get this error; those in

@@ -120,17 +120,17 @@ class DaskWorkers(ShardWorkers[_KT, _VT]):
         exception. Tasks that one thread submits for one key run in the order of submission, and each runs at most once.
 
         The function and the arguments are pickled during this call. What cannot be pickled raises here, and later
-        changes of the arguments do not matter. Only the objects that a class of the main program refers to are pickled
-        less often. The result is pickled when the function has returned. If it cannot be pickled, the future gets the
-        error, although the function ran. An exception of the function arrives with the remote traceback as its
-        `__cause__`.
+        changes of the arguments do not matter. A function that refers only to constants, modules, classes and other
+        such functions is pickled once. The result is pickled when the function has returned. If it cannot be pickled,
+        the future gets the error, although the function ran. An exception of the function arrives with the remote
+        traceback as its `__cause__`.
 
-        Costs about 10 µs here and as much in the owner. The tasks travel in batches. So a result takes about 1 ms or
-        more, and Future.cancel works until the task is sent. Done callbacks run in the thread of this process that
-        receives the results of the owner. While one runs, no other result of the owner arrives. The rest is as in
+        The tasks travel in batches. That costs tens of microseconds for a task; an answer takes 1 ms or more.
+        Future.cancel works until the task is sent. Done callbacks run in the thread of this process that receives the
+        results of the owner. While one runs, no other result of the owner arrives. The rest is as in
         ShardWorkers.submit: waiting for room, queue.Full, errors of callbacks, deadlocks, signal handlers.
 
-        Raises OwnerLost if the owner is lost.
+        Raises OwnerLost if the owner is lost, also through the future.
         """
         future: Future[_T] = self._send(None, key, fn, args, kwargs)
         return future

@@ -364,6 +364,7 @@ def test_a_full_queue_makes_submitters_wait_and_drops_nothing(client: Any, gate:
 
 def test_a_callback_that_would_wait_for_itself_gets_an_error(client: Any, gate: Gate) -> None:
     errors: list[Any] = []
+    called = threading.Event()
     with DaskWorkers[Any, int](client, 1, queue_size=1) as workers:
         held = workers.submit("gate", hold, gate.path)
         gate.wait_for_arrival()
@@ -374,10 +375,11 @@ def test_a_callback_that_would_wait_for_itself_gets_an_error(client: Any, gate: 
                     call()
                 except RuntimeError as error:
                     errors.append(str(error))
+            called.set()
 
         held.add_done_callback(fill)
         gate.open()
-        held.result(LONG)
+        assert called.wait(LONG)
     assert len(errors) == 2 and "deadlock" in errors[0] and "own end" in errors[1]
 
 
