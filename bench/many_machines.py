@@ -1,6 +1,6 @@
 """Measures what docs/many-machines.md says of one process, the processes of one machine, and a Dask cluster.
 
-    python bench/cluster.py [--rounds 7] [--updates 20000] [--write]
+    python bench/many_machines.py [--rounds 7] [--updates 20000] [--write]
 
 Needs Dask (pip install shardmap[dask]). All ways take turns in each round, on this machine: four processes, no network.
 Each number is the median of the rounds, in parentheses the lowest and the highest. --write puts the table, with a line
@@ -28,7 +28,7 @@ from shardmap import ShardMap, ShardWorkers
 from shardmap.dask import DaskWorkers
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "many-machines.md"
-BEGIN, END = "<!-- measured: python bench/cluster.py --write -->", "<!-- end of what was measured -->"
+BEGIN, END = "<!-- measured: python bench/many_machines.py --write -->", "<!-- end of what was measured -->"
 OWNERS = 4
 WORK = 1_000  # microseconds of each task of the rows with work
 
