@@ -43,8 +43,8 @@ class OwnerLost(BrokenExecutor):
 
     `owner` is the number of the owner: DaskWorkers.owner(key) of its keys. `address` is the address of its worker.
     `reason` says what was noticed. `keys` is a frozenset of the keys for which tasks were submitted to this owner,
-    including keys whose entries were removed again; None with track_keys=False. If other threads submit while the owner
-    is lost, a key whose submit() raised may be in it.
+    including keys whose entries were removed again and keys whose submit() raised queue.Full; None with
+    track_keys=False. Keys that a broadcast function stored on its own account are not in it.
 
     A RuntimeError, and a concurrent.futures.BrokenExecutor.
     """
@@ -110,7 +110,7 @@ class Lost(Exception):
 class Remote:
     """An owner, as the client sees it."""
 
-    __slots__ = ("_batches", "_future", "address", "client", "keys", "lost", "number", "owners")
+    __slots__ = ("_batches", "_future", "_lost_keys", "address", "client", "keys", "lost", "number", "owners")
 
     def __init__(self, client: Client, number: int, owners: int, address: str, track_keys: bool) -> None:
         self.client = client
@@ -119,6 +119,7 @@ class Remote:
         self.address = address
         self.keys: set[Any] | None = set() if track_keys else None
         self.lost: str | None = None  # why
+        self._lost_keys: frozenset[Any] | None = None
         self._batches = 0
         # The key has no meaning to Dask. allow_other_workers=False: nowhere else is there such a dict.
         self._future = client.submit(
@@ -201,9 +202,13 @@ class Remote:
         if noticed is not None:
             raise self.error(noticed)
 
-    def error(self, reason: str, keys: frozenset[Any] | None = None) -> OwnerLost:
+    def error(self, reason: str) -> OwnerLost:
+        # One set for all errors after the loss: there may be a million of each.
+        keys = self._lost_keys
         if keys is None and self.keys is not None:
             keys = frozenset(self.keys)
+            if self.lost is not None:
+                self._lost_keys = keys
         return OwnerLost(self.number, self.owners, self.address, reason, keys)
 
     def release(self) -> None:
@@ -325,9 +330,8 @@ def _lose(inbox: Inbox, remote: Remote, reason: str, started: deque[RemoteTask])
     for taken in inbox.take_all():
         if taken is not None:
             _start(taken[0], started)
-    keys = None if remote.keys is None else frozenset(remote.keys)
     while started:
         task = started.popleft()
         with _Logged(task):
-            task.future.set_exception(remote.error(reason, keys))
+            task.future.set_exception(remote.error(reason))
     inbox.wake()

@@ -74,7 +74,7 @@ def test_a_worker_that_is_killed_in_the_middle(whole: Any, gate: Gate) -> None:
         error = lost_error(future)
         assert (error.owner, error.address, error.keys) == (1, address, sent)
         assert f"owner 1 on worker {address} is lost, and with it {len(sent)} keys (" in str(error)
-    assert lost_error(held) is not lost_error(waiting[0])
+    assert lost_error(held) is not lost_error(waiting[0]) and lost_error(held).keys is lost_error(waiting[0]).keys
     assert [key for key in range(200) if error.owns(key)] == [key for key in range(200) if workers.owner(key) == 1]
     assert [future.result(LONG) for future in others] == [2] * len(others)
     calls = [
