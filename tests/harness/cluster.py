@@ -35,11 +35,11 @@ def local_cluster(workers: int) -> Iterator[Client]:
         yield client
 
 
-def wait_for_workers(client: Client, workers: int) -> None:
+def wait_for_workers(client: Client, workers: int, timeout: float = LONG) -> None:
     """Waits until the cluster has at least that many workers, and all answer: the scheduler may not yet know of a
     worker that it has lost."""
     while True:
-        client.wait_for_workers(workers, timeout=LONG)
+        client.wait_for_workers(workers, timeout=timeout)
         with contextlib.suppress(OSError):
             if len(client.run(os.getpid)) >= workers:
                 return
