@@ -50,6 +50,11 @@ def kill(client: Client, address: str) -> None:
     os.kill(client.run(os.getpid, workers=[address])[address], signal.SIGKILL)
 
 
+def actors(client: Client) -> int:
+    """The number of actors in the cluster."""
+    return sum(client.run(lambda dask_worker: len(dask_worker.state.actors)).values())
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """For what no event tells."""
     end = time.monotonic() + LONG
