@@ -269,13 +269,19 @@ def test_a_scheduler_that_is_killed(own_cluster: tuple[subprocess.Popen[bytes], 
     own.close(timeout=1)
 
 
-def test_a_cluster_that_is_closed(gate: Gate) -> None:
+@pytest.mark.parametrize("how", ["restart", "scale", "close"])
+def test_a_cluster_that_is_restarted_scaled_down_or_closed(how: str) -> None:
     with local_cluster(1) as own:
         workers: DaskWorkers[Any, int] = DaskWorkers(own, 1)
-        held = workers.submit("gate", hold, gate.path)
-        gate.wait_for_arrival()
-        gate.open()
-        held.result(LONG)
+        assert workers.submit("k", add).result(LONG) == 1
+        if how == "restart":
+            own.restart()
+        elif how == "scale":
+            own.cluster.scale(0)
+            wait_until(lambda: not own.nthreads())
+        if how != "close":
+            with pytest.raises(OwnerLost):
+                workers.snapshot()
     with pytest.raises(OwnerLost):
         workers.submit("k", add).result(LONG)
     workers.shutdown()
