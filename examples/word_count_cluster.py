@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+import dask
 from distributed import Client, LocalCluster
 
 from shardmap import ShardCounter, ShardWorkers
@@ -108,6 +109,8 @@ def main() -> None:
         with Client(options.scheduler) as client:
             on_cluster(client, options.updates, expected)
     else:
+        # The profiler of the workers crashes free-threaded builds, now and then.
+        dask.config.set({"distributed.worker.profile.enabled": False})
         cluster = LocalCluster(n_workers=4, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0")
         with cluster, Client(cluster) as client:
             on_cluster(client, options.updates, expected)
