@@ -144,7 +144,7 @@ def shown(microseconds: list[float]) -> str:
 def measured(rounds: int, updates: int) -> list[str]:
     """The table's lines."""
     found: dict[str, list[float]] = {}
-    # The profiler of the workers crashes free-threaded builds, now and then.
+    # The profiler of the workers probably crashes free-threaded builds, now and then.
     dask.config.set({"distributed.worker.profile.enabled": False})
     with (
         LocalCluster(n_workers=OWNERS, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,

@@ -109,7 +109,7 @@ def main() -> None:
         with Client(options.scheduler) as client:
             on_cluster(client, options.updates, expected)
     else:
-        # The profiler of the workers crashes free-threaded builds, now and then.
+        # The profiler of the workers probably crashes free-threaded builds, now and then.
         dask.config.set({"distributed.worker.profile.enabled": False})
         cluster = LocalCluster(n_workers=4, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0")
         with cluster, Client(cluster) as client:
