@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,9 @@ if EMULATED:
     settings.load_profile("emulated")
 
 SPLIT = 0  # a number of shards that changes
+
+# Dask's workers sample the frames of running threads. This probably crashes free-threaded builds (many-machines.md).
+os.environ.setdefault("DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED", "False")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextvars import Context
 from functools import partial
@@ -132,6 +132,28 @@ class Inbox:
         self.waiting.append(bell)
         if not self.over:
             bell.get()
+
+
+def close_all(inboxes: Iterable[Inbox]) -> None:
+    for inbox in inboxes:
+        inbox.close()
+
+
+def cancel_all(inboxes: Iterable[Inbox]) -> None:
+    """Cancels all tasks that wait in the queues, even if a callback of a future raises. Raises the first error at the
+    end."""
+    first: BaseException | None = None
+    for inbox in inboxes:
+        left = inbox.take_all()
+        while left:
+            try:
+                if left[-1] is not None:
+                    left[-1][0].future.cancel()
+                left.pop()
+            except BaseException as error:
+                first = first or error  # once more: a cancelled future calls no callback twice
+    if first is not None:
+        raise first
 
 
 class Here(threading.local):

@@ -11,7 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from functools import partial
 from itertools import count
 from operator import index
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
@@ -19,7 +20,7 @@ from weakref import WeakSet, finalize
 
 from shardmap import _core
 from shardmap._cpus import usable_cpus
-from shardmap._inbox import Inbox, Task, here, work
+from shardmap._inbox import Inbox, Task, cancel_all, close_all, here, work
 from shardmap._public import public_class
 
 _KT = TypeVar("_KT")
@@ -31,28 +32,6 @@ _P = ParamSpec("_P")
 _numbers = count()
 _LONGEST_POLL = 0.01  # seconds: between a waiting worker's looks for room in another queue
 _ENDED = "cannot submit a task: the workers were shut down, or they belong to the process that forked this one"
-
-
-def _close_all(inboxes: Iterable[Inbox]) -> None:
-    for inbox in inboxes:
-        inbox.close()
-
-
-def _cancel_all(inboxes: Iterable[Inbox]) -> None:
-    """Cancels all tasks that wait in the queues, even if a callback of a future raises. Raises the first error at the
-    end."""
-    first: BaseException | None = None
-    for inbox in inboxes:
-        left = inbox.take_all()
-        while left:
-            try:
-                if left[-1] is not None:
-                    left[-1][0].future.cancel()
-                left.pop()
-            except BaseException as error:
-                first = first or error  # once more: a cancelled future calls no callback twice
-    if first is not None:
-        raise first
 
 
 class _Wait:
@@ -91,6 +70,7 @@ class ShardWorkers(Generic[_KT, _VT]):
 
     __slots__ = ("__weakref__", "_finalizer", "_inboxes", "_threads", "_timeout", "_waits")
     __module__ = "shardmap"
+    _ahead = 2  # tasks for each thread that map() submits in advance
 
     def __init__(
         self,
@@ -100,7 +80,11 @@ class ShardWorkers(Generic[_KT, _VT]):
         timeout: float | None = None,
         thread_name_prefix: str = "ShardWorkers",
     ) -> None:
-        number = usable_cpus() if n is None else index(n)
+        self._make_inboxes(usable_cpus() if n is None else n, queue_size, timeout)
+        self._start([partial(work, inbox) for inbox in self._inboxes], thread_name_prefix)
+
+    def _make_inboxes(self, n: int, queue_size: int, timeout: float | None) -> None:
+        number = index(n)
         if number < 1:
             raise ValueError(f"n must be at least 1, not {number}")
         if index(queue_size) < 1:
@@ -111,17 +95,20 @@ class ShardWorkers(Generic[_KT, _VT]):
         self._inboxes = [Inbox(each, queue_size) for each in range(number)]
         self._waits: dict[int, _Wait] = {}  # by the number of the worker that waits
         self._threads: list[threading.Thread] = []
-        self._finalizer = finalize(self, _close_all, list(self._inboxes))
+
+    def _start(self, works: Iterable[Callable[[], None]], thread_name_prefix: str) -> None:
+        """Starts a thread for each of the works, which hold no reference to this object."""
+        self._finalizer = finalize(self, close_all, list(self._inboxes))
         self._finalizer.atexit = False
         name = f"{thread_name_prefix}-{next(_numbers)}"
         try:
-            for each, inbox in enumerate(self._inboxes):
+            for each, target in enumerate(works):
                 # Daemons: _finish_all() waits for them at exit.
-                thread = threading.Thread(target=work, args=(inbox,), name=f"{name}-{each}", daemon=True)
+                thread = threading.Thread(target=target, name=f"{name}-{each}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
         except BaseException:
-            _close_all(self._inboxes)
+            close_all(self._inboxes)
             raise
         _live.add(self)
 
@@ -169,9 +156,8 @@ class ShardWorkers(Generic[_KT, _VT]):
         RuntimeError: a `__del__` that the garbage collector runs in a worker cannot wait for room in that worker's
         queue. Executor.submit.
         """
-        task = Task(copy_context(), fn, (key, *args), kwargs)
-        self._put(_core._owner(key, len(self._inboxes)), task)
-        return task.future
+        future: Future[_T] = self._send(copy_context(), key, fn, args, kwargs)
+        return future
 
     def map(
         self,
@@ -195,9 +181,7 @@ class ShardWorkers(Generic[_KT, _VT]):
 
         def send() -> bool:
             for key, *rest in calls:
-                task = Task(context.copy(), fn, (key, *rest), {})
-                self._put(_core._owner(key, len(self._inboxes)), task)
-                ahead.append(task.future)
+                ahead.append(self._send(context.copy(), key, fn, tuple(rest), {}))
                 return True
             return False
 
@@ -212,7 +196,7 @@ class ShardWorkers(Generic[_KT, _VT]):
                     future.cancel()
 
         try:
-            for _ in range(2 * len(self._inboxes)):
+            for _ in range(self._ahead * len(self._inboxes)):
                 if not send():
                     break
         except BaseException:
@@ -231,7 +215,7 @@ class ShardWorkers(Generic[_KT, _VT]):
         tasks: list[Task] = []
         try:
             for number in range(len(self._inboxes)):
-                tasks.append(Task(copy_context(), fn, args, kwargs))
+                tasks.append(self._task(copy_context(), fn, args, kwargs))
                 self._put(number, tasks[-1])
         except BaseException:
             for task in tasks:
@@ -249,6 +233,27 @@ class ShardWorkers(Generic[_KT, _VT]):
         runs in copies of the caller's context, and `combine` runs in the caller."""
         futures = self.broadcast(fn)
         return functools.reduce(combine, [future.result() for future in futures], *initial)
+
+    def snapshot(self) -> dict[_KT, _VT]:
+        """Returns a new dict of all entries: those of the first thread first. Every task that the calling thread
+        submitted before has taken effect; each thread copies its dict between two tasks, but not all at one point in
+        time. The values are not copied, as in dict.copy. Costs O(entries)."""
+        found: dict[_KT, _VT] = {}
+        for future in self.broadcast(dict.copy):
+            found.update(future.result())
+        return found
+
+    def _send(
+        self, context: Context, key: _KT, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        task = self._task(context, fn, (key, *args), kwargs)
+        self._put(_core._owner(key, len(self._inboxes)), task)
+        return task.future
+
+    def _task(
+        self, context: Context, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Task:
+        return Task(context, fn, args, kwargs)
 
     def _put(self, number: int, task: Task) -> None:
         inbox = self._inboxes[number]
@@ -337,9 +342,9 @@ class ShardWorkers(Generic[_KT, _VT]):
             for inbox in self._inboxes:
                 inbox.closed = True
             if cancel_futures:
-                _cancel_all(self._inboxes)
+                cancel_all(self._inboxes)
         finally:
-            _close_all(self._inboxes)
+            close_all(self._inboxes)
         if wait:
             for inbox, thread in zip(self._inboxes, self._threads, strict=False):
                 inbox.wait_until_over()
@@ -369,7 +374,7 @@ class ShardWorkers(Generic[_KT, _VT]):
         # The threads do not survive a fork, and may have held locks of the inboxes.
         self._finalizer.detach()
         self._inboxes = [Inbox(each, 1) for each in range(len(self._inboxes))]
-        _close_all(self._inboxes)
+        close_all(self._inboxes)
         self._threads, self._waits = [], {}
 
 

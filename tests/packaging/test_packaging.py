@@ -118,7 +118,9 @@ def test_the_metadata_says_what_it_is(wheel: Path) -> None:
     assert metadata["Version"] == shardmap.__version__
     assert metadata["License-Expression"] == "MIT"
     assert licence == (ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert metadata.get_all("Requires-Dist") is None
+    required = metadata.get_all("Requires-Dist") or []
+    assert [each for each in required if "extra ==" not in each] == []
+    assert metadata.get_all("Provides-Extra") == ["dask"]
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert f"Source, {HOME}" in (metadata.get_all("Project-URL") or [])
 

@@ -58,6 +58,7 @@ def test_no_example_is_left_out() -> None:
         "seed_program_locks.py",
         "shared_cache.py",
         "starting.py",
+        "word_count_cluster.py",
         "wordcount.py",
     }
     elsewhere |= {f"web_service{part}.py" for part in ("", "_state", "_clients", "_load")}

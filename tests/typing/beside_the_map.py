@@ -106,6 +106,7 @@ def workers() -> None:
         assert_type(pool.broadcast(dump, "> "), list[Future[list[str]]])
         assert_type(pool.reduce(len, int.__add__), int)
         assert_type(pool.reduce(dict.copy, join), dict[str, int])
+        assert_type(pool.snapshot(), dict[str, int])
         assert_type(pool.reduce(len, lambda text, size: f"{text} {size}", "sizes:"), str)
         pool.submit(1, count)  # type: ignore[arg-type]
         pool.submit("a", count, "2")  # type: ignore[arg-type]

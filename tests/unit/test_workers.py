@@ -206,6 +206,22 @@ def test_reduce_combines_in_the_threads_order() -> None:
         assert everything(workers) == {n: n for n in range(100)}
 
 
+def test_a_snapshot_has_all_entries_and_all_that_was_submitted_before() -> None:
+    with ShardWorkers[Any, Any](3, queue_size=4) as workers:
+        assert workers.snapshot() == {}
+        for n in range(300):
+            workers.submit(n % 60, add, n)
+        found = workers.snapshot()
+        assert found == {n: sum(range(n, 300, 60)) for n in range(60)}
+        owners = [workers.owner(key) for key in found]
+        assert owners == sorted(owners)
+        workers.submit(0, add)
+        found.clear()
+        assert len(workers.snapshot()) == 60
+    with pytest.raises(RuntimeError, match="shut down"):
+        workers.snapshot()
+
+
 # --- Bounds ---
 
 
