@@ -261,7 +261,7 @@ def test_other_arrays_of_numpy_are_refused_before_anything_is_changed(keys: Any)
         cache.get_many,
         lambda keys: cache.get_many(keys, load_many=dict.fromkeys),
     ):
-        with pytest.raises(TypeError, match="keys must be an array of|len\\(\\) of unsized"):
+        with pytest.raises(TypeError, match="keys must be an array of"):
             work(keys)
     assert m == {1: 10, 2: 20}
     assert s == {1, 2}
