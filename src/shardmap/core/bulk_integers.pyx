@@ -179,6 +179,8 @@ cdef void find_turns(Bulk self) noexcept nogil:
             block = (<Table>shard.table).block
             find_candidates(self, block, begin, end)
             for at in range(begin, end):
+                if at + FAR_AHEAD < end:
+                    prefetch_candidate(self, block, self.order[at + FAR_AHEAD])
                 find_integer(self, block, self.order[at])
         sm_mutex_unlock(&shard.mutex)
         begin = end
@@ -188,7 +190,6 @@ cdef inline void find_candidates(Bulk self, Block* block, uint32_t begin, uint32
     """For each key of a turn: the first entry that may be its own, or NOT_FOUND, in `entry`. Steps of a look-up for all
     keys before the next step: so the processor waits for many cache lines at a time."""
     cdef uint32_t at, i
-    cdef Entry* entry
     cdef bint far = block.mask >= FAR_INDEX
     if far:
         for at in range(begin, end):
@@ -198,13 +199,15 @@ cdef inline void find_candidates(Bulk self, Block* block, uint32_t begin, uint32
         self.entry[i] = candidate(block, self.hash31[i])
         if far and self.entry[i] != NOT_FOUND:
             prefetch(&block.entries[self.entry[i]])
-    if far:
-        for at in range(begin, end):
-            i = self.order[at]
-            if self.entry[i] != NOT_FOUND:
-                entry = &block.entries[self.entry[i]]
-                prefetch(sm_load_ptr(<void**>&entry.key))
-                prefetch_to_write(sm_load_ptr(<void**>&entry.value))
+    for at in range(begin, min(end, begin + FAR_AHEAD)):
+        prefetch_candidate(self, block, self.order[at])
+
+
+cdef inline void prefetch_candidate(Bulk self, Block* block, uint32_t i) noexcept nogil:
+    cdef Entry* entry = &block.entries[self.entry[i]]
+    if block.mask >= FAR_INDEX and self.entry[i] != NOT_FOUND:
+        prefetch(sm_load_ptr(<void**>&entry.key))
+        prefetch_to_write(sm_load_ptr(<void**>&entry.value))
 
 
 cdef inline uint32_t candidate(Block* block, uint32_t hash31) noexcept nogil:
