@@ -1,9 +1,9 @@
 # Looking up the integers of an array: as core/bulk_lookup.pyx does it, without an object for each key.
 #
-# A number is compared with the stored key of the first slot that may be its own. That is nearly always the right one. For
-# all other slots, the number is written where code that compares plain keys takes it for an int (sm_integer_as_key).
-# That code counts no reference and keeps no pointer. Where Python code must compare, an int is made first. So nobody
-# else ever gets to see what is no object.
+# A number is compared with the stored key of the first entry that may be its own. That is nearly always the right one.
+# Otherwise the number is written where code that compares plain keys takes it for an int (sm_integer_as_key). That code
+# counts no reference and keeps no pointer. Where Python code must compare, an int is made first. So no other code ever
+# sees what is not an object.
 
 cdef Bulk new_integer_bulk(MapCore m, IntegerArray source):
     cdef Bulk self = new_bulk(m, source.size, INTEGER_BATCH)
@@ -112,29 +112,62 @@ cdef inline PyObject* key_to_compare(Bulk self, uint32_t i, bint integers) noexc
     return sm_integer_as_key(&self.integer_key, self.integers[i], self.is_signed) if integers else self.keys[i]
 
 
-cdef inline ProbeResult probe_for_key(Bulk self, Block* block, uint32_t i, uint32_t* slot, uint32_t* entry,
-                                      bint integers) noexcept nogil:
-    """probe()."""
+# --- The first entry that may be the key's ---
+
+cdef inline void find_candidates(Bulk self, Block* block, uint32_t begin, uint32_t end) noexcept nogil:
+    """For each key of a turn: the first entry that may be its own, or NOT_FOUND, in `entry`. Each step is made for all keys
+    before the next step, so that the processor waits for many cache lines at a time."""
+    cdef uint32_t at, i
+    cdef bint far = block.mask >= FAR_INDEX
+    if far:
+        for at in range(begin, end):
+            prefetch_slot(block, self.hash31[self.order[at]])
+    for at in range(begin, end):
+        i = self.order[at]
+        self.entry[i] = candidate(block, self.hash31[i])
+        if far and self.entry[i] != NOT_FOUND:
+            prefetch(&block.entries[self.entry[i]])
+    for at in range(begin, min(end, begin + FAR_AHEAD)):
+        prefetch_candidate(self, block, self.order[at])
+
+
+cdef inline uint32_t candidate(Block* block, uint32_t hash31) noexcept nogil:
+    """The first entry with a plain key that may be of this hash, or NOT_FOUND."""
+    cdef ProbeSequence sequence
     cdef uint32_t content
-    if integers:
-        content = block.index[self.hash31[i] & block.mask]
-        if may_be(content, self.hash31[i], block.mask) and is_plain_slot(content):
-            entry[0] = (content & block.mask) - FIRST_ENTRY
-            if sm_is_integer(block.entries[entry[0]].key, self.integers[i], self.is_signed):
-                return THERE
-    return probe(block, key_to_compare(self, i, integers), self.hash31[i], slot, entry)
+    probe_start(&sequence, block, hash31)
+    while True:
+        content = sm_load_u32(&block.index[sequence.slot])
+        sm_sched_point()
+        if may_be(content, hash31, block.mask):
+            return (content & block.mask) - FIRST_ENTRY if is_plain_slot(content) else NOT_FOUND
+        if content == EMPTY:
+            return NOT_FOUND
+        probe_next(&sequence)
 
 
-cdef inline Read read_first_slot(Bulk self, Block* block, uint32_t i, bint take) noexcept:
-    """The first step of look_along(), for a number. FOUND_PRESENT or LOOK_AGAIN as read_block(); all else takes
-    read_block() from the beginning."""
-    cdef uint32_t content = sm_load_u32(&block.index[self.hash31[i] & block.mask])
-    cdef uint32_t entry
+cdef inline void prefetch_candidate_ahead(Bulk self, Block* block, uint32_t at, uint32_t end) noexcept nogil:
+    """Called for each key in turn."""
+    if at + FAR_AHEAD < end:
+        prefetch_candidate(self, block, self.order[at + FAR_AHEAD])
+
+
+cdef inline void prefetch_candidate(Bulk self, Block* block, uint32_t i) noexcept nogil:
+    """The objects of an entry whose cache line was prefetched."""
+    cdef Entry* entry
+    if block.mask >= FAR_INDEX and self.entry[i] != NOT_FOUND:
+        entry = &block.entries[self.entry[i]]
+        prefetch(sm_load_ptr(<void**>&entry.key))
+        prefetch_to_write(sm_load_ptr(<void**>&entry.value))
+
+
+cdef inline Read read_candidate(Bulk self, Block* block, uint32_t i, bint take) noexcept:
+    """While reading: goes on as look_along() does from the slot of the candidate. FOUND_PRESENT or LOOK_AGAIN as
+    read_block(); ABSENT_BEYOND_TOMBSTONE: the key is to be looked up from the beginning."""
+    cdef uint32_t entry = self.entry[i]
     cdef PyObject* found
-    sm_sched_point()
-    if not may_be(content, self.hash31[i], block.mask) or not is_plain_slot(content):
+    if entry == NOT_FOUND:
         return ABSENT_BEYOND_TOMBSTONE
-    entry = (content & block.mask) - FIRST_ENTRY
     found = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].key)
     sm_sched_point()
     if found == NULL:
@@ -179,50 +212,10 @@ cdef void find_turns(Bulk self) noexcept nogil:
             block = (<Table>shard.table).block
             find_candidates(self, block, begin, end)
             for at in range(begin, end):
-                if at + FAR_AHEAD < end:
-                    prefetch_candidate(self, block, self.order[at + FAR_AHEAD])
+                prefetch_candidate_ahead(self, block, at, end)
                 find_integer(self, block, self.order[at])
         sm_mutex_unlock(&shard.mutex)
         begin = end
-
-
-cdef inline void find_candidates(Bulk self, Block* block, uint32_t begin, uint32_t end) noexcept nogil:
-    """For each key of a turn: the first entry that may be its own, or NOT_FOUND, in `entry`. Steps of a look-up for all
-    keys before the next step: so the processor waits for many cache lines at a time."""
-    cdef uint32_t at, i
-    cdef bint far = block.mask >= FAR_INDEX
-    if far:
-        for at in range(begin, end):
-            prefetch_slot(block, self.hash31[self.order[at]])
-    for at in range(begin, end):
-        i = self.order[at]
-        self.entry[i] = candidate(block, self.hash31[i])
-        if far and self.entry[i] != NOT_FOUND:
-            prefetch(&block.entries[self.entry[i]])
-    for at in range(begin, min(end, begin + FAR_AHEAD)):
-        prefetch_candidate(self, block, self.order[at])
-
-
-cdef inline void prefetch_candidate(Bulk self, Block* block, uint32_t i) noexcept nogil:
-    cdef Entry* entry = &block.entries[self.entry[i]]
-    if block.mask >= FAR_INDEX and self.entry[i] != NOT_FOUND:
-        prefetch(sm_load_ptr(<void**>&entry.key))
-        prefetch_to_write(sm_load_ptr(<void**>&entry.value))
-
-
-cdef inline uint32_t candidate(Block* block, uint32_t hash31) noexcept nogil:
-    """The first entry with a plain key that may be of this hash, or NOT_FOUND."""
-    cdef ProbeSequence sequence
-    cdef uint32_t content
-    probe_start(&sequence, block, hash31)
-    while True:
-        content = sm_load_u32(&block.index[sequence.slot])
-        sm_sched_point()
-        if may_be(content, hash31, block.mask):
-            return (content & block.mask) - FIRST_ENTRY if is_plain_slot(content) else NOT_FOUND
-        if content == EMPTY:
-            return NOT_FOUND
-        probe_next(&sequence)
 
 
 cdef inline void find_integer(Bulk self, Block* block, uint32_t i) noexcept nogil:

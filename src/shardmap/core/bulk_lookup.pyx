@@ -115,9 +115,15 @@ cdef inline bint look_up_unlocked(MapCore m, Bulk self, bint values, bint intege
         published = shard.published
         if me != NULL and not sm_load_u64(&m.whole_map_seq) & 1:
             block = <Block*>sm_load_ptr(<void**>published)
-            prefetch_first(self, block, begin, end)
+            if integers:
+                find_candidates(self, block, begin, end)
+            else:
+                prefetch_first(self, block, begin, end)
             for at in range(begin, end):
-                prefetch_ahead(self, block, at, end, values)
+                if integers:
+                    prefetch_candidate_ahead(self, block, at, end)
+                else:
+                    prefetch_ahead(self, block, at, end, values)
                 i = self.order[at]
                 found = read_one(shard, self, block, i, values, integers)
                 self.state[i] = found
@@ -139,10 +145,11 @@ cdef inline ProbeResult read_one(Shard* shard, Bulk self, Block* block, uint32_t
     cdef uint32_t entry = 0
     cdef Read answer
     if integers:
-        answer = read_first_slot(self, block, i, values)
+        answer = read_candidate(self, block, i, values)
         if answer != ABSENT_BEYOND_TOMBSTONE:
             return THERE if answer == FOUND_PRESENT else UNKNOWN
-    answer = read_block(shard, block, self.hash31[i], key_to_compare(self, i, integers), values, &self.values[i], &entry)
+    answer = read_block(shard, block, self.hash31[i], key_to_compare(self, i, integers), values, &self.values[i],
+                        &entry)
     if answer == NEEDS_COMPARISON:
         return NEEDS_PYTHON
     return THERE if answer == FOUND_PRESENT else NOT_THERE if answer == FOUND_ABSENT else UNKNOWN
@@ -166,7 +173,7 @@ cdef inline void look_up_locked(Bulk self, bint values, bint integers) noexcept:
             while at < end and not shard.is_moved:
                 i = self.order[at]
                 if self.state[i] == UNKNOWN:
-                    self.state[i] = probe_for_key(self, block, i, &slot, &entry, integers)
+                    self.state[i] = probe(block, key_to_compare(self, i, integers), self.hash31[i], &slot, &entry)
                     if values and self.state[i] == THERE:
                         self.values[i] = block.entries[entry].value
                         value_incref_for_readers(self.values[i])
