@@ -2,9 +2,9 @@
 
     python bench/arrays.py [--rounds 9] [--keys 1000000] [--only get,count,set] [--sizes 1000,100000,1000000]
 
-get      get_many of an int64 array, against get_many of a list of ints. The map's keys are a row (0, 1, 2, ...) or sparse
-         (multiples of a large number). The keys of the call are in the map's order, or shuffled. The ints of a list are made
-         in the list's order ("fresh"), or in the map's ("shared")
+get      get_many of an int64 array, against get_many of a list of ints. The map's keys are a row (0, 1, 2, ...) or
+         sparse (multiples of a large number). The keys of the call are in the map's order, or shuffled. The ints of a
+         list are made in the list's order ("fresh"), or in the map's ("shared")
 count    count of an int64 array, against count of a list, and against the list that tolist() makes
 set      set_many of an int64 array, likewise; the keys are in the map, or new
 
@@ -52,6 +52,20 @@ def filled(size: int, step: int) -> ShardMap[int, float]:
     return m
 
 
+def compare(title: str, rounds: int, count: int, work: Callable[[Any], object], keys: Any, given: list[int]) -> None:
+    show(
+        title,
+        rounds,
+        count,
+        {
+            "array": lambda: seconds(lambda: work(keys)),
+            "list": lambda: seconds(lambda: work(given)),
+            "tolist()": lambda: seconds(lambda: work(keys.tolist())),
+        },
+        ["array / list", "array / tolist()"],
+    )
+
+
 def bench_get(rounds: int, size: int, count: int) -> None:
     for step in (1, SPARSE):
         m = filled(size, step)
@@ -62,56 +76,31 @@ def bench_get(rounds: int, size: int, count: int) -> None:
             keys = array_of(numbers)
             given = numbers if order.endswith("shared") else keys.tolist()
             assert m.get_many(keys) == m.get_many(given)
-            show(
-                f"get_many: {count:,} keys of {size:,}, {'a row' if step == 1 else 'sparse'}, {order}",
-                rounds,
-                count,
-                {
-                    "array": lambda m=m, keys=keys: seconds(lambda: m.get_many(keys)),
-                    "list": lambda m=m, given=given: seconds(lambda: m.get_many(given)),
-                    "tolist()": lambda m=m, keys=keys: seconds(lambda: m.get_many(keys.tolist())),
-                },
-                ["array / list", "array / tolist()"],
-            )
+            title = f"get_many: {count:,} keys of {size:,}, {'a row' if step == 1 else 'sparse'}, {order}"
+            compare(title, rounds, count, m.get_many, keys, given)
 
 
 def bench_count(rounds: int, size: int, count: int) -> None:
-    numbers = [random.Random(number).randrange(size) for number in range(count)]
-    keys, given = array_of(numbers), numbers
+    keys = array_of(random.Random(1).choices(range(size), k=count))
     m: ShardMap[int, int] = ShardMap()
-    show(
-        f"count: {count:,} elements, {size:,} different",
-        rounds,
-        count,
-        {
-            "array": lambda: seconds(lambda: m.count(keys)),
-            "list": lambda: seconds(lambda: m.count(given)),
-            "tolist()": lambda: seconds(lambda: m.count(keys.tolist())),
-        },
-        ["array / list", "array / tolist()"],
-    )
+    compare(f"count: {count:,} elements of {size:,}", rounds, count, m.count, keys, keys.tolist())
 
 
 def bench_set(rounds: int, size: int, count: int) -> None:
-    numbers = [number % size for number in range(count)]
-    keys, given, values = array_of(numbers), list(map(int, map(str, numbers))), [None] * count
+    keys = array_of([number % size for number in range(count)])
+    values = [1.0] * count
+    m = filled(size, 1)
 
-    def timed(start: bool, these: Any) -> float:
-        m = filled(size if start else 0, 1)
-        return seconds(lambda: m.set_many(these() if callable(these) else these, values))
+    def overwrite(these: Any) -> None:
+        m.set_many(these, values)
 
-    for start in (True, False):
-        show(
-            f"set_many: {count:,} keys, {size:,} different, {'all are in the map' if start else 'into an empty map'}",
-            rounds,
-            count,
-            {
-                "array": lambda start=start: timed(start, keys),
-                "list": lambda start=start: timed(start, given),
-                "tolist()": lambda start=start: timed(start, keys.tolist),
-            },
-            ["array / list", "array / tolist()"],
-        )
+    def fill(these: Any) -> ShardMap[int, float]:
+        new: ShardMap[int, float] = ShardMap()
+        new.set_many(these, values)
+        return new
+
+    for title, work in (("all are in the map", overwrite), ("into an empty map", fill)):
+        compare(f"set_many: {count:,} keys of {size:,}, {title}", rounds, count, work, keys, keys.tolist())
 
 
 def main() -> int:

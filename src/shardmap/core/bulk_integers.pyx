@@ -45,8 +45,8 @@ cdef list contains_many_integers(MapCore m, IntegerArray source):
 
 
 cdef int look_up_integers(MapCore m, Bulk self, Py_ssize_t begin, default, PyObject** into) except -1:
-    """The numbers from `begin` on, as many as there is room for: whether each is there, in `state`, or references to the
-    values, or to `default`, in `into`."""
+    """The numbers from `begin` on, as many as there is room for: whether each is there, in `state`, and references to
+    the values, or to `default`, in `into` if that is not NULL."""
     cdef uint32_t i
     self.size = <uint32_t>min(<Py_ssize_t>self.room, self.array.size - begin)
     if HAS_GIL and self.size >= WORTH_DETACHING:
@@ -115,8 +115,8 @@ cdef inline PyObject* key_to_compare(Bulk self, uint32_t i, bint integers) noexc
 # --- The first entry that may be the key's ---
 
 cdef inline void find_candidates(Bulk self, Block* block, uint32_t begin, uint32_t end) noexcept nogil:
-    """For each key of a turn: the first entry that may be its own, or NOT_FOUND, in `entry`. Each step is made for all keys
-    before the next step, so that the processor waits for many cache lines at a time."""
+    """For each key of a turn: the first entry that may be its own, or NOT_FOUND, in `entry`. Each step is made for all
+    keys before the next step, so that the processor waits for many cache lines at a time."""
     cdef uint32_t at, i
     cdef bint far = block.mask >= FAR_INDEX
     if far:

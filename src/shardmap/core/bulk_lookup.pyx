@@ -95,8 +95,8 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     return self.size != 0
 
 
-# For each kind of keys there is a copy of the code, in which `integers` is a constant: whether they are numbers, of which
-# there are no objects (core/bulk_integers.pyx).
+# For each kind of keys there is a copy of the code, in which `integers` is a constant: whether the keys are numbers, of
+# which there are no objects (core/bulk_integers.pyx).
 
 cdef inline bint look_up_unlocked(MapCore m, Bulk self, bint values, bint integers) noexcept:
     """True if there are keys left to look up: state UNKNOWN."""

@@ -1,15 +1,16 @@
 # Arrays of integers as keys of one call: numpy's, array.array, bytes, bytearray, memoryview.
 #
-# Iteration over an array of numpy makes an object of numpy's for each element. Such an object is no plain key, so Python
-# code would compare it. Instead, the elements are read from the array's memory, by the buffer protocol. The package does
-# not import numpy.
+# Iteration over an array of numpy makes an object of numpy's for each element. Such an object is no plain key, so
+# Python code would compare it. Instead, the elements are read from the array's memory, by the buffer protocol. The
+# package does not import numpy.
 #
-# That is right only if iteration gives just these integers. Other exporters of buffers iterate in other ways: mmap gives
-# bytes, numpy.ma.MaskedArray gives `masked`. So only types of which this is known are taken: the five above, and
+# That is right only if iteration gives just these integers. Other exporters of buffers iterate in other ways: mmap
+# gives bytes, numpy.ma.MaskedArray gives `masked`. So only types of which this is known are taken: the five above, and
 # subclasses of ndarray that inherit its slots for items, iteration and the buffer. An immutable type is not made in
 # Python. So a class of the same name in a user's module is not mistaken for one of them.
 #
-# The buffer is held until the call ends, also if the call raises. Meanwhile array.array and bytearray cannot be resized.
+# The buffer is held until the call ends, also if the call raises. Meanwhile array.array and bytearray cannot be
+# resized.
 
 @cython.final
 @cython.no_gc       # lives no longer than a call
@@ -58,8 +59,8 @@ cdef list new_untracked_list(Py_ssize_t size):
 
 
 cdef IntegerArray integers_of(keys, OtherElements others):
-    """None: `keys` is to be iterated over. `others`: what an array of numpy does whose elements are neither integers nor
-    objects."""
+    """None: `keys` is to be iterated over. `others`: what an array of numpy does whose elements are neither integers
+    nor objects."""
     if not has_buffer(keys):
         return None
     if is_ndarray(keys):

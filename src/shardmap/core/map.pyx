@@ -116,8 +116,9 @@ cdef class MapCore:
         """Returns the values of all `keys` in their order as a list, with `default` for keys without an entry. Each
         look-up is linearizable, the whole is not. Faster for each key than a loop. From 512 keys on, if all are of type
         str, int or bytes, a build with a GIL releases it while it hashes and looks up the keys, so that threads do this
-        in parallel. No lock is held while your code runs. Of an array of integers (of numpy, array.array, a memoryview),
-        no object is made for a key. Other arrays of numpy raise TypeError. Like [m.get(key, default) for key in keys]."""
+        in parallel. No lock is held while your code runs. `keys` may be an array of integers (NumPy's, array.array,
+        bytes, bytearray, memoryview): no object is made for a key. NumPy arrays of other elements, except objects,
+        raise TypeError. Like [m.get(key, default) for key in keys]."""
         return map_get_many(self, keys, default)
 
     def contains_many(self, keys):
@@ -130,8 +131,8 @@ cdef class MapCore:
         linearizable, the whole is not. Raises ValueError if there are not as many values as keys: before it stores
         anything if both have a length, otherwise after it has stored the complete pairs. Raises ValueError if a value
         is MISSING. If an element or its hash raises, the pairs before it are stored. Keys are taken 1,024 at a time, so
-        later pairs of the same 1,024 may be stored, too. Keys from an array of integers are stored as ints, as in get_many.
-        Like `for key, value in zip(keys, values): m[key] = value`."""
+        later pairs of the same 1,024 may be stored, too. Keys may be an array as in get_many, and are stored as ints. Like
+        `for key, value in zip(keys, values): m[key] = value`."""
         map_set_many(self, keys, values)
 
     def delete_many(self, keys):
