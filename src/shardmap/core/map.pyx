@@ -131,8 +131,8 @@ cdef class MapCore:
         linearizable, the whole is not. Raises ValueError if there are not as many values as keys: before it stores
         anything if both have a length, otherwise after it has stored the complete pairs. Raises ValueError if a value
         is MISSING. If an element or its hash raises, the pairs before it are stored. Keys are taken 1,024 at a time, so
-        later pairs of the same 1,024 may be stored, too. Keys may be an array as in get_many, and are stored as ints. Like
-        `for key, value in zip(keys, values): m[key] = value`."""
+        later pairs of the same 1,024 may be stored, too. Keys may be an array as in get_many, and are stored as ints.
+        Like `for key, value in zip(keys, values): m[key] = value`."""
         map_set_many(self, keys, values)
 
     def delete_many(self, keys):
