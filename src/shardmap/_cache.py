@@ -134,7 +134,7 @@ class ShardCache(CacheCore):
         keys."""
         if load_many is None:
             return _core._cache_get_many(self, keys, default)
-        return _core._cache_load_many(self, list(keys), default, load_many)
+        return _core._cache_load_many(self, keys, default, load_many)
 
     def set_many(self, pairs):
         """Stores from a mapping or an iterable of pairs. Does the same as update()."""

@@ -94,7 +94,7 @@ class ShardCounter(ShardMap):
             if isinstance(iterable, Mapping):
                 _add_counts(self, iterable)
             else:
-                self.count(iterable)
+                self.count(_core._elements_of(iterable))
         if counts:
             _add_counts(self, counts)
 
@@ -105,7 +105,7 @@ class ShardCounter(ShardMap):
             if isinstance(iterable, Mapping):
                 _subtract_counts(self, iterable)
             else:
-                self.add_many(iterable, -1)
+                self.add_many(_core._elements_of(iterable), -1)
         if counts:
             _subtract_counts(self, counts)
 

@@ -1,7 +1,7 @@
 # Removing many entries at once: delete_many() and pop_many().
 
 cdef Py_ssize_t map_delete_many(MapCore m, keys) except -1:
-    cdef object source = source_of(keys)
+    cdef object source = source_of_keys(keys, RAISE_TYPE_ERROR)
     cdef Bulk self = new_bulk(m, known_size(source), BATCH)
     cdef Py_ssize_t removed = 0
     cdef uint32_t i
@@ -16,7 +16,7 @@ cdef Py_ssize_t map_delete_many(MapCore m, keys) except -1:
 
 
 cdef list map_pop_many(MapCore m, keys, default):
-    cdef object source = source_of(keys)
+    cdef object source = source_of_keys(keys, RAISE_TYPE_ERROR)
     cdef Bulk self = new_bulk(m, known_size(source), BATCH)
     cdef list result = []
     mark_shared(m)

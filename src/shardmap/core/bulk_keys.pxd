@@ -13,6 +13,10 @@ cdef class Bulk:
     cdef uint64_t* layout_version        # in which layout version of its shard
     cdef PyObject** others      # in its stead: keys that were removed
     cdef uint8_t* state
+    cdef uint64_t* integers     # the keys' numbers, in a look-up of an IntegerArray; else NULL. Then `keys` are NULL
+    cdef IntegerArray array
+    cdef bint is_signed
+    cdef sm_integer_key integer_key
     cdef uint32_t* order        # numbers of keys, sorted by shard
     cdef uint32_t* starts       # for sorting; NULL: too many shards for it
     cdef char* memory

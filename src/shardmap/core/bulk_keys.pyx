@@ -17,6 +17,7 @@ cdef class Bulk:
     def __dealloc__(self):
         drop_keys(self)
         free(self.memory)
+        free(self.integers)
 
 
 cdef Bulk new_bulk(MapCore m, Py_ssize_t wanted, uint32_t most):
@@ -63,14 +64,16 @@ cdef void drop_keys(Bulk self) noexcept:
 # --- Taking in ---
 
 cdef inline object source_of(iterable):
-    """Lists and tuples are read by position, everything else by its iterator."""
+    """Lists and tuples are read by position, everything else by its iterator. For keys: source_of_keys()."""
     return iterable if PyList_CheckExact(iterable) or PyTuple_CheckExact(iterable) else iter(iterable)
 
 
 cdef inline Py_ssize_t known_size(source) noexcept:
     if PyList_CheckExact(source):
         return list_size(<PyObject*>source)
-    return tuple_size(<PyObject*>source) if PyTuple_CheckExact(source) else -1
+    if PyTuple_CheckExact(source):
+        return tuple_size(<PyObject*>source)
+    return (<IntegerArray>source).size if type(source) is IntegerArray else -1
 
 
 cdef uint32_t take(Bulk self, source, Source* state, PyObject** into, uint32_t room) except? 0:
@@ -92,6 +95,14 @@ cdef uint32_t take(Bulk self, source, Source* state, PyObject** into, uint32_t r
             incref(into[count])
             state.position += 1
             count += 1
+    elif type(source) is IntegerArray:
+        try:
+            count = <uint32_t>min(<Py_ssize_t>room, (<IntegerArray>source).size - state.position)
+            box_integers(<IntegerArray>source, state.position, count, into)
+            state.position += count
+        except MemoryError as error:
+            count = 0
+            self.error = error
     elif not state.ended:
         try:
             while count < room:

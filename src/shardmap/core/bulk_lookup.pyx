@@ -13,9 +13,12 @@
 # Keys that cannot be read this way are looked up under the mutex, so that the next reader can read them without it.
 
 cdef list map_get_many(MapCore m, keys, default):
-    cdef object source = source_of(keys)
-    cdef Bulk self = new_bulk(m, known_size(source), READ_BATCH)
+    cdef object source = source_of_keys(keys, RAISE_TYPE_ERROR)
+    cdef Bulk self
     cdef list result = None, part
+    if type(source) is IntegerArray:
+        return get_many_integers(m, <IntegerArray>source, default)
+    self = new_bulk(m, known_size(source), READ_BATCH)
     mark_shared(m)
     while not self.source.ended and look_up_batch(m, self, source, True):
         part = values_of(self, default)
@@ -28,10 +31,13 @@ cdef list map_get_many(MapCore m, keys, default):
 
 
 cdef list map_contains_many(MapCore m, keys):
-    cdef object source = source_of(keys)
-    cdef Bulk self = new_bulk(m, known_size(source), READ_BATCH)
+    cdef object source = source_of_keys(keys, RAISE_TYPE_ERROR)
+    cdef Bulk self
     cdef list result = []
     cdef uint32_t i
+    if type(source) is IntegerArray:
+        return contains_many_integers(m, <IntegerArray>source)
+    self = new_bulk(m, known_size(source), READ_BATCH)
     mark_shared(m)
     while not self.source.ended and look_up_batch(m, self, source, False):
         for i in range(self.size):
@@ -79,8 +85,8 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     if not detached:
         hash_keys(self, m)
         group(self, 0)
-        if look_up_unlocked(m, self, values):
-            look_up_locked(self, values)
+        if look_up_unlocked(m, self, values, False):
+            look_up_locked(self, values, False)
     elif values:
         take_values(self)
     for i in range(self.size):
@@ -89,7 +95,10 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
     return self.size != 0
 
 
-cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
+# For each kind of keys there is a copy of the code, in which `integers` is a constant: whether the keys are numbers, of
+# which there are no objects (core/bulk_integers.pyx).
+
+cdef inline bint look_up_unlocked(MapCore m, Bulk self, bint values, bint integers) noexcept:
     """True if there are keys left to look up: state UNKNOWN."""
     cdef uint32_t begin = 0, end, at, i
     cdef bint left = False
@@ -106,11 +115,17 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
         published = shard.published
         if me != NULL and not sm_load_u64(&m.whole_map_seq) & 1:
             block = <Block*>sm_load_ptr(<void**>published)
-            prefetch_first(self, block, begin, end)
+            if integers:
+                find_candidates(self, block, begin, end)
+            else:
+                prefetch_first(self, block, begin, end)
             for at in range(begin, end):
-                prefetch_ahead(self, block, at, end, values)
+                if integers:
+                    prefetch_candidate_ahead(self, block, at, end)
+                else:
+                    prefetch_ahead(self, block, at, end, values)
                 i = self.order[at]
-                found = read_one(shard, self, block, i, values)
+                found = read_one(shard, self, block, i, values, integers)
                 self.state[i] = found
                 left |= found == UNKNOWN
         if block == NULL or sm_load_ptr(<void**>published) != block:
@@ -123,17 +138,24 @@ cdef bint look_up_unlocked(MapCore m, Bulk self, bint values) noexcept:
     return left
 
 
-cdef inline ProbeResult read_one(Shard* shard, Bulk self, Block* block, uint32_t i, bint values) noexcept:
+cdef inline ProbeResult read_one(Shard* shard, Bulk self, Block* block, uint32_t i, bint values,
+                                 bint integers) noexcept:
     """To be believed if the block is still the shard's afterwards. Where it says UNKNOWN there may be a value to
     release."""
     cdef uint32_t entry = 0
-    cdef Read answer = read_block(shard, block, self.hash31[i], self.keys[i], values, &self.values[i], &entry)
+    cdef Read answer
+    if integers:
+        answer = read_candidate(self, block, i, values)
+        if answer != ABSENT_BEYOND_TOMBSTONE:
+            return THERE if answer == FOUND_PRESENT else UNKNOWN
+    answer = read_block(shard, block, self.hash31[i], key_to_compare(self, i, integers), values, &self.values[i],
+                        &entry)
     if answer == NEEDS_COMPARISON:
         return NEEDS_PYTHON
     return THERE if answer == FOUND_PRESENT else NOT_THERE if answer == FOUND_ABSENT else UNKNOWN
 
 
-cdef void look_up_locked(Bulk self, bint values) noexcept:
+cdef inline void look_up_locked(Bulk self, bint values, bint integers) noexcept:
     """Those that are left, but for those that only Python can compare: state NEEDS_PYTHON."""
     cdef uint32_t begin = 0, end, at, i, slot = 0, entry = 0
     cdef Shard* shard
@@ -151,7 +173,7 @@ cdef void look_up_locked(Bulk self, bint values) noexcept:
             while at < end and not shard.is_moved:
                 i = self.order[at]
                 if self.state[i] == UNKNOWN:
-                    self.state[i] = probe(block, self.keys[i], self.hash31[i], &slot, &entry)
+                    self.state[i] = probe(block, key_to_compare(self, i, integers), self.hash31[i], &slot, &entry)
                     if values and self.state[i] == THERE:
                         self.values[i] = block.entries[entry].value
                         value_incref_for_readers(self.values[i])

@@ -13,7 +13,7 @@
 # at the end of a batch.
 
 cdef int map_set_many(MapCore m, keys, values) except -1:
-    cdef object key_source = source_of(keys)
+    cdef object key_source = source_of_keys(keys, RAISE_TYPE_ERROR)
     cdef object value_source = source_of(values)
     cdef Bulk self
     cdef Py_ssize_t size = size_if_known(keys), others = size_if_known(values)

@@ -13,7 +13,7 @@ def _cache_peek(CacheCore c not None, key, default, /):
 def _cache_get_many(CacheCore c not None, keys, default, /):
     cdef PyObject* value = NULL
     cdef list values = []
-    for key in keys:
+    for key in plain_keys(keys, RAISE_TYPE_ERROR):
         if find_in_cache(c, <PyObject*>key, True, &value) == PRESENT:
             values.append(steal(value))
         else:
@@ -21,8 +21,9 @@ def _cache_get_many(CacheCore c not None, keys, default, /):
     return values
 
 
-def _cache_load_many(CacheCore c not None, list keys, default, load_many, /):
+def _cache_load_many(CacheCore c not None, keys, default, load_many, /):
     """get_many() with a loader."""
+    keys = list(plain_keys(keys, RAISE_TYPE_ERROR))
     cdef list found = _cache_get_many(c, keys, no_value)
     cdef dict missing = {key: None for key, value in zip(keys, found) if value is no_value}
     cdef dict loaded, others

@@ -172,6 +172,7 @@ def _store_keys(MapCore m not None, iterable, value, /):
     """Stores `value` for all keys, in their order. Of a dict, a set, a map, a list or a tuple all at a time."""
     cdef Bulk self
     cdef uint32_t i
+    iterable = plain_keys(iterable, ITERATE)
     if value is no_value or not store_different_keys(m, iterable, <PyObject*>value):
         if (PyList_CheckExact(iterable) or PyTuple_CheckExact(iterable)) and len(iterable) >= FEW \
                 and value is not no_value:

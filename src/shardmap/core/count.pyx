@@ -164,20 +164,54 @@ cdef int tally_iterable(MapCore m, Bulk work, Tally* tally, source, int64_t delt
     return 0
 
 
+cdef int tally_integers(MapCore m, Bulk work, Tally* tally, IntegerArray source, int64_t delta) except -1:
+    """Makes an object of the first of equal numbers only. All keys of the tally are such objects, so none takes Python
+    code to compare."""
+    cdef uint64_t numbers[TOGETHER]
+    cdef Py_ssize_t begin
+    cdef uint32_t i, slot
+    cdef uint64_t hash
+    cdef bint is_signed = source.element.is_signed
+    sm_init_integer_key(&work.integer_key)
+    for begin in range(0, source.size, TOGETHER):
+        read_integers(source, begin, <uint32_t>min(source.size - begin, TOGETHER), numbers)
+        for i in range(<uint32_t>min(source.size - begin, TOGETHER)):
+            hash = <uint64_t>sm_integer_hash(numbers[i], is_signed)
+            slot = tally_slot(tally, hash)
+            if tally_probe(tally, sm_integer_as_key(&work.integer_key, numbers[i], is_signed), hash, &slot) == THERE:
+                tally.sums[tally.index[slot] - 1].number += 1
+                tally.elements += 1
+            else:
+                tally_new_integer(tally, numbers[i], source)
+        if tally.elements >= TALLY_ELEMENTS:
+            tally_flush(m, work, tally, delta)
+    return 0
+
+
+cdef int tally_new_integer(Tally* tally, uint64_t number, IntegerArray source) except -1:
+    cdef PyObject* key = new_integer(number, source.element)
+    try:
+        tally_object(tally, key)
+    finally:
+        decref(key)
+    return 0
+
+
 cdef int map_add_many(MapCore m, keys, delta) except -1:
     cdef int64_t number = 0
     if not is_exact_int(<PyObject*>delta) or not as_number(<PyObject*>delta, &number) or not (
             -MOST_DELTA <= number <= MOST_DELTA):
         # Not a number of which n times is the same as n additions, or too large for it.
-        for key in keys:
+        for key in plain_keys(keys, RAISE_TYPE_ERROR):
             MapCore.add(m, key, delta)
         return 0
     map_count(m, keys, number)
     return 0
 
 
-cdef int map_count(MapCore m, source, int64_t delta) except -1:
-    """Adds `delta`, at most MOST_DELTA, to the number of each element of `source`."""
+cdef int map_count(MapCore m, elements, int64_t delta) except -1:
+    """Adds `delta`, at most MOST_DELTA, to the number of each of `elements`."""
+    cdef object source = source_of_keys(elements, RAISE_TYPE_ERROR)
     cdef Bulk work = new_bulk(m, -1, BATCH)
     cdef Tally tally
     mark_shared(m)
@@ -190,6 +224,10 @@ cdef int map_count(MapCore m, source, int64_t delta) except -1:
             tally_list(m, work, &tally, source, delta)
         elif PyTuple_CheckExact(source):
             tally_tuple(m, work, &tally, source, delta)
+        elif type(source) is IntegerArray and (<IntegerArray>source).element.is_bool:
+            tally_list(m, work, &tally, integers_as_list(<IntegerArray>source), delta)
+        elif type(source) is IntegerArray:
+            tally_integers(m, work, &tally, <IntegerArray>source, delta)
         else:
             tally_iterable(m, work, &tally, source, delta)
     finally:

@@ -116,7 +116,9 @@ cdef class MapCore:
         """Returns the values of all `keys` in their order as a list, with `default` for keys without an entry. Each
         look-up is linearizable, the whole is not. Faster for each key than a loop. From 512 keys on, if all are of type
         str, int or bytes, a build with a GIL releases it while it hashes and looks up the keys, so that threads do this
-        in parallel. No lock is held while your code runs. Like [m.get(key, default) for key in keys]."""
+        in parallel. No lock is held while your code runs. `keys` may be an array of integers (NumPy's, array.array,
+        bytes, bytearray, memoryview): no object is made for a key. NumPy arrays of other elements, except objects,
+        raise TypeError. Like [m.get(key, default) for key in keys]."""
         return map_get_many(self, keys, default)
 
     def contains_many(self, keys):
@@ -129,7 +131,8 @@ cdef class MapCore:
         linearizable, the whole is not. Raises ValueError if there are not as many values as keys: before it stores
         anything if both have a length, otherwise after it has stored the complete pairs. Raises ValueError if a value
         is MISSING. If an element or its hash raises, the pairs before it are stored. Keys are taken 1,024 at a time, so
-        later pairs of the same 1,024 may be stored, too. Like `for key, value in zip(keys, values): m[key] = value`."""
+        later pairs of the same 1,024 may be stored, too. Keys may be an array as in get_many, and are stored as ints.
+        Like `for key, value in zip(keys, values): m[key] = value`."""
         map_set_many(self, keys, values)
 
     def delete_many(self, keys):
@@ -154,7 +157,8 @@ cdef class MapCore:
         elements at a time, and then adds each sum once. So other threads see a count grow by such sums. Each addition
         is linearizable, the whole is not. If the iterable or an element raises, the elements before are counted. If an
         addition to an entry raises, the other elements of its batch are counted. No lock is held while your code runs.
-        O(elements). Like collections.Counter.update."""
+        Of an array of integers, as in get_many, an int is made for the first of equal elements. O(elements). Like
+        collections.Counter.update."""
         map_count(self, iterable, 1)
 
     def update_max(self, key, value, /):

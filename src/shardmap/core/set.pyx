@@ -74,7 +74,7 @@ cdef class SetCore:
         """Adds all `elements` in their order, and returns a list of bools: for each, whether it was new. Each addition
         is linearizable, the whole is not. Faster than a loop if most elements are already there. Use update() if you do
         not need the result. Like [s.add(element) for element in elements]."""
-        cdef list given = list(elements)
+        cdef list given = list(plain_keys(elements, RAISE_TYPE_ERROR))
         cdef list there
         cdef Py_ssize_t i
         mark_set_shared(self)
@@ -112,6 +112,8 @@ cdef inline object frozen_or_same(element):
 cdef object to_look_for(elements):
     """The same with frozensets in place of sets. What other threads may change meanwhile is copied first."""
     if not PyList_CheckExact(elements) and not PyTuple_CheckExact(elements):
+        if integers_of(elements, RAISE_TYPE_ERROR) is not None:     # no sets among them
+            return elements
         elements = list(elements)
     for element in elements:
         if sm_is_unhashable(<PyObject*>element):

@@ -49,7 +49,7 @@ def _add_all(SetCore self not None, iterable, /):
 
 def _discard_all(SetCore self not None, iterable, /):
     mark_set_shared(self)
-    map_delete_many(self.entries, iterable)
+    map_delete_many(self.entries, _elements_of(iterable))
 
 
 def _elements_in(elements, container, bint present, /):

@@ -21,6 +21,17 @@ static void sm_set_init(PyTypeObject *t, initproc init)
 static inline int sm_is_unhashable(PyObject *o) { return Py_TYPE(o)->tp_hash == PyObject_HashNotImplemented; }
 /* Whether iteration over the object uses the slot of `type`, that is, no subclass overrides __iter__. */
 static inline int sm_iterates_as(PyObject *o, PyTypeObject *type) { return Py_TYPE(o)->tp_iter == type->tp_iter; }
+/* Whether the object is of `type`, and no subclass overrides iteration, items or the buffer. */
+static inline int sm_has_items_of(PyObject *o, PyTypeObject *type)
+{
+    PyTypeObject *t = Py_TYPE(o);
+    return PyObject_TypeCheck(o, type) && t->tp_iter == type->tp_iter
+        && t->tp_as_sequence != NULL && type->tp_as_sequence != NULL
+        && t->tp_as_sequence->sq_item == type->tp_as_sequence->sq_item
+        && t->tp_as_buffer != NULL && type->tp_as_buffer != NULL
+        && t->tp_as_buffer->bf_getbuffer == type->tp_as_buffer->bf_getbuffer;
+}
+static inline int sm_is_immutable_type(PyTypeObject *t) { return (t->tp_flags & Py_TPFLAGS_IMMUTABLETYPE) != 0; }
 static void sm_no_sequence(PyTypeObject *t)
 { t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
 /* Calls of the type's objects use a function pointer in the object. Calls as methods need no bound-method object. */

@@ -94,6 +94,23 @@ cdef extern from "core/plain.h" nogil:
     void prefetch_to_write "SM_PREFETCH_TO_WRITE"(const void*)
     bint HAS_GIL "SM_HAS_GIL"
 
+cdef extern from "core/integers.h" nogil:
+    ctypedef struct sm_element:
+        bint is_signed "is_signed"
+        bint is_bool "is_bool"
+    ctypedef struct sm_integer_key:
+        pass
+    bint sm_has_format(const Py_buffer*, const char*)
+    bint sm_element_of(const Py_buffer*, sm_element*)
+    void sm_read_integers(const char*, Py_ssize_t stride, uint32_t count, sm_element, uint64_t* into)
+    Py_hash_t sm_integer_hash(uint64_t, bint is_signed)
+    bint sm_is_integer(PyObject*, uint64_t, bint is_signed)
+    void sm_init_integer_key(sm_integer_key*)
+    PyObject* sm_integer_as_key(sm_integer_key*, uint64_t, bint is_signed)
+
+cdef extern from "core/integers.h":
+    PyObject* new_integer "sm_new_integer"(uint64_t, sm_element) except NULL
+
 cdef extern from "core/readers.h":
     ctypedef struct sm_reader:
         pass
@@ -163,6 +180,8 @@ cdef extern from "core/types.h":
     void sm_set_init(PyTypeObject*, initproc)
     bint sm_is_unhashable(PyObject*) noexcept
     bint sm_iterates_as(PyObject*, PyTypeObject*) noexcept
+    bint sm_has_items_of(PyObject*, PyTypeObject*) noexcept
+    bint sm_is_immutable_type(PyTypeObject*) noexcept
     void sm_no_sequence(PyTypeObject*)
     void sm_set_vectorcall(PyTypeObject*, size_t offset)
     void sm_set_name(PyTypeObject*, const char*)

@@ -1,5 +1,6 @@
 # What the core uses of CPython and of the C library. By pointer where Cython is to add no reference counting of its own.
 
+from cpython.buffer cimport Py_buffer, PyBUF_RECORDS_RO
 from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_New, PyDict_Next, PyDict_Size
 from cpython.list cimport PyList_CheckExact, PyList_New
 from cpython.object cimport PyObject, PyTypeObject
@@ -7,7 +8,7 @@ from cpython.sequence cimport PySequence_Fast
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_New
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strlen
 
 cdef extern from "Python.h":
     ctypedef int (*visitproc)(PyObject*, void*)
@@ -43,6 +44,7 @@ cdef extern from "Python.h":
     # Containers
     Py_ssize_t list_size "PyList_GET_SIZE"(PyObject*) noexcept
     PyObject* list_item "PyList_GET_ITEM"(PyObject*, Py_ssize_t) noexcept
+    PyObject** list_items "PySequence_Fast_ITEMS"(list) noexcept
     void set_list_item "PyList_SET_ITEM"(PyObject* list, Py_ssize_t, PyObject*) noexcept
     PyObject* new_tuple "PyTuple_New"(Py_ssize_t) except NULL
     Py_ssize_t tuple_size "PyTuple_GET_SIZE"(PyObject*) noexcept
@@ -50,6 +52,12 @@ cdef extern from "Python.h":
     void set_item "PyTuple_SET_ITEM"(PyObject* tuple, Py_ssize_t, PyObject*) noexcept
     PyObject* next_of "PyIter_Next"(PyObject*) except? NULL
     int dict_set_item "PyDict_SetItem"(PyObject* mapping, PyObject* key, PyObject* value) except -1
+
+    # Buffers, modules
+    bint has_buffer "PyObject_CheckBuffer"(object) noexcept
+    int get_buffer "PyObject_GetBuffer"(object, Py_buffer*, int flags) except -1
+    void release_buffer "PyBuffer_Release"(Py_buffer*) noexcept
+    PyObject* get_imported_module "PyImport_GetModule"(object name) except? NULL
 
     # Threads, signals, errors
     unsigned long PyThread_get_thread_ident() noexcept nogil
