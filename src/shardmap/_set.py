@@ -29,7 +29,9 @@ def _content(elements):
         return frozenset(elements)  # another thread may change the set meanwhile
     if isinstance(elements, frozenset):
         return elements
-    return dict.fromkeys(elements)  # each once, in their order; TypeError if one cannot be hashed
+    return dict.fromkeys(
+        _core._plain_elements(elements)
+    )  # each once, in their order; TypeError if one cannot be hashed
 
 
 def _sides(left, right):

@@ -16,7 +16,6 @@ np: Any = pytest.importorskip("numpy")
 
 REFUSED = [
     np.array([1.0, 2.0]),
-    np.array([]),
     np.array([1j]),
     np.array([b"a"]),
     np.array(["a"]),
@@ -57,6 +56,16 @@ def test_other_arrays_of_numpy_are_refused_before_anything_is_changed(keys: Any)
     assert len(cache) == 0
 
 
+@pytest.mark.parametrize("kind", ["f8", "M8[D]", "U1", "V4", "i8"])
+def test_an_empty_array_of_any_type_has_no_keys(kind: str) -> None:
+    m = ShardMap({1: 10})
+    keys = np.zeros(0, dtype=kind)
+    assert m.get_many(keys) == m.contains_many(keys) == m.pop_many(keys, None) == []
+    m.count(keys)
+    m.set_many(keys, [])
+    assert m == {1: 10}
+
+
 def test_the_error_says_what_to_do() -> None:
     with pytest.raises(TypeError, match=r"not of float64; keys\.tolist\(\)"):
         ShardMap().get_many(np.array([1.5]))
@@ -93,6 +102,24 @@ def test_subclasses_that_iterate_otherwise_are_iterated_over() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         m.get_many(np.ma.array([1, 2, 3], mask=[0, 1, 0]))  # the constant `masked` has no hash
     assert m.get_many(np.ma.array([1, 2, 3])) == [1, 2, 3]
+    made: ShardMap[Any, int] = ShardMap.fromkeys(keys.view(Named), 0)
+    assert {type(key) for key in made} == {int}  # read as an array, not iterated over
+    with pytest.raises(TypeError, match="array of integers"):
+        m.get_many(np.array([1.0]).view(Named))
+
+
+def test_the_symmetric_difference_with_an_array_holds_ints() -> None:
+    s = ShardSet([1, 9])
+    assert {type(each) for each in s.symmetric_difference(np.array([1, 2, 2]))} == {int}
+    s.symmetric_difference_update(np.array([1, 2, 2]))
+    assert s == {9, 2} and {type(each) for each in s} == {int}
+
+
+@pytest.mark.parametrize("dtype", ["i8", "f8", "M8[s]"])
+def test_an_empty_array_of_two_dimensions_has_no_keys_or_unhashable_ones(dtype: str) -> None:
+    assert ShardMap({1: 1}).get_many(np.zeros((0, 2), dtype)) == []
+    with pytest.raises(TypeError):
+        ShardMap({1: 1}).get_many(np.zeros((2, 0), dtype))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@
 #
 # That is right only if iteration gives just these integers. Other exporters of buffers iterate in other ways: mmap
 # gives bytes, numpy.ma.MaskedArray gives `masked`. So only types of which this is known are taken: the five above, and
-# subclasses of ndarray that inherit its slots for items, iteration and the buffer. An immutable type is not made in
-# Python. So a class of the same name in a user's module is not mistaken for one of them.
+# subclasses of ndarray that inherit its items, iteration and buffer. (Of items the method is compared: Python gives a
+# subclass another slot than ndarray's, which calls the method.) An immutable type is not made in Python. So a class of
+# the same name in a user's module is not mistaken for one of them.
 #
 # The buffer is held until the call ends, also if the call raises. Meanwhile array.array and bytearray cannot be
 # resized.
@@ -51,6 +52,11 @@ def _elements_of(iterable, /):
     return iter(iterable) if has_buffer(iterable) and integers_of(iterable, ITERATE) is None else iterable
 
 
+def _plain_elements(iterable, /):
+    """Of an array of integers a list of ints, all else as it is."""
+    return plain_keys(iterable, ITERATE)
+
+
 cdef list new_untracked_list(Py_ssize_t size):
     """Without items. Nobody else may see it before it has all: the collector's functions show what is tracked."""
     cdef list new = PyList_New(size)
@@ -87,8 +93,12 @@ cdef bint is_ndarray(keys) except -1:
     ndarray = type_in("numpy", "ndarray")
     if ndarray is None:
         return False
+    if type(keys) is ndarray:
+        return True
     # memmap overrides __getitem__ for slices only.
-    return sm_has_items_of(<PyObject*>keys, <PyTypeObject*>ndarray) or type(keys) is from_imported("numpy", "memmap")
+    return sm_iterates_like(<PyObject*>keys, <PyTypeObject*>ndarray) and (
+        type.__getattribute__(type(keys), "__getitem__") is ndarray.__getitem__
+        or type(keys) is from_imported("numpy", "memmap"))
 
 
 cdef IntegerArray integers_of_ndarray(array, OtherElements others):
@@ -106,13 +116,16 @@ cdef IntegerArray integers_of_ndarray(array, OtherElements others):
     if is_of_integers(self):
         return self
     if others == RAISE_TYPE_ERROR:
-        if self.view.ndim != 1:
+        if self.view.ndim != 1 and array.size != 0:
             raise TypeError(f"keys must be an array of one dimension, not of {self.view.ndim}")
         raise_not_integers(array)
     return None
 
 
 cdef int raise_not_integers(array) except -1:
+    """Unless the array is empty: numpy.array([]) has floats, none of which is a key."""
+    if array.size == 0:
+        return 0
     raise TypeError(f"keys must be an array of integers, bools or objects, not of {array.dtype}; keys.tolist() makes "
                     "Python objects of its elements")
 

@@ -12,9 +12,9 @@
 
 /* How an element is stored. */
 typedef struct {
-    uint8_t size;      /* bytes: 1, 2, 4 or 8 */
+    uint8_t size; /* bytes: 1, 2, 4 or 8 */
     uint8_t is_signed;
-    uint8_t is_bool;   /* any byte but 0 is True */
+    uint8_t is_bool;    /* any byte but 0 is True */
     uint8_t is_swapped; /* of the other byte order than the machine's */
 } sm_element;
 
@@ -59,12 +59,12 @@ static inline uint64_t sm_swapped_64(uint64_t n)
 }
 
 /* Elements may be anywhere: memcpy() makes no assumption about alignment. */
-#define SM_READ(bits, convert)                                  \
-    for (i = 0; i < count; i++, at += stride) {                 \
-        uint##bits##_t n;                                       \
-        memcpy(&n, at, sizeof n);                               \
+#define SM_READ(bits, convert) \
+    for (i = 0; i < count; i++, at += stride) { \
+        uint##bits##_t n; \
+        memcpy(&n, at, sizeof n); \
         into[i] = (uint64_t)(convert(is_swapped ? sm_swapped_##bits(n) : n)); \
-    }                                                           \
+    } \
     return
 
 /* In each call `is_swapped` is a constant, so that loops do not test it. */
@@ -73,13 +73,20 @@ SM_INLINE void sm_read_ordered(const char *at, Py_ssize_t stride, uint32_t count
 {
     uint32_t i;
     switch (how.size * 2 + how.is_signed) {
-    case 2: SM_READ(8, );
-    case 3: SM_READ(8, (int64_t)(int8_t));
-    case 4: SM_READ(16, );
-    case 5: SM_READ(16, (int64_t)(int16_t));
-    case 8: SM_READ(32, );
-    case 9: SM_READ(32, (int64_t)(int32_t));
-    default: SM_READ(64, );
+    case 2:
+        SM_READ(8, );
+    case 3:
+        SM_READ(8, (int64_t)(int8_t));
+    case 4:
+        SM_READ(16, );
+    case 5:
+        SM_READ(16, (int64_t)(int16_t));
+    case 8:
+        SM_READ(32, );
+    case 9:
+        SM_READ(32, (int64_t)(int32_t));
+    default:
+        SM_READ(64, );
     }
 }
 #undef SM_READ
@@ -168,8 +175,8 @@ SM_INLINE int sm_is_integer(PyObject *key, uint64_t n, int is_signed)
     if (Py_TYPE(key) != &PyLong_Type)
         return 0;
     if (magnitude <= PyLong_MASK) /* nearly always; without a loop */
-        return SM_INT_TAG(integer) == sm_tag_of(magnitude != 0, sm_is_negative(n, is_signed))
-            && digits[0] == (digit)magnitude;
+        return SM_INT_TAG(integer) == sm_tag_of(magnitude != 0, sm_is_negative(n, is_signed)) &&
+               digits[0] == (digit)magnitude;
     count = sm_digits_of(magnitude);
     if (SM_INT_TAG(integer) != sm_tag_of(count, sm_is_negative(n, is_signed)))
         return 0;
