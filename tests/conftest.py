@@ -24,7 +24,7 @@ if EMULATED:
 
 SPLIT = 0  # a number of shards that changes
 
-# Dask's workers sample the frames of running threads. This probably crashes free-threaded builds (many-machines.md).
+# Dask's workers sample the frames of running threads. That crashes free-threaded builds (many-machines.md).
 os.environ.setdefault("DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED", "False")
 
 

@@ -8,6 +8,7 @@ objects, and if none of them can change.
 
 from __future__ import annotations
 
+import dis
 import operator
 import sys
 from collections.abc import Callable
@@ -113,6 +114,16 @@ def _names(code: CodeType) -> list[str]:
     return names
 
 
+def _assigns(code: CodeType) -> bool:
+    """Whether the code, or a function inside it, assigns to a global or to a variable of an enclosing function. Calls
+    that share one unpickled function would see each other's assignments."""
+    return any(
+        each.opname in ("STORE_GLOBAL", "DELETE_GLOBAL")
+        or (each.opname in ("STORE_DEREF", "DELETE_DEREF") and each.argval in code.co_freevars)
+        for each in dis.get_instructions(code)
+    ) or any(isinstance(constant, CodeType) and _assigns(constant) for constant in code.co_consts)
+
+
 def _references_of(function: Any) -> list[_References]:
     """Those of the function and of the functions that it refers to. Raises Unstable."""
     found: dict[int, _References] = {}
@@ -128,6 +139,8 @@ def _references_of(function: Any) -> list[_References]:
                 raise Unstable
         elif isinstance(value, FunctionType) and not value.__dict__:
             if id(value) not in found and not _found_by_name(value):
+                if _assigns(value.__code__):
+                    raise Unstable
                 found[id(value)] = references = _References(value)
                 for each in (*(value.__defaults__ or ()), *references.variables):
                     visit(each)

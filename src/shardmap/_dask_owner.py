@@ -88,21 +88,30 @@ def _function(which: int | bytes, functions: list[bytes], loaded: list[Any]) -> 
 
 
 def _dumped_error(error: BaseException) -> bytes:
+    # Nothing that the user's class does may end the owner. The text is pickled apart: it arrives even if the error
+    # cannot be unpickled.
     text = "".join(traceback.format_exception(error))
     pickled: bytes
     try:
-        pickled = dumps((error, text))
-    except Exception:
-        pickled = dumps((RuntimeError(f"an error that cannot be pickled: {error!r}"), text))
-    return pickled
+        pickled = dumps(error)
+    except BaseException:
+        try:
+            shown = repr(error)
+        except BaseException:
+            shown = object.__repr__(error)
+        pickled = dumps(RuntimeError(f"an error that cannot be pickled: {shown}"))
+    return pickle.dumps((pickled, text))
 
 
 def load_error(pickled: bytes) -> BaseException:
     """The error, with the remote traceback as its cause."""
+    pickled_error, text = pickle.loads(pickled)
+    error: BaseException
     try:
-        error, text = pickle.loads(pickled)
-        error.__cause__ = RemoteTraceback(text)
-    except Exception as failure:
+        error = pickle.loads(pickled_error)
+        if not isinstance(error, BaseException):
+            raise TypeError(f"its pickle is that of a {type(error).__name__!r} object")
+    except BaseException as failure:
         error = RuntimeError(f"an error of a task cannot be unpickled here: {failure!r}")
-        error.__cause__ = failure
-    return error  # type: ignore[no-any-return]
+    error.__cause__ = RemoteTraceback(text)
+    return error

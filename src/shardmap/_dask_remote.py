@@ -301,7 +301,7 @@ def _settle(task: RemoteTask, value: Any, other: tuple[bool, bytes] | None) -> N
         else:
             try:
                 value = pickle.loads(other[1])
-            except Exception as error:
+            except BaseException as error:  # also SystemExit: the future must get a result
                 task.future.set_exception(error)
             else:
                 task.future.set_result(value)

@@ -49,9 +49,10 @@ def owner_of(key: Any, owners: int) -> int:
 
 def _of_number(key: Any, start: int) -> int:
     # Python has the same hash for equal numbers of all types, and it depends on no seed.
+    number = hash(key)  # raises Python's own error for a signaling NaN
     if key != key:
         raise ValueError("NaN cannot be a key: in another process, it is not equal to itself")
-    return crc32((hash(key) & _MASK).to_bytes(_BYTES, "little"), start)
+    return crc32((number & _MASK).to_bytes(_BYTES, "little"), start)
 
 
 def _of_tuple(key: tuple[Any, ...], start: int) -> int:
@@ -67,10 +68,13 @@ def _of_frozenset(key: frozenset[Any], start: int) -> int:
 
 
 def _of_datetime(key: datetime, start: int) -> int:
-    # Two aware datetimes are equal if they are the same moment, whatever their time zones. `fold` does not count.
-    offset = key.utcoffset()
-    plain = key.replace(tzinfo=None, fold=0)
-    return crc32(datetime.isoformat(plain if offset is None else plain - offset).encode(), start)
+    # Two aware datetimes are equal if they are the same moment, whatever their time zones. `fold` does not count, and
+    # the offset depends on it: Python's hash, too, takes that of fold=0. A timedelta, because the moment may be before
+    # year 1 or after year 9999.
+    first = key.replace(fold=0)
+    offset = first.utcoffset()
+    moment = first.replace(tzinfo=None) - datetime.min
+    return stable_hash((moment if offset is None else moment - offset) // timedelta.resolution, start)
 
 
 def _of_member(key: Enum, start: int) -> int:

@@ -187,9 +187,7 @@ class DaskWorkers(ShardWorkers[_KT, _VT]):
         self._put(number, task)
         return task.future
 
-    def _task(
-        self, context: Context, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Task:
+    def _task(self, context: Context, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
         return RemoteTask(self._pickles, fn, args, kwargs)
 
     def _put(self, number: int, task: Task) -> None:

@@ -22,7 +22,7 @@ from shardmap.dask import DaskWorkers, OwnerLost
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference.md"
-TYPING = ROOT / "tests" / "typing" / "cluster.py"
+TYPING = ROOT / "tests" / "typing" / "dask_workers.py"
 
 
 def public(kind: type) -> set[str]:

@@ -132,6 +132,26 @@ def test_a_kept_function_that_was_changed_is_pickled_again(change: Any) -> None:
     assert result(pickles, function, 1)[0] == 6
 
 
+def counter() -> Any:
+    number = 0
+
+    def count(x: int) -> int:
+        nonlocal number
+        number += x
+        return number
+
+    return count
+
+
+@pytest.mark.parametrize(
+    "function", [made("def f(x):\n    global n\n    n += x\n    return n", n=0), counter()], ids=["global", "nonlocal"]
+)
+def test_calls_do_not_share_a_function_that_assigns_to_its_variables(function: Any) -> None:
+    pickles = FunctionPickles()
+    for _ in range(2):
+        assert result(pickles, function, 1) == (1, False)
+
+
 def test_a_variable_of_an_enclosing_function_may_change() -> None:
     def outer() -> tuple[Any, Any]:
         step = 1

@@ -7,6 +7,7 @@ import operator
 import os
 import pickle
 import random
+import sys
 import threading
 import traceback
 from concurrent.futures import Future, as_completed
@@ -215,8 +216,25 @@ class TwoArguments(Exception):
         super().__init__("message")
 
 
+class WithoutRepr(Exception):
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+class Leaves(Exception):
+    """Raises SystemExit when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return sys.exit, ("mine",)
+
+
 def fail_strangely(own: dict[Any, Any], key: Any, kind: str) -> None:
-    raise TwoArguments(1, 2) if kind == "unpickled" else ValueError(threading.Lock())
+    errors = {"pickled": ValueError, "unpickled": TwoArguments, "shown": WithoutRepr, "leaving": Leaves}
+    raise errors[kind](*((1, 2) if kind == "unpickled" else (threading.Lock(),)))
+
+
+def leave_when_unpickled(own: dict[Any, Any], key: Any) -> Any:
+    return Leaves()
 
 
 def give(own: dict[Any, Any], key: Any) -> Any:
@@ -235,8 +253,14 @@ def test_errors_arrive_with_the_remote_traceback_and_the_owner_lives_on(client: 
                 workers.reduce(function, operator.add)
         with pytest.raises(RuntimeError, match="cannot be pickled: ValueError"):
             workers.submit("k", fail_strangely, "pickled").result(LONG)
-        with pytest.raises(RuntimeError, match="cannot be unpickled here: TypeError"):
-            workers.submit("k", fail_strangely, "unpickled").result(LONG)
+        with pytest.raises(RuntimeError, match=r"cannot be pickled: <.*WithoutRepr"):
+            workers.submit("k", fail_strangely, "shown").result(LONG)
+        for kind, cause in (("unpickled", "TypeError"), ("leaving", "SystemExit")):
+            with pytest.raises(RuntimeError, match=f"cannot be unpickled here: {cause}") as raised:
+                workers.submit("k", fail_strangely, kind).result(LONG)
+            assert "in fail_strangely" in str(raised.value.__cause__)
+        with pytest.raises(SystemExit, match="mine"):
+            workers.submit("k", leave_when_unpickled).result(LONG)
         with pytest.raises(TypeError, match="lock"):
             workers.submit("k", give).result(LONG)
         assert workers.submit("k", add).result(LONG) == 2  # it ran before the result was pickled
