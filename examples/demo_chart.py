@@ -15,7 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
+try:
+    import matplotlib
+except ImportError:
+    sys.exit("no chart: matplotlib is not installed")
 
 matplotlib.use("svg")
 
@@ -94,9 +97,7 @@ def draw_panel(axes: Axes, panel: Panel, palette: Palette) -> None:
     colors = [palette.accent if bar.ours else palette.bar for bar in panel.bars]
     axes.barh(places, values, height=0.62, color=colors, zorder=2)
     if any(spread[0]) or any(spread[1]):
-        axes.errorbar(
-            values, places, xerr=spread, fmt="none", ecolor=palette.text, elinewidth=1.1, capsize=3, zorder=3
-        )
+        axes.errorbar(values, places, xerr=spread, fmt="none", ecolor=palette.text, elinewidth=1.1, capsize=3, zorder=3)
     for place, bar in zip(places, panel.bars, strict=True):
         axes.annotate(
             bar.text,

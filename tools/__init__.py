@@ -1,1 +1,1 @@
-"""Set-up and task tooling of the project; `python3 -m tools help` lists the tasks."""
+"""What `make` runs: see run.py."""

@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
-
-from tools.planted import PLANTED  # noqa: E402
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from harness.schedules import Explorer, Run, every_schedule  # noqa: E402
+from planted import PLANTED  # noqa: E402
 from scenarios import FAULTY, SCENARIOS  # noqa: E402
 from shardmap import _core  # noqa: E402
 

@@ -51,7 +51,10 @@ SCENARIOS: dict[str, Scenario] = {
         made(TWO), linearizable(TWO), [("del", 0), ("set", 0, "a")], [("get", 0), ("in", 0)], bound=3
     ),
     "a key is removed beside reads": scenario(
-        made({}), linearizable({}, ("key",)), own_key(("set", "key", "a"), ("del", "key")), own_key(("get", "key")),
+        made({}),
+        linearizable({}, ("key",)),
+        own_key(("set", "key", "a"), ("del", "key")),
+        own_key(("get", "key")),
     ),
     "two writers of a key": scenario(
         made({}), linearizable({}), [("setdefault", 0, 1), ("pop", 0)], [("add", 0, 5), ("exchange", 0, 7)]
@@ -72,12 +75,18 @@ SCENARIOS: dict[str, Scenario] = {
         [("get", 0), ("in", 1)],
     ),
     "split beside writes": scenario(
-        made(TWO, None), linearizable_as_a_whole(TWO), lambda r: _core._split(r.target, 1) and None,
+        made(TWO, None),
+        linearizable_as_a_whole(TWO),
+        lambda r: _core._split(r.target, 1) and None,
         [("set", 0, "a"), ("get", 0), ("set", 2, "b")],
     ),
     "split beside another": scenario(
-        made(TWO, None), linearizable(TWO), lambda r: _core._split(r.target, 1) and None,
-        [("set", 0, "a"), ("del", 1)], [("get", 0)], bound=1,
+        made(TWO, None),
+        linearizable(TWO),
+        lambda r: _core._split(r.target, 1) and None,
+        [("set", 0, "a"), ("del", 1)],
+        [("get", 0)],
+        bound=1,
     ),
     "snapshot beside writes": scenario(
         made(TWO, 2), linearizable_as_a_whole(TWO), [("set", 0, "a"), ("set", 1, "b")], [("snapshot",)]
@@ -94,9 +103,7 @@ SCENARIOS: dict[str, Scenario] = {
     "len beside insertions and removals": scenario(
         made(TWO, 2), linearizable_as_a_whole(TWO), [("set", 2, "a"), ("del", 0)], [("len",), ("len",)]
     ),
-    "len beside a removal": scenario(
-        made(TWO, 2), linearizable_as_a_whole(TWO), [("del", 0)], [("in", 0), ("len",)]
-    ),
+    "len beside a removal": scenario(made(TWO, 2), linearizable_as_a_whole(TWO), [("del", 0)], [("in", 0), ("len",)]),
     "insertion order of two threads": scenario(
         made({}, 2), linearizable_as_a_whole({}), [("set", 0, "a")], [("set", 1, "b"), ("get", 0)]
     ),
@@ -126,39 +133,60 @@ SCENARIOS: dict[str, Scenario] = {
         cache({1: 1, 2: 2}), whole_cache(lambda s: None), cached(store_and_look(3)), cached(store_and_look(4)), bound=1
     ),
     "eviction beside hits": scenario(
-        cache({1: 1, 2: 2}), whole_cache(lambda s: None), cached(store_and_look(3)),
-        cached(lambda s: s.cache.get(1)), bound=2,
+        cache({1: 1, 2: 2}),
+        whole_cache(lambda s: None),
+        cached(store_and_look(3)),
+        cached(lambda s: s.cache.get(1)),
+        bound=2,
     ),
     "overwrite beside reads of what expires": scenario(
-        expiring_cache, whole_cache(lambda s: "it was there all the time" if s.seen[1:] == s.seen[:1] else None),
-        cached(overwrite), cached(look_later),
+        expiring_cache,
+        whole_cache(lambda s: "it was there all the time" if s.seen[1:] == s.seen[:1] else None),
+        cached(overwrite),
+        cached(look_later),
     ),
     "a value beside another's deadline": scenario(
-        expiring_cache, whole_cache(lambda s: "it has expired" if 0 in s.seen else None),
-        cached(overwrite_twice), cached(look_later),
+        expiring_cache,
+        whole_cache(lambda s: "it has expired" if 0 in s.seen else None),
+        cached(overwrite_twice),
+        cached(look_later),
     ),
     "two loads of a key": scenario(
-        cache({}), whole_cache(lambda s: None if s.loads == 1 and s.seen == ["old", "old"] else f"{s.loads}, {s.seen}"),
-        cached(load), cached(load), bound=1,
+        cache({}),
+        whole_cache(lambda s: None if s.loads == 1 and s.seen == ["old", "old"] else f"{s.loads}, {s.seen}"),
+        cached(load),
+        cached(load),
+        bound=1,
     ),
     "a load beside an invalidation": scenario(
-        cache({}), whole_cache(lambda s: None if s.cache.get(0) in (None, "new") else "what was invalid is there"),
-        cached(load), cached(change_and_invalidate), bound=2,
+        cache({}),
+        whole_cache(lambda s: None if s.cache.get(0) in (None, "new") else "what was invalid is there"),
+        cached(load),
+        cached(change_and_invalidate),
+        bound=2,
     ),
     "many operations of four threads": scenario(
-        made({0: 7, 1: 8}, 2), linearizable({0: 7, 1: 8}, (0, 1, "two")),
-        *(mixed(n, MIXED, (0, 1, "two"), 6) for n in range(4)), bound=0,
+        made({0: 7, 1: 8}, 2),
+        linearizable({0: 7, 1: 8}, (0, 1, "two")),
+        *(mixed(n, MIXED, (0, 1, "two"), 6) for n in range(4)),
+        bound=0,
     ),
     "many operations on keys that Python compares": scenario(
         made({}), linearizable({}, (KEY, COLLIDING)), *(mixed(n, MIXED, (KEY, COLLIDING), 5) for n in range(3)), bound=0
     ),
     "many operations beside splits": scenario(
-        split_again_and_again, linearizable({}, tuple(range(8))),
-        *(mixed(n, (*READS, *WRITES, "iterate"), tuple(range(8)), 8) for n in range(3)), bound=0,
+        split_again_and_again,
+        linearizable({}, tuple(range(8))),
+        *(mixed(n, (*READS, *WRITES, "iterate"), tuple(range(8)), 8) for n in range(3)),
+        bound=0,
     ),
     "loads beside an invalidation, and one after it": scenario(
-        cache({}), whole_cache(lambda s: "what was invalid was given" if "asked old" in s.seen else None),
-        cached(load), cached(load), cached(change_invalidate_and_load), bound=0,
+        cache({}),
+        whole_cache(lambda s: "what was invalid was given" if "asked old" in s.seen else None),
+        cached(load),
+        cached(load),
+        cached(change_invalidate_and_load),
+        bound=0,
     ),
     "many operations of a cache": scenario(
         cache({}, 3), whole_cache(lambda s: None), *(cached(used_cache(n)) for n in range(3)), bound=0

@@ -18,14 +18,11 @@ import pytest
 from harness.threads import LONG
 from shardmap import _core
 
-ROOT = Path(__file__).parents[2]
 if not hasattr(ctypes.CDLL(_core.__file__), "sm_explore_run"):
     pytest.skip("the core was not built with -DSHARDMAP_EXPLORE (make explore)", allow_module_level=True)
-sys.path.insert(0, str(ROOT))
 
-from tools.planted import PLANTED  # noqa: E402
-
-from scenarios import SCENARIOS  # noqa: E402
+from planted import PLANTED
+from scenarios import SCENARIOS
 
 SECONDS = float(os.environ.get("SHARDMAP_EXPLORE_SECONDS") or 6)  # for each scenario
 MORE = int(os.environ.get("SHARDMAP_EXPLORE_MORE") or 0)  # preemptions than a scenario says

@@ -1,5 +1,5 @@
 /* Reading a key without the mutex, on a weakly ordered machine: core/readers.h, core/read_key.pyx, core/block.pyx,
- * core/deferred_free.pyx. tools/model.py says what is run; a MUTANT_... is the protocol without one of its parts.
+ * core/deferred_free.pyx. spin.py says what is run; a MUTANT_... is the protocol without one of its parts.
  *
  * The machine. Whatever writers store under the mutex goes to one log, in program order. A reader has a floor: the
  * stores below it are visible to it. Of each variable it may read the newest store below the floor, or any later

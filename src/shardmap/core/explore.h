@@ -38,7 +38,7 @@ typedef struct {
 } sm_explored;
 
 typedef struct {
-    uint8_t chosen, before; /* before: whose turn it was; SM_MOST_EXPLORED at the start */
+    uint8_t chosen, before;  /* before: whose turn it was; SM_MOST_EXPLORED at the start */
     uint8_t enabled, timers; /* bit n: thread n could run; its wait could time out */
     const char *place;
 } sm_step;
@@ -53,7 +53,7 @@ static int sm_step_count = 0;
 static uint8_t sm_decisions[SM_MOST_STEPS]; /* the given decisions at the beginning */
 static int sm_decision_count = 0;
 static int sm_has_priorities = 0;
-static uint8_t sm_priorities[2 * SM_MOST_EXPLORED];      /* of threads, then of their time-outs; 0 is the lowest */
+static uint8_t sm_priorities[2 * SM_MOST_EXPLORED]; /* of threads, then of their time-outs; 0 is the lowest */
 static int sm_change_points[SM_MOST_EXPLORED], sm_change_count = 0;
 static uint64_t sm_explored_progress = 0, sm_explored_signals = 0;
 static double sm_explored_now = 0;
@@ -71,8 +71,8 @@ static int sm_decide_by_priority(unsigned enabled, unsigned timers)
     for (n = 0; n < SM_MOST_EXPLORED; n++) {
         if (enabled >> n & 1 && (best < 0 || sm_priorities[n] > sm_priorities[sm_number_of_decision(best)]))
             best = n;
-        if (timers >> n & 1
-            && (best < 0 || sm_priorities[n + SM_MOST_EXPLORED] > sm_priorities[sm_number_of_decision(best)]))
+        if (timers >> n & 1 &&
+            (best < 0 || sm_priorities[n + SM_MOST_EXPLORED] > sm_priorities[sm_number_of_decision(best)]))
             best = n + SM_TIME_OUT;
     }
     return best;
@@ -143,15 +143,13 @@ static int sm_decide(int before, const char *place)
             if (sm_change_points[n] == sm_step_count && before < SM_MOST_EXPLORED)
                 sm_lower_priority(before);
         decision = sm_decide_by_priority(enabled, timers);
-    }
-    else if (sm_step_count < sm_decision_count) {
+    } else if (sm_step_count < sm_decision_count) {
         decision = sm_decisions[sm_step_count];
         if (!((decision < SM_TIME_OUT ? enabled : timers) >> decision % SM_TIME_OUT & 1)) {
             sm_explored_diverged = 1;
             decision = sm_decide_by_default(before, enabled, timers);
         }
-    }
-    else
+    } else
         decision = sm_decide_by_default(before, enabled, timers);
     step->chosen = (uint8_t)decision;
     step->before = (uint8_t)before;
@@ -229,7 +227,6 @@ static inline int sm_explored_timed_out(void) { return sm_explored_threads[sm_ex
 
 #define SM_EXPORTED __attribute__((visibility("default")))
 
-
 SM_EXPORTED void sm_explore_begin(int threads)
 {
     int n;
@@ -275,9 +272,13 @@ SM_EXPORTED double sm_explore_now(void) { return sm_explored_now; }
 static void sm_empty_quarantine(void);
 SM_EXPORTED void sm_explore_settle(void) { sm_empty_quarantine(); }
 
-/* The bug that is planted in this process (tools/planted.py), or 0. */
+/* The bug that is planted in this process (tests/explore/planted.py), or 0. */
 SM_EXPORTED int sm_planted = 0;
-SM_EXPORTED const sm_step *sm_explore_steps(int *count) { *count = sm_step_count; return sm_steps; }
+SM_EXPORTED const sm_step *sm_explore_steps(int *count)
+{
+    *count = sm_step_count;
+    return sm_steps;
+}
 
 /* Detached: returns when it is this thread's turn for the first time. */
 SM_EXPORTED void sm_explore_enter(int number)
