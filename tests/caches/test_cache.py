@@ -28,8 +28,10 @@ REMOVED: list[tuple[Any, Any, RemovalCause]] = []
 KEYS = st.integers(0, 20) | st.text(max_size=1) | st.tuples(st.integers(0, 3))
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["set", "del", "pop", "get", "setdefault", "clear", "iterate", "items", "update", "in",
-        "load"]), KEYS,
+        st.sampled_from(
+            ["set", "del", "pop", "get", "setdefault", "clear", "iterate", "items", "update", "in", "load"]
+        ),
+        KEYS,
         st.integers(),
     )
 )

@@ -13,6 +13,7 @@ from shardmap import RemovalCause, ShardCache
 
 # --- Weights ---
 
+
 def test_the_bound_on_weight_holds_at_every_step() -> None:
     cache: ShardCache[int, str] = ShardCache(100, weigh=lambda key, value: len(value))
     for i in range(500):
@@ -141,5 +142,3 @@ def test_what_expires_makes_room_before_anything_is_evicted() -> None:
 def test_a_span_that_is_none_is_refused(what: str, span: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         ShardCache(10, **{what: span})
-
-

@@ -16,7 +16,7 @@ from harness.keys import HashKey
 from harness.threads import meanwhile, run_alike
 from shardmap import MISSING, RemovalCause, ShardCache
 
-pytestmark = pytest.mark.usefixtures("many_switches")
+pytestmark = [pytest.mark.concurrent, pytest.mark.usefixtures("many_switches")]
 
 
 @pytest.mark.parametrize("size", [1, 3, 100, 5000])

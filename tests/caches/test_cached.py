@@ -19,6 +19,8 @@ from cpython.loader import source_of
 from cpython.runner import failure_of
 from shardmap import CacheInfo, cached
 
+pytestmark = pytest.mark.concurrent
+
 # Tests of functools that @cached does not pass, with the reason.
 DIFFERENT = {
     "test_lru_cache_threaded2": "concurrent calls with equal arguments run the function once; passes with once=False",

@@ -15,6 +15,8 @@ import pytest
 from harness.threads import meanwhile, run_alike, run_threads
 from shardmap import cached
 
+pytestmark = pytest.mark.concurrent
+
 
 class WithCoroutine:
     def __init__(self, factor: int) -> None:

@@ -12,6 +12,8 @@ from harness.loads import OVERTAKE, Interrupted, Loader
 from harness.threads import run_alike, run_threads
 from shardmap import MISSING, ShardCache
 
+pytestmark = pytest.mark.concurrent
+
 
 def test_many_threads_load_each_key_once() -> None:
     loader = Loader()

@@ -15,6 +15,8 @@ import pytest
 from harness.threads import run_threads
 from shardmap import ShardCache
 
+pytestmark = pytest.mark.concurrent
+
 
 def test_tasks_threads_and_loops_load_once() -> None:
     calls: list[str] = []
@@ -101,9 +103,7 @@ def test_a_coroutine_that_fails_fails_for_all() -> None:
         raise ValueError(key)
 
     async def main() -> list[Any]:
-        return await asyncio.gather(
-            *[cache.get_or_load_async("a", fail) for _ in range(3)], return_exceptions=True
-        )
+        return await asyncio.gather(*[cache.get_or_load_async("a", fail) for _ in range(3)], return_exceptions=True)
 
     assert [type(each) for each in asyncio.run(main())] == [ValueError] * 3
     assert "a" not in cache

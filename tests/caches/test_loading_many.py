@@ -12,6 +12,8 @@ from harness.loads import Loader
 from harness.threads import run_alike, run_threads
 from shardmap import ShardCache
 
+pytestmark = pytest.mark.concurrent
+
 
 def test_many_keys_are_loaded_together_each_once() -> None:
     asked: list[list[int]] = []
@@ -61,8 +63,6 @@ def test_loading_many_may_ask_for_any_of_them() -> None:
         return {key: cache.get_or_load(3 - key, lambda key: 7) for key in keys}
 
     assert cache.get_many([1, 2], load_many=load) == [7, 7]
-
-
 
 
 # --- Coroutines ---

@@ -12,6 +12,8 @@ import pytest
 from harness.threads import LONG, run_threads
 from shardmap import ShardCache
 
+pytestmark = pytest.mark.concurrent
+
 
 class Stop:
     """Where a thread stops until it is let go."""

@@ -14,6 +14,8 @@ from harness.loads import OVERTAKE, Loader
 from harness.threads import run_threads
 from shardmap import ShardCache
 
+pytestmark = pytest.mark.concurrent
+
 
 def test_one_thread_refreshes_while_others_get_the_old_value() -> None:
     clock = Clock()

@@ -337,8 +337,7 @@ def violation(history: Iterable[Operation], model: Model, state: Any) -> str | N
     # A list of calls and returns by time, doubly linked, with a head. At one time calls come first: then the
     # operations overlap, which excuses more.
     events = sorted(
-        [(o.start, 0, n) for n, o in enumerate(operations)]
-        + [(o.end, 1, n) for n, o in enumerate(operations)]
+        [(o.start, 0, n) for n, o in enumerate(operations)] + [(o.end, 1, n) for n, o in enumerate(operations)]
     )
     size = len(events)
     following = list(range(1, size + 2))

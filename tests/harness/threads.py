@@ -64,9 +64,7 @@ def run_threads(*works: Callable[[], Any], timeout: float = LONG) -> list[Any]:
             errors.append(error)
             barrier.abort()
 
-    threads = [
-        threading.Thread(target=run, args=(number, work), daemon=True) for number, work in enumerate(works)
-    ]
+    threads = [threading.Thread(target=run, args=(number, work), daemon=True) for number, work in enumerate(works)]
     for thread in threads:
         thread.start()
     join_all(threads, errors, timeout)
@@ -112,9 +110,7 @@ def meanwhile(*works: Callable[[], Any], timeout: float = LONG) -> Iterator[None
             once.set()
 
     ready = [threading.Event() for _ in works]
-    threads = [
-        threading.Thread(target=repeat, args=pair, daemon=True) for pair in zip(works, ready, strict=True)
-    ]
+    threads = [threading.Thread(target=repeat, args=pair, daemon=True) for pair in zip(works, ready, strict=True)]
     for thread in threads:
         thread.start()
     try:

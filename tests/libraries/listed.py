@@ -132,10 +132,7 @@ DIFFERENCES = (
 )
 
 LISTED = {
-    test: difference
-    for difference in DIFFERENCES
-    for test in difference.tests
-    if sys.version_info >= difference.since
+    test: difference for difference in DIFFERENCES for test in difference.tests if sys.version_info >= difference.since
 }
 
 

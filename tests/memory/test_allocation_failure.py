@@ -19,6 +19,8 @@ from harness.references import assert_counted, counted
 from harness.threads import run_threads
 from shardmap import ShardMap, Snapshot, _core
 
+pytestmark = pytest.mark.memory
+
 
 class Thing:
     """Whose references are counted."""
@@ -141,9 +143,7 @@ def fail_each_allocation(work: Callable[[], Any]) -> Iterator[bool]:
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("name", [*WHOLE, *READING])
 @pytest.mark.usefixtures("failing")
-def test_an_operation_without_memory_leaves_the_map_as_it_was(
-    shards: int, name: str, full: bool, shared: bool
-) -> None:
+def test_an_operation_without_memory_leaves_the_map_as_it_was(shards: int, name: str, full: bool, shared: bool) -> None:
     start = counted([NEW, OLD])
     work = WHOLE.get(name) or READING[name]
     state: dict[str, Any] = {}

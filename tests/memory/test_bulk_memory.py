@@ -13,6 +13,8 @@ from harness.keys import HashKey
 from harness.references import assert_counted, counted
 from shardmap import ShardMap, _core
 
+pytestmark = pytest.mark.memory
+
 
 class Thing:
     """Whose references are counted."""

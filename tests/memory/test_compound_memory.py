@@ -15,6 +15,8 @@ from harness.threads import run_threads
 from shardmap import MISSING, ShardMap
 from test_compound import FUNCTIONS, Boom, never
 
+pytestmark = pytest.mark.memory
+
 
 class Thing:
     """Whose references are counted."""

@@ -18,7 +18,7 @@ from harness.stops import collect_and_pause, pausing
 from harness.threads import Trap, meanwhile, run_alike
 from shardmap import ShardMap
 
-pytestmark = pytest.mark.usefixtures("many_switches")
+pytestmark = [pytest.mark.memory, pytest.mark.usefixtures("many_switches")]
 
 MakeMap = Callable[..., ShardMap]
 

@@ -9,6 +9,8 @@ import pytest
 
 import shardmap
 
+pytestmark = pytest.mark.first_use
+
 WITH_EXAMPLES = ["AtomicRef", "EventualMap", "ShardMap", "ShardWorkers", "Snapshot"]
 
 

@@ -12,6 +12,8 @@ import shardmap
 from harness.code_blocks import blocks, python_blocks
 from harness.process import run_python
 
+pytestmark = pytest.mark.first_use
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"

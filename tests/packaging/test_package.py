@@ -11,6 +11,8 @@ import pytest
 import shardmap
 from harness.process import run_python
 
+pytestmark = pytest.mark.first_use
+
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded build")
 def test_importing_leaves_the_gil_off() -> None:

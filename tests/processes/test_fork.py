@@ -20,6 +20,7 @@ from harness.threads import LONG, meanwhile, run_alike, run_threads
 from shardmap import ShardMap
 
 pytestmark = [
+    pytest.mark.memory,
     pytest.mark.usefixtures("many_switches"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     # CPython 3.12 and later warn of what is tested here.

@@ -203,7 +203,9 @@ m._check()
 
 
 def test_a_handler_that_returns_does_not_end_a_wait() -> None:
-    source = PRELUDE + """
+    source = (
+        PRELUDE
+        + """
 calls = []
 def handler(*_):
     calls.append(m["k"])
@@ -217,11 +219,14 @@ threading.Thread(target=presses).start()
 m["k"] = 2
 assert len(calls) >= 3 and m["k"] == 2
 """
+    )
     assert run_python(source).stderr == ""
 
 
 def test_an_interrupted_function_changes_nothing_and_lets_the_key_go() -> None:
-    source = PRELUDE + """
+    source = (
+        PRELUDE
+        + """
 finish.set()
 holder.join()
 def function(*_):
@@ -248,6 +253,7 @@ other.start()
 other.join()
 assert m == {"k": 3}
 """
+    )
     assert run_python(source).stderr == ""
 
 
@@ -255,7 +261,9 @@ assert m == {"k": 3}
 
 
 def test_daemon_threads_that_wait_for_a_lock_do_not_hold_up_the_exit() -> None:
-    source = PRELUDE + f"""
+    source = (
+        PRELUDE
+        + f"""
 def short():
     try:
         m.lock("k", timeout=0.3).__enter__()
@@ -270,6 +278,7 @@ for wait in {[*WAITS.values(), "short()"]} * 2:
     started.acquire()
 time.sleep(0.05)
 """
+    )
     assert run_python(source).stderr == ""
 
 
@@ -308,7 +317,9 @@ def test_daemon_threads_whose_time_is_over_at_exit_have_left_the_queue() -> None
 
 
 def test_locks_held_at_exit_do_no_harm() -> None:
-    source = PRELUDE + """
+    source = (
+        PRELUDE
+        + """
 finish.set()
 holder.join()
 entry = m.lock("held")
@@ -318,4 +329,5 @@ m["entry"].__enter__()
 many = m.lock_many("ab")
 many.__enter__()
 """
+    )
     assert run_python(source).stderr == ""

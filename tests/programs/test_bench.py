@@ -434,11 +434,7 @@ def test_charts_are_drawn_light_and_dark(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     where = {"python": "3.14.0", "gil": False, "cpus": 2, "cpu": "a CPU", "when": "2026-01-01T00:00:00"}
     measured = {"title": "100 % reads, uniform", "reads": 100, "rates": [1.0, 2.0], "ratios": [1.0, 1.1]}
-    results = [
-        measured | {"threads": threads, "map": name}
-        for name in ("dict", "ShardMap")
-        for threads in (1, 2)
-    ]
+    results = [measured | {"threads": threads, "map": name} for name in ("dict", "ShardMap") for threads in (1, 2)]
     (tmp_path / "sweep.json").write_text(json.dumps({"environment": where, "results": results}))
     by_threads = [
         {"work": work, "map": name, "threads": threads, "rates": [1.0 * threads, 2.0, 3.0], "noisy": False}

@@ -13,6 +13,8 @@ from harness.examples import EXAMPLES, import_example
 from harness.threads import LONG, run_alike
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.first_use
+
 EXAMPLE = EXAMPLES / "seed_program.py"
 
 
@@ -31,9 +33,7 @@ def test_each_entry_is_made_and_worked_on_once(example: ModuleType, name: str) -
 
 
 def test_the_example_says_how_long_it_took_and_what_is_possible() -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE)], capture_output=True, text=True, timeout=LONG, check=True
-    )
+    done = subprocess.run([sys.executable, str(EXAMPLE)], capture_output=True, text=True, timeout=LONG, check=True)
     assert "ShardMap" in done.stdout and "the least possible" in done.stdout and "1.050 s" in done.stdout
     assert done.stderr == ""
 

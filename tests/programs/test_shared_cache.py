@@ -88,9 +88,7 @@ def test_what_is_compared_with_is_the_standard_librarys(example: ModuleType) -> 
     assert isinstance(example.cached_load("lru_cache", str), functools._lru_cache_wrapper)
 
 
-def test_threads_do_not_wait_for_one_that_never_starts(
-    example: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_do_not_wait_for_one_that_never_starts(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after Ctrl-C while they are started."""
     started = interrupt_third_start(monkeypatch)
     with pytest.raises(KeyboardInterrupt):

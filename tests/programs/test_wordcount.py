@@ -43,9 +43,7 @@ def test_table_and_results(tmp_path: Path, wordcount: ModuleType) -> None:
     results = json.loads((tmp_path / "new" / "dir" / "wordcount.json").read_text())
     files = wordcount.find_files(0.2)
     expected = Counter(
-        word
-        for path in files
-        for word in re.findall("[A-Za-z_]+", path.read_bytes().decode("utf-8", "replace"))
+        word for path in files for word in re.findall("[A-Za-z_]+", path.read_bytes().decode("utf-8", "replace"))
     )
     corpus = results["corpus"]
     assert corpus["files"] == len(files) == len(set(files)) > 1
@@ -139,9 +137,7 @@ def test_an_error_in_a_thread_reaches_the_main_thread(
 
 
 @pytest.mark.parametrize("variant", ["whole", "counting"])
-def test_an_unreadable_file_leaves_no_thread_waiting(
-    variant: str, wordcount: ModuleType, tmp_path: Path
-) -> None:
+def test_an_unreadable_file_leaves_no_thread_waiting(variant: str, wordcount: ModuleType, tmp_path: Path) -> None:
     files = [tmp_path / "absent.py", *wordcount.find_files(0.1)]
     with pytest.raises(FileNotFoundError, match="absent"):
         wordcount.run("lock", variant, files, threads=3)

@@ -12,7 +12,7 @@ from harness.keys import HashKey
 from harness.threads import meanwhile, run_alike
 from shardmap import ShardMap
 
-pytestmark = pytest.mark.usefixtures("many_switches")
+pytestmark = [pytest.mark.concurrent, pytest.mark.usefixtures("many_switches")]
 
 MakeMap = Callable[..., ShardMap]
 

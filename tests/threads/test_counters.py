@@ -18,6 +18,8 @@ from harness.keys import HashKey
 from harness.threads import meanwhile, run_alike, switching_often
 from shardmap import MISSING, ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 BITS = (0, 30, 31, 61, 62, 63, 64, 100)

@@ -18,7 +18,7 @@ from harness.stops import collect_and_pause
 from harness.threads import LONG, meanwhile, run_alike, run_threads
 from shardmap import EventualMap, EventualReader
 
-pytestmark = pytest.mark.usefixtures("many_switches")
+pytestmark = [pytest.mark.concurrent, pytest.mark.usefixtures("many_switches")]
 
 KEYS = [f"key {n}" for n in range(40)]
 

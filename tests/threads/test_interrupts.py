@@ -14,6 +14,8 @@ from harness.process import run_python
 from harness.threads import run_threads
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 BLOCKS = {

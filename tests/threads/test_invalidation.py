@@ -13,6 +13,8 @@ from harness.locks import assert_free, assert_waits, thread
 from harness.threads import LONG, run_alike
 from shardmap import MISSING, ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 COMPUTE: dict[str, Callable[[ShardMap, Any, Callable[..., Any]], Any]] = {

@@ -19,6 +19,8 @@ from harness.locks import assert_free, assert_waits, thread
 from harness.threads import LONG, meanwhile, run_threads, switching_often
 from shardmap import KeyEntry, ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 

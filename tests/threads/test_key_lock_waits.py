@@ -8,7 +8,8 @@ import pytest
 
 from harness.process import run_python
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+pytestmark = [pytest.mark.concurrent, needs_signals]
 
 # The main thread waits for the lock of "A"; meanwhile its handler of SIGUSR1 runs, and then the holder goes on.
 PRELUDE = """

@@ -18,6 +18,8 @@ from harness.tasks import others, run
 from harness.threads import LONG, run_alike
 from shardmap import KeyEntry, ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 

@@ -19,6 +19,8 @@ from harness.tasks import others, run
 from harness.threads import LONG
 from shardmap import KeyEntry, ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 

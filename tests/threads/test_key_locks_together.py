@@ -14,6 +14,8 @@ from harness.locks import assert_free, assert_waits, thread
 from harness.threads import LONG, run_alike, run_threads
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 

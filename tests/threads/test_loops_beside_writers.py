@@ -13,7 +13,7 @@ import pytest
 from harness.threads import meanwhile, run_threads
 from shardmap import ShardMap
 
-pytestmark = pytest.mark.usefixtures("many_switches")
+pytestmark = [pytest.mark.concurrent, pytest.mark.usefixtures("many_switches")]
 
 MakeMap = Callable[..., ShardMap]
 LASTING = 200

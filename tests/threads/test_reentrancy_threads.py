@@ -13,7 +13,7 @@ from harness.keys import Finalized, HashKey
 from harness.threads import LONG, Trap, run_threads
 from shardmap import ShardMap
 
-pytestmark = pytest.mark.usefixtures("many_switches")
+pytestmark = [pytest.mark.concurrent, pytest.mark.usefixtures("many_switches")]
 
 MakeMap = Callable[..., ShardMap]
 
@@ -182,9 +182,7 @@ def test_comparisons_that_use_each_others_maps_in_opposite_orders(make_map: Make
 
     one[HashKey("k", on_eq=meet_and_use(other))] = 1
     other[HashKey("k", on_eq=meet_and_use(one))] = 1
-    run_threads(
-        lambda: one.setdefault(HashKey("k"), 2), lambda: other.setdefault(HashKey("k"), 2)
-    )
+    run_threads(lambda: one.setdefault(HashKey("k"), 2), lambda: other.setdefault(HashKey("k"), 2))
 
 
 # --- A comparison that takes long: what others did meanwhile counts ---

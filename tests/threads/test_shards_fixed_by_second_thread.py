@@ -2,7 +2,11 @@
 
 import threading
 
+import pytest
+
 from shardmap import ShardMap
+
+pytestmark = pytest.mark.concurrent
 
 
 def test_shards_fixed_by_a_thread_that_has_not_used_the_map_before() -> None:

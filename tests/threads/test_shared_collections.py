@@ -16,7 +16,7 @@ from harness.keys import HashKey
 from harness.threads import meanwhile, run_alike, run_threads
 from shardmap import ShardCounter, ShardDefaultDict, ShardSet
 
-pytestmark = pytest.mark.usefixtures("many_switches")
+pytestmark = [pytest.mark.concurrent, pytest.mark.usefixtures("many_switches")]
 
 THREADS = 8
 

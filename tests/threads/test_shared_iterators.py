@@ -13,6 +13,8 @@ import pytest
 from harness.threads import run_alike, run_threads
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 ENTRIES = 2_000
 
 Make = Callable[..., ShardMap]

@@ -2,7 +2,11 @@
 
 import threading
 
+import pytest
+
 from shardmap import ShardMap
+
+pytestmark = pytest.mark.concurrent
 
 KEYS = range(256)
 

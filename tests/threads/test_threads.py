@@ -13,7 +13,7 @@ from harness.keys import HashKey
 from harness.threads import meanwhile, run_alike, run_threads
 from shardmap import ShardMap
 
-pytestmark = pytest.mark.usefixtures("many_switches")
+pytestmark = [pytest.mark.concurrent, pytest.mark.usefixtures("many_switches"), pytest.mark.first_use]
 
 MakeMap = Callable[..., ShardMap]
 

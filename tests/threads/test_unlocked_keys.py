@@ -18,6 +18,8 @@ from harness.keys import HashKey
 from harness.threads import meanwhile, run_alike, run_threads
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))

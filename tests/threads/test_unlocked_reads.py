@@ -17,6 +17,8 @@ from harness.process import fork_and_wait, run_python
 from harness.threads import meanwhile, run_alike, run_threads
 from shardmap import ShardMap, _core
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))

@@ -11,6 +11,8 @@ from harness.process import run_python
 from harness.threads import run_threads
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.concurrent
+
 SHARES = {"copy": lambda m: m.copy(), "thaw": lambda m: m.snapshot().thaw()}
 
 

@@ -19,6 +19,8 @@ from harness.process import fork_and_wait, run_python
 from harness.threads import LONG, meanwhile, run_alike, run_threads, switching_often
 from shardmap import AtomicRef
 
+pytestmark = pytest.mark.concurrent
+
 
 class Thing:
     """Weakly referable."""

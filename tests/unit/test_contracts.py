@@ -12,6 +12,8 @@ import pytest
 
 from shardmap import ShardMap, _core
 
+pytestmark = pytest.mark.concurrent
+
 CORE = Path(__file__).resolve().parents[2] / "src" / "shardmap" / "core"
 
 CONTRACTS = {

@@ -15,6 +15,8 @@ from harness.process import run_python
 from shardmap import ShardMap, Snapshot, _core
 from shardmap._core import MapCore, SnapshotCore, SnapshotIterator
 
+pytestmark = pytest.mark.memory
+
 Make = Callable[..., ShardMap]
 
 

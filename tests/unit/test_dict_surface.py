@@ -19,6 +19,8 @@ import pytest
 
 from shardmap import ShardMap, Snapshot
 
+pytestmark = pytest.mark.first_use
+
 Make = Callable[..., ShardMap]
 protocols = pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 

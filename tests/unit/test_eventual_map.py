@@ -19,6 +19,8 @@ from harness.threads import run_alike, run_threads, switching_often
 from shardmap import EventualMap, EventualReader, ShardMap, Snapshot
 from shardmap._eventual import _shards_for
 
+pytestmark = pytest.mark.concurrent
+
 
 def content(m: EventualMap[Any, Any]) -> dict[Any, tuple[Any, ...]]:
     return dict(m.reader().items())

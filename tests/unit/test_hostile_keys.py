@@ -12,6 +12,8 @@ from harness.keys import Finalized, HashKey
 from harness.threads import LONG, run_threads
 from shardmap import ShardMap
 
+pytestmark = pytest.mark.memory
+
 Make = Callable[..., ShardMap]
 Work = Callable[[Any, Any], Any]
 
@@ -89,9 +91,7 @@ def test_an_exception_from_hash_reaches_the_caller_and_changes_nothing(make_map:
 
 @all_operations
 @pytest.mark.parametrize("shared", [False, True])
-def test_an_exception_from_eq_reaches_the_caller_and_changes_nothing(
-    make_map: Make, name: str, shared: bool
-) -> None:
+def test_an_exception_from_eq_reaches_the_caller_and_changes_nothing(make_map: Make, name: str, shared: bool) -> None:
     keys = [HashKey(n) for n in range(3)]
     m = make_map(dict.fromkeys(keys, "old"))
     snapshot = m.snapshot() if shared else None

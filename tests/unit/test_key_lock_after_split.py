@@ -6,6 +6,8 @@ import pytest
 
 from shardmap import ShardMap, _core
 
+pytestmark = pytest.mark.concurrent
+
 
 class Key:
     def __init__(self, name: str, number: int) -> None:

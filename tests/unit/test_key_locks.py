@@ -19,6 +19,8 @@ from harness.locks import assert_free, assert_waits, thread
 from harness.threads import LONG, meanwhile, run_alike, run_threads
 from shardmap import ShardMap
 
+pytestmark = [pytest.mark.concurrent, pytest.mark.first_use]
+
 MakeMap = Callable[..., ShardMap]
 
 

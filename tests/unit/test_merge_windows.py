@@ -12,6 +12,8 @@ import pytest
 from harness.machine import splitting
 from shardmap import ShardMap, _core
 
+pytestmark = pytest.mark.concurrent
+
 ENTRIES = 20_000
 
 Fill = Callable[[ShardMap], None]

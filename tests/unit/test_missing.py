@@ -9,6 +9,8 @@ import pytest
 
 from shardmap import MISSING, ShardMap
 
+pytestmark = pytest.mark.memory
+
 MakeMap = Callable[..., ShardMap]
 
 

@@ -18,6 +18,8 @@ from harness.process import run_python
 from harness.threads import LONG, run_alike, run_threads
 from shardmap import ShardMap, _core
 
+pytestmark = pytest.mark.concurrent
+
 Make = Callable[..., ShardMap]
 
 CYCLES: dict[str, Callable[[ShardMap], ShardMap]] = {

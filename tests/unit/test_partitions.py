@@ -16,6 +16,8 @@ from harness.keys import HashKey
 from harness.threads import meanwhile, run_alike
 from shardmap import Partition, ShardMap, Shards, ShardView, ShardWorkers, Snapshot, _core
 
+pytestmark = pytest.mark.memory
+
 Make = Callable[..., ShardMap]
 
 # --- Shards ---

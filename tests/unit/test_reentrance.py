@@ -14,6 +14,8 @@ from harness.keys import Finalized, HashKey
 from shardmap import ShardMap
 from test_hostile_keys import MINE_ONLY, OPERATIONS, all_operations, assert_still_usable, operation, outcome
 
+pytestmark = pytest.mark.memory
+
 Make = Callable[..., ShardMap]
 
 # What __eq__ does to the map. `k` is the stored key that is being compared.

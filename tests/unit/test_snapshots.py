@@ -16,6 +16,8 @@ import pytest
 from harness.threads import LONG, run_alike
 from shardmap import ShardMap, Snapshot
 
+pytestmark = [pytest.mark.memory, pytest.mark.first_use]
+
 Make = Callable[..., ShardMap]
 
 CHANGES: dict[str, Callable[[ShardMap], Any]] = {

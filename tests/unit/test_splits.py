@@ -12,6 +12,8 @@ from harness.keys import HashKey
 from harness.machine import machine_of, splitting
 from shardmap import ShardMap, _core
 
+pytestmark = pytest.mark.concurrent
+
 
 def number_of_shards(m: ShardMap) -> int:
     return len(m.stats().shards)

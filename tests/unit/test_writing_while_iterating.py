@@ -15,6 +15,8 @@ import pytest
 from harness.keys import HashKey
 from shardmap import ShardMap, _core
 
+pytestmark = pytest.mark.concurrent
+
 MakeMap = Callable[..., ShardMap]
 
 

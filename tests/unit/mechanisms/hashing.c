@@ -15,8 +15,13 @@ static uint32_t shard_of(uint64_t hash, unsigned bits)
 }
 
 static const uint64_t BASES[] = {
-    0, UINT64_C(1) << 16, UINT64_C(1) << 31, UINT64_C(1) << 32, UINT64_C(0x123456789ABC0000),
-    UINT64_C(0x7FFFFFFFFFFF0000), UINT64_C(0xFFFFFFFFFFFF0000),
+    0,
+    UINT64_C(1) << 16,
+    UINT64_C(1) << 31,
+    UINT64_C(1) << 32,
+    UINT64_C(0x123456789ABC0000),
+    UINT64_C(0x7FFFFFFFFFFF0000),
+    UINT64_C(0xFFFFFFFFFFFF0000),
 };
 #define BASES_COUNT (sizeof BASES / sizeof BASES[0])
 
@@ -118,9 +123,9 @@ static void two_such_hashes_share_a_place_and_no_third(void)
     uint32_t i, kept;
     for (i = 0; i < 20000; i++) {
         hash = next_number(&state);
-        kept = sm_mixed_of(hash) ^ sm_mixed_of(hash & ~UINT64_C(0xFFFFFFFF));      /* without the upper half */
+        kept = sm_mixed_of(hash) ^ sm_mixed_of(hash & ~UINT64_C(0xFFFFFFFF)); /* without the upper half */
         CHECK_EQUAL(low_of(kept, (uint32_t)hash & ~IN_PLACE), (uint32_t)hash);
-        hash = (hash & ~UINT64_C(0xFFFFFFFF)) | low_of(kept, ~(uint32_t)hash & ~IN_PLACE);      /* the other one */
+        hash = (hash & ~UINT64_C(0xFFFFFFFF)) | low_of(kept, ~(uint32_t)hash & ~IN_PLACE); /* the other one */
         CHECK_EQUAL(sm_mixed_of(hash) ^ sm_mixed_of(hash & ~UINT64_C(0xFFFFFFFF)), kept);
     }
 }
@@ -145,7 +150,7 @@ static void what_was_made_for_one_secret_does_not_meet_under_another(void)
         for (j = 0; j < i; j++)
             pairs += mixed[i] == mixed[j];
     }
-    CHECK(pairs <= 2);      /* 2^12 random numbers of 31 bits: 2^-8 expected */
+    CHECK(pairs <= 2); /* 2^12 random numbers of 31 bits: 2^-8 expected */
 }
 
 /* Keys of one place and different 31 bits leave it for different places. */
@@ -190,13 +195,19 @@ static uint64_t of_pattern(int pattern, uint64_t i, unsigned step, unsigned side
 {
     const uint64_t address = UINT64_C(0x7F0012340000) + i * 16 * step;
     switch (pattern) {
-    case 0: return i * step;                                        /* multiples */
-    case 1: return -(i * step);                                     /* negative ones */
-    case 2: return (i * 29) << step % 40;                           /* multiples of a power of two */
-    case 3: return (i >> side) << (side + step % 32) | (i & ((1u << side) - 1)); /* packed coordinates */
-    case 4: return address;
-    case 5: return address >> 4 | address << 60;                    /* hash(object()) */
-    default: /* hash(i / 2 ** k): turned within 61 bits */
+    case 0:
+        return i * step; /* multiples */
+    case 1:
+        return -(i * step); /* negative ones */
+    case 2:
+        return (i * 29) << step % 40; /* multiples of a power of two */
+    case 3:
+        return (i >> side) << (side + step % 32) | (i & ((1u << side) - 1)); /* packed coordinates */
+    case 4:
+        return address;
+    case 5:
+        return address >> 4 | address << 60; /* hash(object()) */
+    default:                                 /* hash(i / 2 ** k): turned within 61 bits */
         return (i << (60 - step % 40) | i >> (1 + step % 40)) & ((UINT64_C(1) << 61) - 1);
     }
 }
@@ -235,8 +246,7 @@ int main(int argc, char **argv)
         {"integers in a row never meet", integers_in_a_row_never_meet},
         {"the place says all that is kept of a hash, for any number of shards",
          the_place_says_all_that_is_kept_of_a_hash},
-        {"two such hashes share a place, and no third",
-         two_such_hashes_share_a_place_and_no_third},
+        {"two such hashes share a place, and no third", two_such_hashes_share_a_place_and_no_third},
         {"what was made for one secret does not meet under another",
          what_was_made_for_one_secret_does_not_meet_under_another},
         {"keys of one place part", keys_of_one_place_part},

@@ -287,8 +287,9 @@ int main(int argc, char **argv)
     const char *wanted = getenv("SHARDMAP_READS");
     int locked = wanted != NULL && strcmp(wanted, "locked") == 0;
     sm_readers_init();
-    printf("records: %s\n", !sm_reads_unlocked ? "reads lock" : sm_asymmetric ? "membarrier() is their barrier"
-                                                                              : "with a barrier of their own");
+    printf("records: %s\n", !sm_reads_unlocked ? "reads lock"
+                            : sm_asymmetric    ? "membarrier() is their barrier"
+                                               : "with a barrier of their own");
     CHECK_EQUAL(sm_reads_unlocked, !locked);
     if (locked || (wanted != NULL && strcmp(wanted, "fenced") == 0))
         CHECK(!sm_asymmetric && !asked_for_membarrier);
