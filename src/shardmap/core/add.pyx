@@ -31,7 +31,7 @@ cdef bint add_located(Access* at, PyObject* key, PyObject* delta, PyObject* defa
     cdef KeyLockCheck check
     cdef FoundEntry where
     cdef Found found
-    cdef int64_t number = 0, more = 0, first = 0
+    cdef int64_t number = 0, more = 0
     cdef bint whole = as_number(delta, &more), floating = is_exact_float(delta)
     cdef PyObject* old = NULL
     cdef PyObject* new = NULL

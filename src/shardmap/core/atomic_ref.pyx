@@ -61,9 +61,9 @@ cdef class AtomicRef:
 
     AtomicRef(value). Readers load a version and use it for as long as they like. Writers replace it. Every operation is
     linearizable and holds no lock while your code runs. A call waits at most for a few instructions of another call. On
-    free-threaded CPython 3.14 and later, most loads wait for nothing. All threads that load an object update the same reference
-    count, which costs time: so keep the loaded object in a variable instead of loading it again. Comparisons are by
-    identity. ArcSwap of Rust, AtomicReference of Java.
+    free-threaded CPython 3.14 and later, most loads wait for nothing. All threads that load an object update the same
+    reference count, which costs time: so keep the loaded object in a variable instead of loading it again. Comparisons
+    are by identity. ArcSwap of Rust, AtomicReference of Java.
 
     >>> config = AtomicRef({"workers": 2})
     >>> before = config.rcu(lambda old: {**old, "workers": 4})

@@ -30,7 +30,7 @@ cdef class CacheCore:
     cdef int64_t idle_grain     # accesses are noted when the one noted before is that long ago
     cdef int64_t refresh_after
     cdef int64_t most           # total weight at the most; UNBOUNDED
-    cdef uint64_t most_in_shard # entries, if they are spread evenly; 0: not known
+    cdef uint64_t most_in_shard  # entries, if they are spread evenly; 0: not known
     cdef object timer           # None: the system's monotonic clock
     cdef object ttl_function
     cdef object weigh

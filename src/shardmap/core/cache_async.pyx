@@ -59,8 +59,8 @@ def _fail_load(CacheCore c not None, key, Load load not None, error, /):
 
 
 def _keep_task(CacheCore c not None, task, /):
-    """Keeps a task that loads alive for as long as the cache lives: an event loop has weak references only. Those of loops
-    that were closed, where no task ends, are let go now and then."""
+    """Keeps a task that loads alive for as long as the cache lives: an event loop has weak references only. Those of
+    loops that were closed, where no task ends, are let go now and then."""
     cdef set tasks
     with cython.critical_section(c):
         if c.tasks is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+
 def _cache_peek(CacheCore c not None, key, default, /):
     """The value, with nothing counted or marked."""
     cdef PyObject* value = NULL

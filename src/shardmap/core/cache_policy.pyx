@@ -10,17 +10,20 @@
 # the victim: who has been asked for more often stays. If that is the candidate, the window's cursor passes it, and it
 # is in the main part, where it stood. So nothing moves, and there are no lists.
 #
-# - The victim is found by sweeping the main part with a hand: an entry whose bit is set was used since the hand came by;
+# - The victim is found by sweeping the main part with a hand: an entry whose bit is set was used since the hand came
+# by;
 #   it is let off, and the bit is cleared (SIEVE: Zhang and others, SIEVE is simpler than LRU, NSDI 2024).
-# - How often a key was asked for is estimated by a sketch: 4 counters of 4 bits for each key, in one cache line, of which
+# - How often a key was asked for is estimated by a sketch: 4 counters of 4 bits for each key, in one cache line, of
+# which
 #   the least counts, and only the least ones are increased (count-min with conservative update: Estan and Varghese, New
 #   directions in traffic measurement, 2002). A key counts when it is inserted, also if it was evicted long before, and
-#   when the hand finds its bit set. Now and then all counters are halved. Comparing candidate and victim by it is TinyLFU
+# when the hand finds its bit set. Now and then all counters are halved. Comparing candidate and victim by it is TinyLFU
 #   (Einziger, Friedman, Manes, TinyLFU, ACM Transactions on Storage, 2017), whose hits are counted one by one.
-# - A victim that is far stronger than the candidate is passed by the hand, or it would stand against the next ones, too.
-# - For each eviction a ghost is left: which part lost what key, and when. A key that comes back a while after the window
+# - A victim that is far stronger than the candidate is passed by the hand, or it would stand against the next ones,
+# too. - For each eviction a ghost is left: which part lost what key, and when. A key that comes back a while after the
+# window
 #   lost it goes into the main part when it leaves the window, without standing against anybody (as in 2Q: Johnson and
-#   Shasha, VLDB 1994; and in S3-FIFO: Yang and others, SOSP 2023). If it comes back very soon, the part that lost it was
+# Shasha, VLDB 1994; and in S3-FIFO: Yang and others, SOSP 2023). If it comes back very soon, the part that lost it was
 #   too small by a little, and gets a few entries more (as ARC: Megiddo and Modha, ARC: a self-tuning, low overhead
 #   replacement cache, FAST 2003). Only soon: in a loop over more keys than fit, all keys come back, but late.
 #
@@ -148,8 +151,8 @@ cdef void leave_ghost(Policy* self, uint32_t hash31, bint of_main) noexcept nogi
 
 
 cdef bint meet_ghost(Policy* self, uint32_t hash31, uint32_t live) noexcept nogil:
-    """Of a key that is inserted. Whether the window had lost it a while ago. If it went a little while ago, the part that
-    lost it gets larger."""
+    """Of a key that is inserted. Whether the window had lost it a while ago. If it went a little while ago, the part
+    that lost it gets larger."""
     cdef uint32_t ghost, age, step = max(1, <uint32_t>sqrt(<double>live) // 10)
     if self.lines == 0:
         return False

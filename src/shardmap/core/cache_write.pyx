@@ -114,8 +114,8 @@ cdef bint make_room_elsewhere(CacheCore c, Shard* own, RemovedEntries* removals)
 
 
 cdef bint remove_victim(CacheCore c, Shard* shard, RemovalKind kind, RemovedEntries* removals) except -1:
-    """What is to go next of a shard, if there is room among `removals`. False: it has nothing. True and nothing removed:
-    look again."""
+    """What is to go next of a shard, if there is room among `removals`. False: it has nothing. True and nothing
+    removed: look again."""
     cdef Access at
     cdef uint32_t victim = 0
     cdef bint found

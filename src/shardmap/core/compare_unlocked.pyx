@@ -1,25 +1,26 @@
 # Reading a key that only Python code can compare with a stored one: without the mutex, too, and with one comparison.
 #
-# A reader that meets such a stored key takes a reference to it while it is reading (sm_try_incref(); the key may be on its
-# way out, and another object be in its place: so it looks whether the entry still has it, and the shard the block), ends
-# reading, and compares: any code may run. Then it begins to read again. If the shard still publishes the same
+# A reader that meets such a stored key takes a reference to it while it is reading (sm_try_incref(); the key may be on
+# its way out, and another object be in its place: so it looks whether the entry still has it, and the shard the block),
+# ends reading, and compares: any code may run. Then it begins to read again. If the shard still publishes the same
 # block, with the same layout version, every entry is still itself or gone: an entry number is used once in a layout
 # version. So the entry that was compared is the one, if its key is there; or the look-up goes on behind it.
 #
 # Why it is right. It is one look-up as in core/read_key.pyx that takes longer. Between two steps of that one, any time
-# may pass; what the argument there needs is that the block was the shard's all the time, and that is checked at the end. The
-# block may have been freed while nobody was reading, and another one be in its place: its layout version is larger
-# (note_layout_version).
+# may pass; what the argument there needs is that the block was the shard's all the time, and that is checked at the
+# end. The block may have been freed while nobody was reading, and another one be in its place: its layout version is
+# larger (note_layout_version).
 #
-# - Absent: as there. But where tombstones were passed the look-up is not made again; and where something was compared, a
+# - Absent: as there. But where tombstones were passed the look-up is not made again; and where something was compared,
+# a
 #   slot that was passed may have been used again meanwhile, by the comparison itself: dict starts over then. So nothing
 #   may have been inserted or removed since the look-up began, which the shard's version tells.
 # - Present: the value is read after the last comparison, as there.
 
 cdef Read compare_unlocked(MapCore m, Access* at, PyObject* key, PyObject** value, FoundEntry* where) except NOT_READ:
     """Goes on where a read said NEEDS_COMPARISON, with what it left in at.candidate: FOUND_PRESENT, FOUND_ABSENT or
-    LOOK_AGAIN. `value`: NULL, or where to put a reference to the value as it stands. `where`: NULL, or where to note the
-    entry. May run any code. Not while reading."""
+    LOOK_AGAIN. `value`: NULL, or where to put a reference to the value as it stands. `where`: NULL, or where to note
+    the entry. May run any code. Not while reading."""
     cdef Candidate* candidate = &at.candidate
     cdef Candidate different
     cdef sm_reader* me
@@ -133,8 +134,8 @@ cdef Read compare_along(MapCore m, Access* at, PyObject* key, PyObject** value, 
 
 
 cdef inline Read take_value(Block* block, uint32_t entry, bint take, PyObject** value) noexcept:
-    """FOUND_PRESENT if the entry has a value, with a reference to it if that is asked for; or LOOK_AGAIN, perhaps with a
-    reference to give back. While reading."""
+    """FOUND_PRESENT if the entry has a value, with a reference to it if that is asked for; or LOOK_AGAIN, perhaps with
+    a reference to give back. While reading."""
     cdef PyObject* found = <PyObject*>sm_load_ptr(<void**>&block.entries[entry].value)
     if found == NULL:
         return LOOK_AGAIN

@@ -85,7 +85,8 @@ cdef int init_map(PyObject* self, PyObject* args, PyObject* kwargs) except -1:
     """The type's slot: MapCore.__init__ without a dict for no keywords and a name for no message."""
     if tuple_size(args) == 0 and kwargs == NULL:
         return 0
-    update_from_arguments(<MapCore>self, type(<MapCore>self).__name__, <tuple>args, <dict>kwargs if kwargs != NULL else {})
+    named = <dict>kwargs if kwargs != NULL else {}
+    update_from_arguments(<MapCore>self, type(<MapCore>self).__name__, <tuple>args, named)
     return 0
 
 

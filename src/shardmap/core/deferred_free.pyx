@@ -49,8 +49,8 @@ cdef bint retire_locked(Access* at, void* item, size_t bytes) noexcept:
 
 
 cdef void wait_for_readers_of(MapCore m) noexcept:
-    """A grace period for what was put out of reach under the mutexes, which are released; unless one thread only has used
-    the map so far."""
+    """A grace period for what was put out of reach under the mutexes, which are released; unless one thread only has
+    used the map so far."""
     if SM_READERS_MEET_WRITERS and sm_reads_unlocked:
         sm_fence_after_unlock()     # what was put out of reach before the flag is read: see sm_mark_shared()
         if sm_load_u8(&m.is_shared_between_threads):

@@ -2,9 +2,9 @@
 #
 # The collector visits tables while no other thread runs Python (GIL, or the world stopped). A published block changes
 # only while the changing thread is attached, and never between two points where it could stop, so what the collector
-# sees is whole and it needs no lock. No reference is counted in traverse, not even for a moment: an object may have none
-# left, and would be deallocated with the world stopped. So no local variable there has an extension type, for which Cython
-# counts.
+# sees is whole and it needs no lock. No reference is counted in traverse, not even for a moment: an object may have
+# none left, and would be deallocated with the world stopped. So no local variable there has an extension type, for
+# which Cython counts.
 #
 # Every cycle through a map, a snapshot or an iterator goes through a table, and is broken there.
 

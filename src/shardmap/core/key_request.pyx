@@ -107,8 +107,8 @@ cdef bint wake_request(PyObject* granted) noexcept:
     """Has the task of a request, whose reference this takes over, wake up. False if its loop has been closed: then the
     lock is the caller's again. May run any code."""
     cdef LockRequest self = <LockRequest>steal(granted)
-    cdef int attempt
-    for attempt in range(ATTEMPTS):
+    cdef int _
+    for _ in range(ATTEMPTS):
         if wake(self):
             return True
         if is_closed(self.loop):

@@ -16,8 +16,9 @@ import threading
 cdef unsigned long main_thread = threading.main_thread().ident      # where signals' handlers run
 
 
-cdef Wait wait_for_key_lock_and_unlock(Shard* shard, KeyLock* wanted, PyObject* key, Context* caller, double deadline,
-                            bint computing) except? TIMED_OUT:
+cdef Wait wait_for_key_lock_and_unlock(
+    Shard* shard, KeyLock* wanted, PyObject* key, Context* caller, double deadline, bint computing
+) except? TIMED_OUT:
     """Queues for a key's lock that another context holds. Mutex held on entry, not on return. May run any code, and
     raises what that raises; RuntimeError if a task or a callback of this thread's event loop holds the lock."""
     require_locked(shard)

@@ -2,16 +2,16 @@
 #
 # A thread that loads, and in the middle of that waits for another load, keeps its own from ending. So a Load knows what
 # is waited for in the middle of it; who begins to wait first puts that down, in its own loads, the innermost and those
-# around it, then follows these notes from the load that it wants. If it comes to one of its own, that would be a circle: it
-# does not wait, runs the loader by itself, and stores nothing. Of several threads that close a circle together the last to
-# put its note down finds it, at least.
+# around it, then follows these notes from the load that it wants. If it comes to one of its own, that would be a
+# circle: it does not wait, runs the loader by itself, and stores nothing. Of several threads that close a circle
+# together the last to put its note down finds it, at least.
 #
 # A load knows the one in whose middle it began: in the same thread (core/counts.h), or, for tasks, by a
-# contextvars.Context variable, which the tasks that a loader makes inherit. A load that a task runs needs its event loop's
-# thread: so a thread that blocks puts down what for, and does not wait for a load of its own loop.
+# contextvars.Context variable, which the tasks that a loader makes inherit. A load that a task runs needs its event
+# loop's thread: so a thread that blocks puts down what for, and does not wait for a load of its own loop.
 #
-# A wait is one for a lock of the waiter's own, which the loader releases. Signal handlers and finalizers that run in the
-# waiting thread may load, too: the waiter holds nothing, and its loads are around theirs.
+# A wait is one for a lock of the waiter's own, which the loader releases. Signal handlers and finalizers that run in
+# the waiting thread may load, too: the waiter holds nothing, and its loads are around theirs.
 
 from _thread import allocate_lock
 from contextvars import ContextVar
@@ -165,11 +165,12 @@ cdef int raise_outcome(Load self) except -1:
 
 
 cdef object copy_of_exception(error):
-    """One of the waiter's own: raising writes the exception's traceback, which threads must not do to one and the same at
-    once (Cython's code reads it without a lock). Where it cannot be copied, it is the same."""
+    """One of the waiter's own: raising writes the exception's traceback, which threads must not do to one and the same
+    at once (Cython's code reads it without a lock). Where it cannot be copied, it is the same."""
     kind = type(error)
     try:
-        copied = kind.__new__(kind, *error.args)        # without the class's own __init__, which may want other arguments
+        # Without the class's own __init__, which may want other arguments.
+        copied = kind.__new__(kind, *error.args)
         if type(copied) is not kind:
             return error
         for base in kind.__mro__:

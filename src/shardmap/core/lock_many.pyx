@@ -13,7 +13,6 @@ cdef class LockedMany:
     __class_getitem__ = classmethod(GenericAlias)
 
     def __cinit__(self, MapCore source not None, keys, timeout, /):
-        cdef KeyEntry entry
         self.seconds = seconds_of(timeout)
         self.timeout = timeout
         self.entries = {}

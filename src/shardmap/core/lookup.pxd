@@ -24,7 +24,7 @@ cdef struct Deferred:
 # A stored key that only Python code can compare, found by a reader (core/compare_unlocked.pyx).
 cdef struct Candidate:
     PyObject* stored        # owned; NULL: it could not be had
-    bint is_key             # else `stored` is some object that is in the place of a key that has gone: only to be let go
+    bint is_key             # else `stored` is an object in the place of a key that has gone: only to be let go
     Block* block
     uint64_t layout_version
     uint32_t entry

@@ -4,8 +4,8 @@
 # code, so it is compared with the mutex released. Then, if the shard's layout version is what it was, the block is
 # the same and every entry is still itself or gone: an entry number is used once in a layout version. "Equal" holds if
 # the entry is still there. "Not equal" means go on from here, unless an insertion has taken the slot of a
-# removed entry meanwhile: it may be one that was passed. Else start over; the shard may be another by then. As in dict, an exception from __eq__
-# goes to the caller, nothing changed.
+# removed entry meanwhile: it may be one that was passed. Else start over; the shard may be another by then. As in dict,
+# an exception from __eq__ goes to the caller, nothing changed.
 
 cdef inline Entry* entry_of(Access* at) noexcept nogil:
     """The entry that was found."""

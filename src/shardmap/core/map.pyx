@@ -92,11 +92,11 @@ cdef class MapCore:
 
     @cython.embedsignature(False)       # that of MutableMapping.update
     def update(self, /, *args, **kwargs):
-        """update($self, other=(), /, **kwargs)\n--\n\nInserts or overwrites entries from a mapping, an iterable of pairs,
-        and keywords. Each key is linearizable, the whole is not: other threads see a part of the update. A ShardMap is
-        read at one point in time. An empty map is filled from a dict or a ShardMap without comparing keys. If the
-        ShardMap has the same number of shards, that is O(shards): the two maps share tables until one of them writes.
-        Like dict.update."""
+        """update($self, other=(), /, **kwargs)\n--\n\nInserts or overwrites entries from a mapping, an iterable of
+        pairs, and keywords. Each key is linearizable, the whole is not: other threads see a part of the update. A
+        ShardMap is read at one point in time. An empty map is filled from a dict or a ShardMap without comparing keys.
+        If the ShardMap has the same number of shards, that is O(shards): the two maps share tables until one of them
+        writes. Like dict.update."""
         update_from_arguments(self, "update", args, kwargs)
 
     # --- Compound operations: what would be several steps of a dict, as one ---

@@ -3,7 +3,8 @@ cdef enum:
 
 cdef struct Cursor:
     Block* block
-    Entry* entries          # the block's: heads of large blocks, all at the same place of a page, push each other out of the cache
+    # The block's. Heads of large blocks, all at the same place of a page, push each other out of the cache.
+    Entry* entries
     uint32_t entry
     uint32_t end            # of the entries that belong to the iteration
     Pin* pin                # where the table may change meanwhile (core/undo_log.pyx); or NULL

@@ -1,10 +1,10 @@
 # Merging many tables by windows.
 #
-# With 64 tables the tree of losers (core/merge.pyx) plays six times for each entry, each time waiting for the outcome of the
-# last. But nothing says that the order has to be found entry by entry: all entries up to some stamp are gathered, table by
-# table, and sorted with a radix sort (Knuth, TAOCP 3, 5.2.5), which has no comparisons. Only the order of the *tables* is
-# kept, a byte an entry: since within a table stamps grow, the entry that is meant is the one that the table's cursor stands on.
-# So an iterator takes each entry as late as before, and writers see its position.
+# With 64 tables the tree of losers (core/merge.pyx) plays six times for each entry, each time waiting for the outcome
+# of the last. But nothing says that the order has to be found entry by entry: all entries up to some stamp are
+# gathered, table by table, and sorted with a radix sort (Knuth, TAOCP 3, 5.2.5), which has no comparisons. Only the
+# order of the *tables* is kept, a byte an entry: since within a table stamps grow, the entry that is meant is the one
+# that the table's cursor stands on. So an iterator takes each entry as late as before, and writers see its position.
 #
 # A window has at most WINDOW_ENTRIES entries of a table: it ends before the first stamp that would be one more.
 

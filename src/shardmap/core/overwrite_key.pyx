@@ -24,8 +24,8 @@ cdef bint box_old_value_locked(Access* at, PyObject* raw, PyObject** box) except
 
 cdef Read overwrite_unlocked(MapCore m, Access* at, PyObject* key, PyObject* value, PyObject** old) noexcept:
     """Looks for the key without the mutex, and if there is an entry overwrites it under the mutex, which is then held
-    for a moment only; or not at all, if the entry has this very value already. FOUND_PRESENT: done. Else nothing was done,
-    for whatever reason. `old`: the reference to release.
+    for a moment only; or not at all, if the entry has this very value already. FOUND_PRESENT: done. Else nothing was
+    done, for whatever reason. `old`: the reference to release.
 
     To store what is there changes nothing. It takes effect when the value was read, which the entry of the shard's own
     block had then; a thread that locks the key meanwhile finds what it would have found after that."""

@@ -3,9 +3,9 @@
 #
 # A look-up visits the slots of one group first, which are a cache line of the index (all of it, if it is smaller),
 # from the slot that the hash names, round to its beginning. Then it goes on in another group by CPython's recurrence
-# (group * 5 + perturb + 1, Objects/dictobject.c), which reaches every group. `perturb` starts with a product of all 31 bits
-# and a secret (core/hashing.h): keys that have the first group in common part there, whatever they are. Who probes uses
-# probe_start() and probe_next().
+# (group * 5 + perturb + 1, Objects/dictobject.c), which reaches every group. `perturb` starts with a product of all 31
+# bits and a secret (core/hashing.h): keys that have the first group in common part there, whatever they are. Who probes
+# uses probe_start() and probe_next().
 
 cdef inline int hash_of(PyObject* key, Py_hash_t* hashed) except -1:
     if is_exact_str(key):

@@ -141,8 +141,8 @@ cdef inline Read read_unlocked(MapCore m, Access* at, PyObject* key, PyObject** 
 cdef inline Read read_block(Shard* shard, Block* block, uint32_t hash31, PyObject* key, bint take,
                             PyObject** value, uint32_t* where) noexcept:
     """The answer is to be believed if the block is still the shard's afterwards. `take`: puts a reference to the value
-    into `value`, which is NULL before; perhaps also where the answer is LOOK_AGAIN. `where`: the entry that was found, or
-    that needs a comparison. While reading."""
+    into `value`, which is NULL before; perhaps also where the answer is LOOK_AGAIN. `where`: the entry that was found,
+    or that needs a comparison. While reading."""
     cdef PyObject* found = NULL
     cdef uint32_t entry = 0
     cdef Read answer = look_up(block, hash31, key, &entry, &found)
@@ -178,8 +178,9 @@ cdef inline void note_candidate(Access* at, Block* block, uint32_t entry) noexce
 
 
 cdef inline bint note_layout_version(Access* at, Block* block) noexcept:
-    """Of the block, which was loaded before. A block is published before the version grows, and is not freed while it is
-    being read: so if it still is published, this version is its own, or the one before, which no check will find again."""
+    """Of the block, which was loaded before. A block is published before the version grows, and is not freed while it
+    is being read: so if it still is published, this version is its own, or the one before, which no check will find
+    again."""
     at.candidate.block = block
     sm_sched_point()
     at.candidate.layout_version = sm_load_u64(&at.shard.layout_version)
@@ -188,8 +189,9 @@ cdef inline bint note_layout_version(Access* at, Block* block) noexcept:
 
 
 cdef inline void reference_key(Access* at) noexcept:
-    """To compare with. While reading: what is not to be compared is let go afterwards. A block that was replaced still has
-    all keys, those that have gone since among them; so it must be the shard's after the key was seen in it again."""
+    """To compare with. While reading: what is not to be compared is let go afterwards. A block that was replaced still
+    has all keys, those that have gone since among them; so it must be the shard's after the key was seen in it
+    again."""
     cdef Candidate* candidate = &at.candidate
     cdef PyObject** slot = &candidate.block.entries[candidate.entry].key
     cdef PyObject* stored = <PyObject*>sm_load_ptr(<void**>slot)

@@ -9,8 +9,8 @@
 #   across an attach: the world may be stopped there, by a thread that waits for the mutex.
 # - Several mutexes in ascending order.
 #
-# An operation on a key is aimed at the key's shard (an Access, by locate()), and takes its mutex with lock_located(): if
-# the entries have moved to another layout meanwhile, it aims again.
+# An operation on a key is aimed at the key's shard (an Access, by locate()), and takes its mutex with lock_located():
+# if the entries have moved to another layout meanwhile, it aims again.
 
 cdef inline void require_locked(Shard* shard) noexcept nogil:
     """What functions named ..._locked and ..._and_unlock begin with (core/contracts.h)."""
@@ -62,9 +62,9 @@ cdef void lock_contended(Shard* shard) noexcept:
 
 
 cdef bint spin(Shard* shard) noexcept nogil:
-    cdef int turn, pauses = 1, i
-    for turn in range(SPINS):
-        for i in range(pauses):
+    cdef int _, _pause, pauses = 1
+    for _ in range(SPINS):
+        for _pause in range(pauses):
             sm_pause()
         if sm_mutex_try(&shard.mutex):
             return True

@@ -4,7 +4,8 @@ from types import GenericAlias
 
 
 cdef class SnapshotCore:
-    """Snapshot(source=None)\n--\n\nThe state of a map at one point in time. It never changes, and reads take no lock."""
+    """Snapshot(source=None)\n--\n\nThe state of a map at one point in time. It never changes, and reads take no
+    lock."""
 
     __class_getitem__ = classmethod(GenericAlias)
 

@@ -5,7 +5,7 @@ cdef class SnapshotIterator:
     cdef uint32_t pinned        # how many of them are set
     cdef PyObject* item         # owned; the tuple to use again, or NULL
     cdef int what               # KEYS, VALUES or ITEMS
-    cdef void* owner            # the reader (readers.h) of the thread that made it; NULL once another thread took a turn
+    cdef void* owner            # the reader (readers.h) of the thread that made it; NULL if another thread took a turn
     cdef uint8_t lock           # of one byte (atomicref.h): for turns of all others
     cdef uint8_t kept           # the caller had kept the tuple: another one was needed
     cdef Py_ssize_t remaining

@@ -1,10 +1,10 @@
 # Iterating over one point in time of a map, in insertion order.
 #
-# Threads may share an iterator, knowingly or through map(), zip() or enumerate(), so each turn excludes all others. Nearly
-# always there is one thread, for which a lock would be a third of the work: so the iterator is biased towards the thread
-# that made it (as Java's monitors were; Russell and Detlefs, OOPSLA 2006). Its turns are sections of a reader
-# (core/readers.h), two plain stores. The first turn of another thread ends that for good, and waits, as for readers, until
-# the owner's turn is over; from then on all take the lock. Nothing in a turn stops.
+# Threads may share an iterator, knowingly or through map(), zip() or enumerate(), so each turn excludes all others.
+# Nearly always there is one thread, for which a lock would be a third of the work: so the iterator is biased towards
+# the thread that made it (as Java's monitors were; Russell and Detlefs, OOPSLA 2006). Its turns are sections of a
+# reader (core/readers.h), two plain stores. The first turn of another thread ends that for good, and waits, as for
+# readers, until the owner's turn is over; from then on all take the lock. Nothing in a turn stops.
 
 cdef int checked(int what) except -1:
     if not KEYS <= what <= ITEMS:
@@ -236,8 +236,8 @@ cdef class SnapshotIterator:
 
 
 cdef inline bint take_next_raw(Merge* merge, PyObject** key, PyObject** value) noexcept:
-    """References to the key and value that come next, of tables that cannot change; then goes on. False at the end; also
-    where the collector has emptied the tables, if this runs in a finalizer of the same garbage. The value may be a
+    """References to the key and value that come next, of tables that cannot change; then goes on. False at the end;
+    also where the collector has emptied the tables, if this runs in a finalizer of the same garbage. The value may be a
     number (core/value.pyx)."""
     if merge.over or not take_entry(merge, ITEMS, key, value):
         return False
@@ -281,7 +281,8 @@ cdef inline void go_on(SnapshotIterator self) noexcept:
 
 
 cdef PyObject* number_taken(SnapshotIterator self, sm_reader* me, PyObject* number) except NULL:
-    """As an object. Before the iterator goes on: if there is no memory, the turn ends, and the entry comes next time."""
+    """As an object. Before the iterator goes on: if there is no memory, the turn ends, and the entry comes next
+    time."""
     cdef PyObject* value = try_box_long_long(number_of(number))
     if value == NULL:
         end_turn(self, me)
@@ -291,7 +292,7 @@ cdef PyObject* number_taken(SnapshotIterator self, sm_reader* me, PyObject* numb
 
 cdef void end_iteration(SnapshotIterator self, sm_reader* me) noexcept:
     """Ends the turn, too. May run any code."""
-    cdef SnapshotCore exhausted = self.snapshot
+    cdef SnapshotCore _exhausted = self.snapshot    # released at the end
     cdef uint32_t pinned = self.pinned
     self.snapshot = None
     self.pinned = 0

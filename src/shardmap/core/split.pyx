@@ -1,19 +1,21 @@
 # More shards for a map: its entries move to another layout with more shards (core/layout.pyx).
 #
 # When. Readers take no mutex, so shards serve writers, and only where they meet: a map is split when threads were found
-# to contend for a mutex (CONTENDED_ENOUGH times), or when a table of some size grows under one thread after it has grown
-# under another. Whoever writes next, does it, before its own operation. Never beyond `most_shard_bits`, and not at all
-# where the number of shards is fixed.
+# to contend for a mutex (CONTENDED_ENOUGH times), or when a table of some size grows under one thread after it has
+# grown under another. Whoever writes next, does it, before its own operation. Never beyond `most_shard_bits`, and not
+# at all where the number of shards is fixed.
 #
 # Why every operation stays linearizable. A split holds all mutexes of the old layout, and changes no entry: the map's
 # content is the same before and after. So it is enough that nobody acts on a layout that is not the map's any more.
 #
-# - Writers act under a mutex. They find out under it (`is_moved`) and aim again (lock_located). An operation that releases
+# - Writers act under a mutex. They find out under it (`is_moved`) and aim again (lock_located). An operation that
+# releases
 #   the mutex in the middle takes it by lock_located() again; positions and key locks that it remembers are told apart
 #   by `layout_version` and by the locks' serials, which go on in the new shards above the highest of all old ones.
 # - While a key is locked there is no split: KeyLock, KeyEntry and those who wait point to a shard.
 # - Operations on several shards hold all mutexes of the layout (lock_all), which therefore stays.
-# - A reader believes what it saw in a block if the old shard still publishes that block afterwards. The shards' versions
+# - A reader believes what it saw in a block if the old shard still publishes that block afterwards. The shards'
+# versions
 #   become odd first, which refuses "absent" from then on; then they publish the empty block, which refuses
 #   everything else; then the new layout is published, and only then is any mutex free, so that anything can change.
 # - len() collects sizes and versions of one layout. Odd versions make it collect again.
@@ -22,8 +24,8 @@
 # - Snapshots and iterators share the old tables, which stay as they are; what they share is copied with references, and
 #   their share is released after a grace period, as by copy_shared_table_locked().
 #
-# How long. Writers are kept out while each entry is copied once into a block of the right size: what a table's own growth
-# does. Blocks are allocated under the mutexes, as for growth, since their sizes are known only then.
+# How long. Writers are kept out while each entry is copied once into a block of the right size: what a table's own
+# growth does. Blocks are allocated under the mutexes, as for growth, since their sizes are known only then.
 
 cdef uint32_t most_shard_bits = 0       # of a map whose number of shards was not chosen
 

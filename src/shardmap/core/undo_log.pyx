@@ -1,30 +1,30 @@
 # Iterating over a map without making its writers copy: what iterators still need is kept when it is overwritten.
 #
 # An iterator shows one point in time. A snapshot does that by sharing the tables, and a writer copies a shared table
-# first. For an iterator, which most often lives for a moment, that would be too much: `for k in m: del m[k]; break` would
-# copy all of the map. So an iterator pins the tables: it notes in each how many entries there are (later ones are not its
-# own). A writer that finds a table pinned, but not shared otherwise, changes it in place; the key and value that go are
-# first put into the table's undo log, if an iterator has not passed that entry and they are not there for it already. (As
-# databases keep old versions for consistent reads; Bernstein and others, Concurrency Control and Recovery in Database
-# Systems, 1987, chapter 5.) What an iterator reads of an entry is the oldest version that is younger than the iterator,
-# else what the entry holds.
+# first. For an iterator, which most often lives for a moment, that would be too much: `for k in m: del m[k]; break`
+# would copy all of the map. So an iterator pins the tables: it notes in each how many entries there are (later ones are
+# not its own). A writer that finds a table pinned, but not shared otherwise, changes it in place; the key and value
+# that go are first put into the table's undo log, if an iterator has not passed that entry and they are not there for
+# it already. (As databases keep old versions for consistent reads; Bernstein and others, Concurrency Control and
+# Recovery in Database Systems, 1987, chapter 5.) What an iterator reads of an entry is the oldest version that is
+# younger than the iterator, else what the entry holds.
 #
 # A pin adds PIN_SHARES to the table's `cow_refs`. So whoever asks for "one share" finds that there is something to look
 # at, and nobody else pays for iterators. A pinned block is never replaced in its table: where that is needed (to grow,
-# for a snapshot's sake, where the log has become as large as the table) the writer copies the table, and leaves it, with
-# its log, to the iterators.
+# for a snapshot's sake, where the log has become as large as the table) the writer copies the table, and leaves it,
+# with its log, to the iterators.
 #
 # Pins are set under the mutexes of all shards; they go without. The log has a lock of one byte, which is held for a few
-# instructions of an attached thread in which nothing can stop. Under a mutex nobody waits for it: a writer that does not
-# get it copies the table.
+# instructions of an attached thread in which nothing can stop. Under a mutex nobody waits for it: a writer that does
+# not get it copies the table.
 
 cdef uint64_t PIN_SHARES = <uint64_t>1 << 32        # in Table.cow_refs: shares are counted below
 
 
 cdef bint lock_log_soon(UndoLog* log) noexcept nogil:
     """Tries for a moment, attached."""
-    cdef int turn
-    for turn in range(LOCK_SPINS):
+    cdef int _
+    for _ in range(LOCK_SPINS):
         if sm_byte_try(&log.lock):
             return True
         sm_pause()
@@ -66,8 +66,8 @@ cdef bint is_needed(UndoLog* log, uint32_t entry) noexcept nogil:
     """Whether what the entry holds must be kept: an iterator may come to it, and has no version of it so far."""
     cdef uint32_t last = last_version(log, entry), position
     cdef Pin* pin = log.pins
-    cdef int looked_at
-    for looked_at in range(PINS_LOOKED_AT):
+    cdef int _
+    for _ in range(PINS_LOOKED_AT):
         if pin == NULL or pin.since < last:     # and so have all older ones
             return False
         position = sm_load_u32(&pin.position)       # acquire: what was passed was read before it changes

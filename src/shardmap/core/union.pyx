@@ -57,7 +57,7 @@ cdef Union union_with_snapshot(SnapshotCore mine, SnapshotCore theirs):
     cdef Union self = new_union(mine, theirs.live)
     cdef Merge* merge = merge_new(theirs.table_count)
     cdef Ahead ahead[CHUNK]
-    cdef uint32_t count, i
+    cdef uint32_t count
     cdef bint done = True
     merge_start(merge, theirs.tables, theirs.table_count, False)
     while done and not merge.over:

@@ -12,12 +12,12 @@ cdef void unlock_others(MapCore m, Shard* kept) noexcept:
 cdef Py_ssize_t map_len(MapCore m) noexcept:
     """Entries at one point in time. Without locks if two collections of all shards' sizes agree (with their
     versions: the double collect of Afek et al., Atomic snapshots of shared memory, 1993), else with all."""
-    cdef int attempt
+    cdef int _
     cdef uint32_t i
     cdef uint64_t whole_map_seq, first, second, size_word, odd
     cdef Py_ssize_t total = 0
     cdef Layout* layout
-    for attempt in range(3):
+    for _ in range(3):
         whole_map_seq = sm_load_u64(&m.whole_map_seq)
         layout = layout_of(m)
         if whole_map_seq & 1:

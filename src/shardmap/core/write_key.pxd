@@ -8,8 +8,8 @@ cdef struct WriteRequest:
     PyObject* value         # NULL: remove
     Write when
     PyObject* expected      # for IF_SAME
-    PyObject** old          # where to put a reference to the value before, as an object, or NULL; for IF_ABSENT, to
-                            # the one that is there
+    # Where to put a reference to the value before, as an object, or NULL. For IF_ABSENT, to the one that is there.
+    PyObject** old
     uint64_t grant          # of the key's lock that the caller holds; 0: none
     FoundEntry found        # where the key was found by the caller
     uint64_t* whole_map_seq         # NULL; or the map's, and nothing is written if it is not

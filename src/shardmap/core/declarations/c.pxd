@@ -180,7 +180,7 @@ cdef extern from "core/types.h":
     void sm_set_init(PyTypeObject*, initproc)
     bint sm_is_unhashable(PyObject*) noexcept
     bint sm_iterates_as(PyObject*, PyTypeObject*) noexcept
-    bint sm_has_items_of(PyObject*, PyTypeObject*) noexcept
+    bint sm_iterates_like(PyObject*, PyTypeObject*) noexcept
     bint sm_is_immutable_type(PyTypeObject*) noexcept
     void sm_no_sequence(PyTypeObject*)
     void sm_set_vectorcall(PyTypeObject*, size_t offset)

@@ -1,4 +1,5 @@
-# What the core uses of CPython and of the C library. By pointer where Cython is to add no reference counting of its own.
+# What the core uses of CPython and of the C library. By pointer where Cython is to add no reference counting of its
+# own.
 
 from cpython.buffer cimport Py_buffer, PyBUF_RECORDS_RO
 from cpython.dict cimport PyDict_Check, PyDict_Copy, PyDict_New, PyDict_Next, PyDict_Size
