@@ -24,7 +24,9 @@
 
 enum { BATCHES = 1000, TURNS = 500, WORK = 40, KINDS = 5 };
 
-static struct { _Alignas(128) volatile uint64_t value; } lines[8];
+static struct {
+    _Alignas(128) volatile uint64_t value;
+} lines[8];
 static pthread_barrier_t start;
 static int cpus[2];
 static double result[2][KINDS];

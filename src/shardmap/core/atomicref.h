@@ -16,10 +16,7 @@
 #define SM_BYTE_SPINS 64
 #define SM_LONGEST_NAP 1000 /* microseconds */
 
-static inline int sm_byte_try(uint8_t *lock)
-{
-    return !sm_load_u8_relaxed(lock) && !sm_exchange_u8_acquire(lock, 1);
-}
+static inline int sm_byte_try(uint8_t *lock) { return !sm_load_u8_relaxed(lock) && !sm_exchange_u8_acquire(lock, 1); }
 
 /* The holder was preempted. Sleeps, detached, a little longer each time. */
 static void sm_byte_wait(uint8_t *lock)
@@ -53,7 +50,11 @@ static inline void sm_byte_unlock(uint8_t *lock) { sm_store_u8(lock, 0); }
 
 #else
 
-static inline int sm_byte_try(uint8_t *lock) { (void)lock; return 1; }
+static inline int sm_byte_try(uint8_t *lock)
+{
+    (void)lock;
+    return 1;
+}
 static inline void sm_byte_lock(uint8_t *lock) { (void)lock; }
 static inline void sm_byte_unlock(uint8_t *lock) { (void)lock; }
 
@@ -77,7 +78,11 @@ static inline PyObject *sm_try_get_ref(PyObject **slot)
     return NULL;
 }
 #else
-static inline PyObject *sm_try_get_ref(PyObject **slot) { (void)slot; return NULL; }
+static inline PyObject *sm_try_get_ref(PyObject **slot)
+{
+    (void)slot;
+    return NULL;
+}
 #endif
 
 #endif

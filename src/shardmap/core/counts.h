@@ -70,10 +70,23 @@ static void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *misses)
 #else
 
 static inline sm_reader *sm_own_reader(void) { return NULL; }
-static inline int sm_count(sm_reader *me, uint32_t number, int which) { (void)me; (void)number; (void)which; return 0; }
-static inline int sm_make_room_to_count(uint32_t number) { (void)number; return 0; }
+static inline int sm_count(sm_reader *me, uint32_t number, int which)
+{
+    (void)me;
+    (void)number;
+    (void)which;
+    return 0;
+}
+static inline int sm_make_room_to_count(uint32_t number)
+{
+    (void)number;
+    return 0;
+}
 static inline void sm_sum_counts(uint32_t number, uint64_t *hits, uint64_t *misses)
-{ (void)number; *hits = *misses = 0; }
+{
+    (void)number;
+    *hits = *misses = 0;
+}
 
 #endif
 

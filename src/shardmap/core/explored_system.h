@@ -54,7 +54,10 @@ static void sm_explored_cond_wait(sm_mutex *mutex, double until, const char *pla
 }
 
 /* Not yet written memory has this pattern. */
-static void *sm_explored_fill(void *memory, size_t size) { return memory == NULL ? NULL : memset(memory, SM_FREED, size); }
+static void *sm_explored_fill(void *memory, size_t size)
+{
+    return memory == NULL ? NULL : memset(memory, SM_FREED, size);
+}
 
 #define sm_allocate(size, alignment) sm_explored_fill(sm_allocate(size, alignment), size)
 #define sm_allocate_table(size) sm_explored_fill(sm_allocate_table(size), size)

@@ -57,10 +57,7 @@ static inline uint32_t sm_mixed_of(uint64_t hash)
 }
 
 /* Where probing continues if the place was full, for a key with these 31 bits. */
-static inline uint32_t sm_perturb_of(uint32_t hash31)
-{
-    return (uint32_t)(hash31 * sm_hash_secret >> 32);
-}
+static inline uint32_t sm_perturb_of(uint32_t hash31) { return (uint32_t)(hash31 * sm_hash_secret >> 32); }
 
 static inline uint32_t sm_shard_of_mixed(uint32_t mixed, unsigned shard_bits)
 {
@@ -101,10 +98,7 @@ static inline unsigned sm_trailing_zeros(uint32_t number)
 static inline uint64_t sm_multiply_high(uint64_t a, uint64_t b) { return __umulh(a, b); }
 #else
 static inline unsigned sm_trailing_zeros(uint32_t number) { return (unsigned)__builtin_ctz(number); }
-static inline uint64_t sm_multiply_high(uint64_t a, uint64_t b)
-{
-    return (uint64_t)((unsigned __int128)a * b >> 64);
-}
+static inline uint64_t sm_multiply_high(uint64_t a, uint64_t b) { return (uint64_t)((unsigned __int128)a * b >> 64); }
 #endif
 
 /* Spreads hashes over any number of owners. For a power of two, as a map does over as many shards. Otherwise it

@@ -36,7 +36,12 @@ static inline int sm_is_foreign(PyObject *op, uint8_t *seen)
     return SM_UNLIKELY(!sm_load_u8(seen)) && !_Py_IsOwnedByCurrentThread(op);
 }
 #else
-static inline int sm_is_foreign(PyObject *op, uint8_t *seen) { (void)op; (void)seen; return 0; }
+static inline int sm_is_foreign(PyObject *op, uint8_t *seen)
+{
+    (void)op;
+    (void)seen;
+    return 0;
+}
 #endif
 
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
@@ -115,7 +120,11 @@ SM_INLINE int sm_try_incref(PyObject *op)
 /* Enables sm_try_incref() for an object to which there is a reference. */
 static inline void sm_allow_try_incref(PyObject *op) { SM_ENABLE_TRY_INCREF(op); }
 #else
-static inline int sm_try_incref(PyObject *op) { Py_INCREF(op); return 1; }
+static inline int sm_try_incref(PyObject *op)
+{
+    Py_INCREF(op);
+    return 1;
+}
 static inline void sm_allow_try_incref(PyObject *op) { (void)op; }
 #endif
 
@@ -138,13 +147,14 @@ static inline int sm_refers_to(PyObject *reference, PyObject *op)
 static inline int sm_only_reference(PyObject *op) { return op != NULL && Py_REFCNT(op) == 1; }
 #elif PY_VERSION_HEX >= 0x030E0000
 #define SM_TELLS_ONLY_REFERENCE 1
-static inline int sm_only_reference(PyObject *op)
-{
-    return op != NULL && PyUnstable_Object_IsUniquelyReferenced(op);
-}
+static inline int sm_only_reference(PyObject *op) { return op != NULL && PyUnstable_Object_IsUniquelyReferenced(op); }
 #else
 #define SM_TELLS_ONLY_REFERENCE 0
-static inline int sm_only_reference(PyObject *op) { (void)op; return 0; }
+static inline int sm_only_reference(PyObject *op)
+{
+    (void)op;
+    return 0;
+}
 #endif
 
 /* For a tuple whose items were replaced: resets its cached hash (since 3.14), and tracks it again if the collector had
@@ -234,7 +244,11 @@ static inline void sm_mark_used_often(PyObject *op, uint32_t *uses)
     }
 }
 #else
-static inline void sm_mark_used_often(PyObject *op, uint32_t *uses) { (void)op; (void)uses; }
+static inline void sm_mark_used_often(PyObject *op, uint32_t *uses)
+{
+    (void)op;
+    (void)uses;
+}
 #endif
 
 /* The current contextvars.Context, borrowed; NULL if none was needed so far. */
@@ -245,8 +259,7 @@ static inline void sm_mark_used_often(PyObject *op, uint32_t *uses) { (void)op; 
 static inline PyObject *sm_context_below(PyObject *context)
 {
     struct first_field {
-        PyObject_HEAD
-        PyObject *ctx_prev;
+        PyObject_HEAD PyObject *ctx_prev;
     };
     return ((struct first_field *)context)->ctx_prev;
 }

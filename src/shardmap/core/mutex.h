@@ -12,8 +12,7 @@ typedef struct {
 } sm_mutex;
 
 #define SM_NATIVE(mutex) (&(mutex)->native)
-#define SM_IS_HELD(mutex) \
-    (sm_load_u8_relaxed(&(mutex)->held) && sm_is_same_thread((mutex)->owner, sm_this_thread()))
+#define SM_IS_HELD(mutex) (sm_load_u8_relaxed(&(mutex)->held) && sm_is_same_thread((mutex)->owner, sm_this_thread()))
 
 static inline void sm_note_held(sm_mutex *mutex)
 {

@@ -41,8 +41,8 @@ SM_INLINE int sm_same_chars(const char *a, const char *b, size_t size)
 static SM_NOINLINE int sm_same_wide_str(PyObject *a, PyObject *b)
 {
     int kind = PyUnicode_KIND(a);
-    return kind == (int)PyUnicode_KIND(b)
-        && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)PyUnicode_GET_LENGTH(a) * (size_t)kind) == 0;
+    return kind == (int)PyUnicode_KIND(b) &&
+           memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)PyUnicode_GET_LENGTH(a) * (size_t)kind) == 0;
 }
 
 /* The last word of `state`. Microsoft's compilers put the flags after a word for `interned` if that is a byte. */
@@ -81,22 +81,22 @@ static inline int sm_same_int(PyObject *a, PyObject *b)
 #if PY_VERSION_HEX >= 0x030C0000
     /* The lowest two bits are the sign, the third says that CPython made the object for good. */
     uintptr_t tag = x->long_value.lv_tag;
-    return ((tag ^ y->long_value.lv_tag) & ~(uintptr_t)4) == 0
-        && memcmp(x->long_value.ob_digit, y->long_value.ob_digit, (tag >> 3) * sizeof(digit)) == 0;
+    return ((tag ^ y->long_value.lv_tag) & ~(uintptr_t)4) == 0 &&
+           memcmp(x->long_value.ob_digit, y->long_value.ob_digit, (tag >> 3) * sizeof(digit)) == 0;
 #else
     Py_ssize_t size = Py_SIZE(a);
-    return size == Py_SIZE(b)
-        && memcmp(x->ob_digit, y->ob_digit, (size_t)(size < 0 ? -size : size) * sizeof(digit)) == 0;
+    return size == Py_SIZE(b) &&
+           memcmp(x->ob_digit, y->ob_digit, (size_t)(size < 0 ? -size : size) * sizeof(digit)) == 0;
 #endif
 }
 
 static inline int sm_same_bytes(PyObject *a, PyObject *b)
 {
-    return PyBytes_GET_SIZE(a) == PyBytes_GET_SIZE(b)
-        && memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)PyBytes_GET_SIZE(a)) == 0;
+    return PyBytes_GET_SIZE(a) == PyBytes_GET_SIZE(b) &&
+           memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)PyBytes_GET_SIZE(a)) == 0;
 }
 
-#define SM_PLAIN_DEPTH 4   /* of tuples in tuples */
+#define SM_PLAIN_DEPTH 4  /* of tuples in tuples */
 #define SM_PLAIN_ITEMS 64 /* of all of these tuples together; an item that several of them share counts each time */
 
 static inline int sm_is_str_int_or_bytes(PyObject *a)
@@ -143,8 +143,7 @@ static inline Py_hash_t sm_plain_hash(PyObject *a)
         kept = sm_str_hash(a);
         if (kept != -1)
             return kept;
-    }
-    else if (sm_small_int_hash(a, &kept))
+    } else if (sm_small_int_hash(a, &kept))
         return kept;
     return type->tp_hash(a);
 }

@@ -29,15 +29,15 @@
 #include "compiler.h"
 #include "system.h"
 
-static int sm_reads_unlocked = 0;   /* fixed at import */
-static uint32_t sm_asymmetric = 0;  /* membarrier() runs the barrier of readers */
+static int sm_reads_unlocked = 0;  /* fixed at import */
+static uint32_t sm_asymmetric = 0; /* membarrier() runs the barrier of readers */
 
 #if SM_READERS_MEET_WRITERS
 
 #if defined(__linux__) && !SM_AS_ON_MACOS
 #include <sys/syscall.h>
 #include <unistd.h>
-#define SM_MEMBARRIER_EXPEDITED 8            /* linux/membarrier.h, which old systems lack */
+#define SM_MEMBARRIER_EXPEDITED 8 /* linux/membarrier.h, which old systems lack */
 #define SM_MEMBARRIER_REGISTER_EXPEDITED 16
 static int sm_membarrier(int command) { return (int)syscall(__NR_membarrier, command, 0, 0); }
 #elif defined(_WIN32)
@@ -53,19 +53,23 @@ static int sm_membarrier(int command)
 #else
 #define SM_MEMBARRIER_EXPEDITED 0
 #define SM_MEMBARRIER_REGISTER_EXPEDITED 0
-static int sm_membarrier(int command) { (void)command; return -1; }
+static int sm_membarrier(int command)
+{
+    (void)command;
+    return -1;
+}
 #endif
 
 typedef struct SM_ALIGNED(128) sm_reader {
-    uint64_t seq;                 /* odd: reading */
-    uint32_t in_use;                /* by a thread that has not ended */
-    uint32_t counted;               /* how many numbers have counts (counts.h) */
+    uint64_t seq;     /* odd: reading */
+    uint32_t in_use;  /* by a thread that has not ended */
+    uint32_t counted; /* how many numbers have counts (counts.h) */
     uint64_t *counts;
-    struct sm_reader *next;         /* all records; they are used again, never freed */
+    struct sm_reader *next; /* all records; they are used again, never freed */
 } sm_reader;
 
 static sm_reader *sm_readers = NULL;
-static uint32_t sm_turning_off = 0;      /* a reader may not know yet that it needs a barrier of its own */
+static uint32_t sm_turning_off = 0; /* a reader may not know yet that it needs a barrier of its own */
 static SM_THREAD_LOCAL sm_reader *sm_this_reader SM_TLS_MODEL = NULL;
 static sm_thread_key sm_reader_key;
 
@@ -145,21 +149,20 @@ static SM_NOINLINE void sm_wait_for_readers(void)
     SM_REQUIRE(sm_mutexes_held == 0 && !sm_is_reading, "a grace period is waited for under a mutex, or by a reader");
     sm_fence_full();
     /* Acquire: otherwise `sm_turning_off` could be loaded before it, when it is not set yet. */
-    if (sm_load_u32(&sm_asymmetric) && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0
-        && (sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) != 0 || sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0)) {
+    if (sm_load_u32(&sm_asymmetric) && sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0 &&
+        (sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) != 0 || sm_membarrier(SM_MEMBARRIER_EXPEDITED) != 0)) {
         /* The process has been forbidden to call it (seccomp). From now on every reader runs its own barrier. After
          * the nap, the readers that did not know this yet have got a barrier from the scheduler. */
         sm_store_u32_seq_cst(&sm_turning_off, 1);
         sm_store_u32_seq_cst(&sm_asymmetric, 0);
         sm_nap(50000);
         sm_store_u32_seq_cst(&sm_turning_off, 0);
-    }
-    else {
+    } else {
         while (sm_load_u32_seq_cst(&sm_turning_off))
             sm_nap(1000); /* another thread has just found out the same */
     }
     for (r = sm_load_ptr_seq_cst((void *const *)&sm_readers); r != NULL; r = r->next) {
-        seq = sm_load_u64(&r->seq);     /* acquire: the reads come before the freeing */
+        seq = sm_load_u64(&r->seq); /* acquire: the reads come before the freeing */
         if ((seq & 1) == 0)
             continue;
         /* A later odd value is enough, because the same thread stored it after the even one. */
@@ -169,7 +172,7 @@ static SM_NOINLINE void sm_wait_for_readers(void)
             else if (round < 1000)
                 sm_yield();
             else
-                sm_nap(50);   /* a thread of higher priority must not keep the reader waiting */
+                sm_nap(50); /* a thread of higher priority must not keep the reader waiting */
         }
     }
 }
@@ -208,7 +211,7 @@ static inline void sm_read_unlock(sm_reader *me)
     sm_note_reading(0);
 }
 
-static inline void sm_wait_for_readers(void) { }
+static inline void sm_wait_for_readers(void) {}
 static inline void sm_reset_readers(void)
 {
 #if SM_DEBUG
@@ -227,8 +230,8 @@ static void sm_readers_init(void)
 #if SM_READERS_MEET_WRITERS
     if (sm_reads_unlocked && sm_thread_key_create(&sm_reader_key, sm_give_reader_back) != 0)
         sm_reads_unlocked = 0;
-    sm_asymmetric = sm_reads_unlocked && !(wanted != NULL && strcmp(wanted, "fenced") == 0)
-        && sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) == 0;
+    sm_asymmetric = sm_reads_unlocked && !(wanted != NULL && strcmp(wanted, "fenced") == 0) &&
+                    sm_membarrier(SM_MEMBARRIER_REGISTER_EXPEDITED) == 0;
 #endif
 }
 

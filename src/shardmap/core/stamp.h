@@ -30,7 +30,7 @@
 
 enum { SM_STAMP_COUNTER = 0, SM_STAMP_FINE = 1, SM_STAMP_COARSE = 2, SM_STAMP_SLOW = 3 };
 static int sm_stamp_source = SM_STAMP_COUNTER;
-static int sm_stamp_shift = 0;     /* of SM_STAMP_COARSE; of SM_STAMP_SLOW: how many low bits are ignored */
+static int sm_stamp_shift = 0; /* of SM_STAMP_COARSE; of SM_STAMP_SLOW: how many low bits are ignored */
 /* It starts above all numbers of entries, because these numbers become stamps when a map with one shard is split
  * (core/split.pyx). Clocks are above them a few seconds after they were started. */
 static SM_ALIGNED(128) uint64_t sm_stamp_counter = UINT64_C(1) << 32;
@@ -83,10 +83,7 @@ static inline uint64_t sm_read_register(void) { return 0; }
 #endif
 
 /* For tests: the system's clock without its lowest bits, so that it ticks slowly. It is not read early, either. */
-static uint64_t sm_read_slow_clock(void)
-{
-    return (uint64_t)sm_monotonic_ns() >> sm_stamp_shift << sm_stamp_shift;
-}
+static uint64_t sm_read_slow_clock(void) { return (uint64_t)sm_monotonic_ns() >> sm_stamp_shift << sm_stamp_shift; }
 
 static inline uint64_t sm_read_clock(void)
 {

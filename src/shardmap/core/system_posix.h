@@ -139,10 +139,10 @@ static void *sm_allocate(size_t size, size_t alignment)
 
 static inline void sm_release(void *memory) { free(memory); }
 
-#define SM_HUGE_PAGE ((size_t)2 << 20)                              /* x86-64, and arm64 with pages of 4 KiB */
+#define SM_HUGE_PAGE ((size_t)2 << 20) /* x86-64, and arm64 with pages of 4 KiB */
 #define SM_LARGE_ALIGNMENT SM_HUGE_PAGE
 #define SM_LARGE (2 * SM_HUGE_PAGE)
-#define SM_MAPPED(size) (((size) + 65535) & ~(size_t)65535)         /* whole pages, whatever their size */
+#define SM_MAPPED(size) (((size) + 65535) & ~(size_t)65535) /* whole pages, whatever their size */
 
 /* Memory for tables, in whole cache lines. Large tables are mapped, so that freeing returns their memory to the
  * system at once. They ask for huge pages, if the system gives them on request (Linux: "madvise"; numpy does so,

@@ -159,7 +159,7 @@ static void *sm_allocate(size_t size, size_t alignment)
 
 static inline void sm_release(void *memory) { _aligned_free(memory); }
 
-#define SM_LARGE_ALIGNMENT ((size_t)65536)                          /* of mapped memory */
+#define SM_LARGE_ALIGNMENT ((size_t)65536) /* of mapped memory */
 #define SM_LARGE ((size_t)4 << 20)
 
 /* Memory for tables, in whole cache lines. Large tables are mapped, so that freeing returns their memory to the

@@ -5,7 +5,10 @@
 #include <Python.h>
 
 static void sm_set_gc(PyTypeObject *t, traverseproc traverse, inquiry clear)
-{ t->tp_traverse = traverse; t->tp_clear = clear; }
+{
+    t->tp_traverse = traverse;
+    t->tp_clear = clear;
+}
 static void sm_set_traverse(PyTypeObject *t, traverseproc traverse) { t->tp_traverse = traverse; }
 static void sm_set_clear(PyTypeObject *t, inquiry clear) { t->tp_clear = clear; }
 /* Also changes the wrapper descriptor, from which subclasses inherit the slot. */
@@ -21,19 +24,19 @@ static void sm_set_init(PyTypeObject *t, initproc init)
 static inline int sm_is_unhashable(PyObject *o) { return Py_TYPE(o)->tp_hash == PyObject_HashNotImplemented; }
 /* Whether iteration over the object uses the slot of `type`, that is, no subclass overrides __iter__. */
 static inline int sm_iterates_as(PyObject *o, PyTypeObject *type) { return Py_TYPE(o)->tp_iter == type->tp_iter; }
-/* Whether the object is of `type`, and no subclass overrides iteration, items or the buffer. */
-static inline int sm_has_items_of(PyObject *o, PyTypeObject *type)
+/* Whether the object is of `type`, and no subclass overrides iteration or the buffer. */
+static inline int sm_iterates_like(PyObject *o, PyTypeObject *type)
 {
     PyTypeObject *t = Py_TYPE(o);
-    return PyObject_TypeCheck(o, type) && t->tp_iter == type->tp_iter
-        && t->tp_as_sequence != NULL && type->tp_as_sequence != NULL
-        && t->tp_as_sequence->sq_item == type->tp_as_sequence->sq_item
-        && t->tp_as_buffer != NULL && type->tp_as_buffer != NULL
-        && t->tp_as_buffer->bf_getbuffer == type->tp_as_buffer->bf_getbuffer;
+    return PyObject_TypeCheck(o, type) && t->tp_iter == type->tp_iter && t->tp_as_buffer != NULL &&
+           type->tp_as_buffer != NULL && t->tp_as_buffer->bf_getbuffer == type->tp_as_buffer->bf_getbuffer;
 }
 static inline int sm_is_immutable_type(PyTypeObject *t) { return (t->tp_flags & Py_TPFLAGS_IMMUTABLETYPE) != 0; }
 static void sm_no_sequence(PyTypeObject *t)
-{ t->tp_as_sequence->sq_item = NULL; PyType_Modified(t); }
+{
+    t->tp_as_sequence->sq_item = NULL;
+    PyType_Modified(t);
+}
 /* Calls of the type's objects use a function pointer in the object. Calls as methods need no bound-method object. */
 static void sm_set_vectorcall(PyTypeObject *t, size_t offset)
 {
@@ -44,7 +47,10 @@ static void sm_set_vectorcall(PyTypeObject *t, size_t offset)
 }
 /* The public name, from which __module__ comes. */
 static void sm_set_name(PyTypeObject *t, const char *name)
-{ t->tp_name = name; PyType_Modified(t); }
+{
+    t->tp_name = name;
+    PyType_Modified(t);
+}
 
 static int sm_take_place(PyTypeObject *type, PyMethodDef *own, const char *name, void *function)
 {
