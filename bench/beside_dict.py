@@ -113,18 +113,19 @@ def _graph_time(name: str, title: str, most: float, operation: Callable[..., Any
 
 
 GOALS = (
-    *(
-        Goal(f"bytes-10-{cpus}", f"10 entries, bytes, on {cpus} CPUs", 700, Bytes(10), "bytes", cpus)
-        for cpus in CPUS
-    ),
-    *(
-        Goal(f"bytes-empty-{cpus}", f"empty, bytes, on {cpus} CPUs", 400, Bytes(0), "bytes", cpus)
-        for cpus in CPUS
-    ),
+    *(Goal(f"bytes-10-{cpus}", f"10 entries, bytes, on {cpus} CPUs", 700, Bytes(10), "bytes", cpus) for cpus in CPUS),
+    *(Goal(f"bytes-empty-{cpus}", f"empty, bytes, on {cpus} CPUs", 400, Bytes(0), "bytes", cpus) for cpus in CPUS),
     Goal("bytes-1000", "1,000 str keys, bytes", 1.5, Bytes(1_000, "str"), beside=_on(*CPUS)),
-    Goal("bytes-million", "1,000,000 str keys, bytes", 1.15, Bytes(MILLION, "str"), beside=(
-        *_on(*CPUS), ("int keys", {"work": Bytes(MILLION)}),
-    )),
+    Goal(
+        "bytes-million",
+        "1,000,000 str keys, bytes",
+        1.15,
+        Bytes(MILLION, "str"),
+        beside=(
+            *_on(*CPUS),
+            ("int keys", {"work": Bytes(MILLION)}),
+        ),
+    ),
     Goal("make", "make a map, fill it with 10 entries", 1.6, Timed(alone.make_and_fill), beside=_on(*CPUS)),
     Goal("list", "list() of 10 entries", 2.5, Timed(alone.listed), beside=_on(*CPUS)),
     Goal("iterate-keys", "iterate 1,000,000 str keys", 1.1, Timed(alone.iterated), beside=_on(*CPUS)),
@@ -144,9 +145,13 @@ GOALS = (
     Goal("equal", "1,000,000 entries: ==", 1.3, Timed(alone.compared)),
     Goal("union", "1,000,000 entries: m | m", 2, Timed(alone.united)),
     Goal("values", "1,000,000 entries: list(values())", 1.2, Timed(alone.values_listed)),
-    Goal("popitem", "1,000,000 entries: a copy, and 10,000 popitem() on it", 1.6, Timed(alone.popped), beside=(
-        ("without the copy", {"work": Timed(alone.popped_alone, most=50)}),
-    )),
+    Goal(
+        "popitem",
+        "1,000,000 entries: a copy, and 10,000 popitem() on it",
+        1.6,
+        Timed(alone.popped),
+        beside=(("without the copy", {"work": Timed(alone.popped_alone, most=50)}),),
+    ),
     Goal("deepcopy", "100,000 entries: deepcopy", 1.3, Timed(alone.deeply_copied)),
     _graph("memory", "memory", 1.7, Growth(), Growth("MultiGraph")),
     _graph_time("build", "build", 1.6, alone.graph_built),

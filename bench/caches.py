@@ -173,9 +173,7 @@ def misses() -> dict[str, Loop]:
     return rows
 
 
-def timed(
-    loop: Loop, threads: int, draw: Callable[[int], list[Any]], shortest: float = SHORTEST
-) -> Calibrated:
+def timed(loop: Loop, threads: int, draw: Callable[[int], list[Any]], shortest: float = SHORTEST) -> Calibrated:
     draws = [draw(number) for number in range(threads)]
 
     def measure(repetitions: int) -> Region:

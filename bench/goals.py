@@ -245,19 +245,23 @@ def lines(goal: Goal, label: str, series: Series, maps: dict[str, Competitor]) -
             continue
         ratio, low, high = spread(bar.value(series, (SHARDMAP, goal.threads)))
         detail = f"{series.rate(mine):6.1f} M/s {series.used(mine):4.2f} cores"
-        yield line | loop | {
-            "ratio": ratio,
-            "low": low,
-            "high": high,
-            # If no round was quiet, the line has the numbers, but does not say whether the goal is reached.
-            "reached": None if series.noisy else bar.met_by(ratio),
-            "rate": series.rate(mine),
-            "cores_used": series.used(mine),
-            "detail": detail + "".join(f", loop {scaled:.2f}x" for scaled in loop.values()),
-            "rounds": len(series.regions[mine]),
-            "discarded": series.discarded,
-            "noisy": series.noisy,
-        }
+        yield (
+            line
+            | loop
+            | {
+                "ratio": ratio,
+                "low": low,
+                "high": high,
+                # If no round was quiet, the line has the numbers, but does not say whether the goal is reached.
+                "reached": None if series.noisy else bar.met_by(ratio),
+                "rate": series.rate(mine),
+                "cores_used": series.used(mine),
+                "detail": detail + "".join(f", loop {scaled:.2f}x" for scaled in loop.values()),
+                "rounds": len(series.regions[mine]),
+                "discarded": series.discarded,
+                "noisy": series.noisy,
+            }
+        )
 
 
 def main(goals: tuple[Goal, ...] = GOALS, about_them: str = __doc__ or "", file: str = "goals") -> int:

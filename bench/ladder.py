@@ -238,9 +238,7 @@ def promises(seconds: float, rounds: int) -> list[str]:
         slowed, rates = list[float](), list[float]()
         for _ in range(rounds):
             alone = undisturbed(1, approaches.read_eventual, seconds)
-            beside, rate = while_refreshing(
-                lambda: undisturbed(1, approaches.read_eventual, seconds), 100, changed
-            )
+            beside, rate = while_refreshing(lambda: undisturbed(1, approaches.read_eventual, seconds), 100, changed)
             if alone and beside:
                 slowed.append(statistics.fmean(alone) / statistics.fmean(beside))
                 rates.append(rate)

@@ -244,4 +244,3 @@ def as_json(series: Series, name: str) -> dict[str, Any]:
         "discarded": series.discarded,
         "noisy": series.noisy,
     }
-

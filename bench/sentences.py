@@ -208,4 +208,3 @@ def report(results: Results) -> str:
 
 def wrapped(sentences: Iterable[str]) -> str:
     return "\n".join(textwrap.fill(one, WIDTH, initial_indent="- ", subsequent_indent="  ") for one in sentences)
-

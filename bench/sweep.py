@@ -128,8 +128,7 @@ def main() -> int:
 
         shortest = SHORTEST if quick else 2 * SHORTEST
         measures = {
-            name: Calibrated(measure, shortest=shortest, most=one.most)
-            for name, (_, measure) in one.measures.items()
+            name: Calibrated(measure, shortest=shortest, most=one.most) for name, (_, measure) in one.measures.items()
         }
         attempts = rounds + 1 if quick else 2 * rounds
         series = paired_rounds(measures, rounds, attempts=attempts, progress=progress)

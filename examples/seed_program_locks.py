@@ -1,6 +1,6 @@
 """The program of seed_program.py with a dict and locks. It needs nothing but the standard library.
 
-    python examples/seed_program_locks.py
+python examples/seed_program_locks.py
 """
 
 from __future__ import annotations

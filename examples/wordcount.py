@@ -290,9 +290,7 @@ def table(results: dict[str, Any]) -> str:
                 lines.append(f"    {row['label']:<32} {row['median']:7.3f}  {spread:<18} {row['speedup']:5.2f} x")
     lines += ["", "Every result equals the single thread's, word by word. Speed: 1 thread with one Counter is 1."]
     if results["python"]["gil_enabled"]:
-        lines.append(
-            "This interpreter has a GIL, so threads take turns. ShardCounter takes fewer steps for each word."
-        )
+        lines.append("This interpreter has a GIL, so threads take turns. ShardCounter takes fewer steps for each word.")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Draws shards.svg and shards-dark.svg: a map's shards, their tables, and a snapshot that shares them.
 
-    python docs/pictures/shards.py
+python docs/pictures/shards.py
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class Drawing:
     def arrow(self, *points: tuple[float, float]) -> None:
         path = " L".join(f"{x:g} {y:g}" for x, y in points)
         self.pieces.append(
-            f'<path d="M{path}" fill="none" stroke="{self.palette.line}" stroke-width="1.4" '
-            'marker-end="url(#head)"/>'
+            f'<path d="M{path}" fill="none" stroke="{self.palette.line}" stroke-width="1.4" marker-end="url(#head)"/>'
         )
 
     def table(self, x: float, y: float, fill: str, entries: tuple[Entry, ...]) -> None:

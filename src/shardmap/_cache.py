@@ -164,8 +164,17 @@ class ShardCache(CacheCore):
         hits, misses, loads, failures, nanoseconds, removals = _core._cache_counts(self)
         explicit, replaced, evicted, expired = removals
         return CacheStats(
-            hits, misses, loads, failures, nanoseconds * 1e-9, evicted, expired, replaced, explicit, len(self),
-            self.weight
+            hits,
+            misses,
+            loads,
+            failures,
+            nanoseconds * 1e-9,
+            evicted,
+            expired,
+            replaced,
+            explicit,
+            len(self),
+            self.weight,
         )
 
     def reset_stats(self):
@@ -208,6 +217,7 @@ MutableMapping.register(ShardCache)
 
 
 # Views are named as people see them in reprs. Those of collections.abc say the name of the class, and the mapping.
+
 
 class _View:
     __slots__ = ()
@@ -263,6 +273,7 @@ def _restore(cls, *parameters):
 
 
 # --- fork ---
+
 
 class _Reference(weakref.ref):
     __slots__ = ("number",)

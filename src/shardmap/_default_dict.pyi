@@ -37,9 +37,7 @@ class ShardDefaultDict(ShardMap[_KT, _VT]):
         **kwargs: _VT,
     ) -> None: ...
     @overload
-    def __init__(
-        self, default_factory: Callable[[], _VT] | None, other: Iterable[tuple[_KT, _VT]], /
-    ) -> None: ...
+    def __init__(self, default_factory: Callable[[], _VT] | None, other: Iterable[tuple[_KT, _VT]], /) -> None: ...
     @overload
     def __init__(
         self: ShardDefaultDict[str, _VT],

@@ -250,9 +250,7 @@ class ShardWorkers(Generic[_KT, _VT]):
         self._put(_core._owner(key, len(self._inboxes)), task)
         return task.future
 
-    def _task(
-        self, context: Context, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Task:
+    def _task(self, context: Context, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
         return Task(context, fn, args, kwargs)
 
     def _put(self, number: int, task: Task) -> None:
@@ -325,9 +323,8 @@ class ShardWorkers(Generic[_KT, _VT]):
                 return False
             circle.append((at, wait, wait.attempts))
             at = wait.number
-        return (
-            all(attempts % 2 == 0 and self._inboxes[wait.number].is_full() for _, wait, attempts in circle)
-            and all(self._waits.get(at) is wait and wait.attempts == attempts for at, wait, attempts in circle)
+        return all(attempts % 2 == 0 and self._inboxes[wait.number].is_full() for _, wait, attempts in circle) and all(
+            self._waits.get(at) is wait and wait.attempts == attempts for at, wait, attempts in circle
         )
 
     # --- The end ---
