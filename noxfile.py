@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "test", "explore"]
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that sessions are ended, as after Ctrl-C
 
-Variables = Mapping[str, str]
 PROJECT = nox.project.load_toml("pyproject.toml")
 DEFAULT = os.environ.get("SHARDMAP_PYTHON") or str(getattr(sys, "_base_executable", sys.executable))
 FREE_THREADED, free_threaded_version = free_threaded.find()
@@ -61,10 +60,12 @@ def install_available(session: nox.Session, group: str, *options: str) -> None:
 
 
 def install(
-    session: nox.Session, *groups: str, variant: str = "plain", source: Path = ROOT, env: Variables | None = None
+    session: nox.Session, *groups: str, variant: str = "plain", source: Path = ROOT, env: dict[str, str] | None = None
 ) -> None:
     """Installs the groups and the package. The compiler's results are kept for each Python and variant of the build."""
     install_groups(session, "build", *groups)
+    for group in ("dask", "arrays") if "test" in groups else ():
+        install_available(session, group)
     base = BUILD / f"{variant}-{VERSIONS[str(session.python)]}"
     for module in base.glob("lib*/shardmap/*.py*"):
         module.unlink()  # It may no longer be in the sources.
@@ -80,13 +81,13 @@ def default_bin(session: nox.Session) -> Path:
     return Path(session.bin).parent.parent / name / "bin"
 
 
-def pytest(session: nox.Session, *arguments: str, env: Variables | None = None) -> None:
+def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
     # -P: imports never come from the working directory.
     session.run("python", "-P", "-m", "pytest", *arguments, *session.posargs, env=env)
 
 
 def instrumented(
-    session: nox.Session, flags: str, *arguments: str, env: Variables | None = None, source: Path = ROOT
+    session: nox.Session, flags: str, *arguments: str, env: dict[str, str] | None = None, source: Path = ROOT
 ) -> None:
     """The tests on a debug build with these flags. Fails if a sanitizer wrote a report."""
     # setuptools passes CFLAGS to the linker as well.
@@ -116,8 +117,6 @@ def lint(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """all tests on the default and a free-threaded Python; make test also runs lint and explore (ARGS: for pytest)"""
     install(session, "test", "libraries", *(["lint", "plot", "web", "workflows"] if session.python == DEFAULT else []))
-    for group in "dask", "arrays":
-        install_available(session, group)
     pytest(session)
 
 

@@ -18,7 +18,7 @@ STABLE, PACKAGE = "trixie", "python3.13"
 LIBRARIES = ("zlib1g-dev", "libssl-dev", "libffi-dev")  # without which CPython could install no package
 # Profile-guided optimization would triple the time. -g would only cost time here.
 OPTIMIZATION = "-DNDEBUG -fwrapv -O3 -Wall"
-CONFIGURE = ("--disable-gil", "--with-ensurepip=no", "--without-static-libpython", "--disable-test-modules")
+CONFIGURE = ("--disable-gil", "--with-ensurepip=no", "--without-static-libpython")
 
 
 def require(purpose: str, programs: dict[str, str]) -> None:
