@@ -13,6 +13,7 @@ help: # the list of tasks
 		awk -F'|' '{ gsub("_", "-", $$1); printf "%-12s %s\n", $$1, $$2 }'
 	@echo 'usage: make TASK [ARGS=...] [PYTHON=python3.12] [PYTHON_FREETHREADED=python3.14t]'
 
+test: export SHARDMAP_EXPLORE_SECONDS ?= 4
 test:
 	@$(RUN) lint test $(if $(ARGS),,explore) -- $(ARGS)
 

@@ -65,7 +65,7 @@ def install(
     """Installs the groups and the package. The compiler's results are kept for each Python and variant of the build."""
     install_groups(session, "build", *groups)
     for group in ("dask", "arrays") if "test" in groups else ():
-        install_available(session, group)
+        install_available(session, group, "--only-binary=:all:")
     base = BUILD / f"{variant}-{VERSIONS[str(session.python)]}"
     for module in base.glob("lib*/shardmap/*.py*"):
         module.unlink()  # It may no longer be in the sources.
