@@ -50,11 +50,11 @@ def install_groups(session: nox.Session, *groups: str) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, *groups), env={"PIP_PREFER_BINARY": "1"})
 
 
-def install_available(session: nox.Session, group: str, *options: str) -> None:
-    """The packages of the group that can be installed on this Python (with --only-binary=:all:, that have a wheel)."""
+def install_available(session: nox.Session, group: str) -> None:
+    """The packages of the group that have a wheel for this Python."""
     for package in nox.project.dependency_groups(PROJECT, group):
         try:
-            session.install(*options, package, silent=True, env={"PIP_PREFER_BINARY": "1"})
+            session.install("--only-binary=:all:", package, silent=True)
         except nox.command.CommandFailed:
             session.warn(f"going on without {package}")
 
@@ -65,7 +65,7 @@ def install(
     """Installs the groups and the package. The compiler's results are kept for each Python and variant of the build."""
     install_groups(session, "build", *groups)
     for group in ("dask", "arrays") if "test" in groups else ():
-        install_available(session, group, "--only-binary=:all:")
+        install_available(session, group)
     base = BUILD / f"{variant}-{VERSIONS[str(session.python)]}"
     for module in base.glob("lib*/shardmap/*.py*"):
         module.unlink()  # It may no longer be in the sources.
@@ -251,7 +251,7 @@ def demo(session: nox.Session) -> None:
     # What consists of waiting takes as long on every interpreter.
     session.run("python", "examples/demo.py", *(session.posargs or ([] if first else ["--parts=counting,cache"])))
     if first:
-        install_available(session, "plot", "--only-binary=:all:")
+        install_available(session, "plot")
     if not session.posargs:  # The chart has the results of both. Where there is no matplotlib, there is no chart.
         session.run(default_bin(session) / "python", "examples/demo_chart.py", external=True, success_codes=[0, 1])
 
@@ -268,7 +268,7 @@ def web(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """what users ask about, in five minutes, then sentences about this machine, which must run nothing else"""
     install(session)
-    install_available(session, "peers", "--only-binary=:all:")
+    install_available(session, "peers")
     if session.python == FREE_THREADED:
         session.run("python", "bench/run.py", "--and", str(default_bin(session) / "python"), *session.posargs)
 
@@ -277,7 +277,7 @@ def bench(session: nox.Session) -> None:
 def bench_full(session: nox.Session) -> None:
     """all benchmarks and their charts, an hour, or nine minutes with ARGS=--quick; the machine must run nothing else"""
     install(session, "test", "plot")
-    install_available(session, "peers", "--only-binary=:all:")
+    install_available(session, "peers")
     quick = "--quick" in session.posargs
     free = session.python == FREE_THREADED
     for name in ("goals", "beside_dict", "every_key", "sweep") if free else ("goals", "beside_dict"):

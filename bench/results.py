@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from rounds import AVAILABLE, Region
+from rounds import Region, is_quiet
 
 LOOP = "empty loop"
 FEWEST = 3  # undisturbed rounds that a ratio needs
@@ -50,7 +50,7 @@ class Sample(NamedTuple):
 
     @property
     def quiet(self) -> bool:
-        return self.available is None or self.available >= AVAILABLE * self.wanted
+        return is_quiet(self.available, self.wanted)
 
 
 class Ratio(NamedTuple):

@@ -36,6 +36,11 @@ AVAILABLE = 0.9  # of the cores; a round with less does not count
 _TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
+def is_quiet(available: float | None, wanted: float) -> bool:
+    """Whether other programs left nearly all of the wanted processors. True if that is not known."""
+    return available is None or available >= AVAILABLE * wanted
+
+
 class Region(NamedTuple):
     seconds: float
     operations: int  # of all threads together
@@ -50,7 +55,7 @@ class Region(NamedTuple):
 
     @property
     def quiet(self) -> bool:
-        return self.available is None or self.available >= AVAILABLE * self.wanted
+        return is_quiet(self.available, self.wanted)
 
 
 class Machine(NamedTuple):
