@@ -40,9 +40,10 @@ class DaskWorkers(ShardWorkers[_KT, _VT]):
 
     DaskWorkers(client, n=None, *, queue_size=1024, timeout=None, thread_name_prefix="DaskWorkers", track_keys=True):
     `client` is a distributed.Client. `n` is the number of owners; None means one for each worker that the cluster has
-    now. Owner i is on worker i, then from the first worker again. All owners of one worker share a thread. `queue_size`
-    and `timeout` are as in ShardWorkers: at most `queue_size` tasks of each owner wait in this process. When the queue
-    is full, the caller waits for room, and gets queue.Full after `timeout` seconds. No task is dropped.
+    now. Owner i is on worker i, then from the first worker again. All owners of one worker share a thread, also those
+    of other clients, so a task that does not return holds up all of them. `queue_size` and `timeout` are as in
+    ShardWorkers: at most `queue_size` tasks of each owner wait in this process. When the queue is full, the caller
+    waits for room, and gets queue.Full after `timeout` seconds. No task is dropped.
 
     Differences from ShardWorkers: functions, arguments and results are pickled, as by Dask (with cloudpickle), so a
     task works on copies. Keys must have a hash that is the same in every process: str, bytes, numbers, None, enum

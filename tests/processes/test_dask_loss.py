@@ -105,6 +105,32 @@ def test_a_worker_that_is_killed_in_the_middle(whole: Any, gate: Gate) -> None:
     workers.shutdown()
 
 
+def test_a_task_that_does_not_return_holds_up_its_worker_until_that_is_restarted(whole: Any, gate: Gate) -> None:
+    """Even after the process that submitted it has ended: Dask cannot stop a function."""
+    (address,) = sorted(whole.nthreads())[:1]
+    program = f"""
+import sys
+sys.path[:] = {sys.path!r}
+from distributed import Client
+from harness.cluster import hold
+from shardmap.dask import DaskWorkers
+DaskWorkers(Client({whole.scheduler.address!r}), 1).submit("k", hold, {gate.path!r}).result()
+"""
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        gate.wait_for_arrival()
+        process.kill()
+    workers: DaskWorkers[int, int] = start(whole, 2)
+    assert workers._remotes[0].address == address
+    (mine,), (other,) = keys_of(workers, 0, 1), keys_of(workers, 1, 1)
+    held_up = workers.submit(mine, add)
+    assert workers.submit(other, add).result(LONG) == 1
+    assert not held_up.done()
+    whole.restart_workers([address])
+    assert lost_error(held_up).keys == {mine}
+    assert workers.submit(other, add).result(LONG) == 2
+    workers.shutdown()
+
+
 def test_a_worker_that_is_killed_while_nothing_is_on_its_way(whole: Any) -> None:
     with start(whole, 2, track_keys=False) as workers:
         (mine,), (other,) = keys_of(workers, 0, 1), keys_of(workers, 1, 1)
