@@ -157,8 +157,8 @@ cdef class MapCore:
         elements at a time, and then adds each sum once. So other threads see a count grow by such sums. Each addition
         is linearizable, the whole is not. If the iterable or an element raises, the elements before are counted. If an
         addition to an entry raises, the other elements of its batch are counted. No lock is held while your code runs.
-        Of an array of integers, as in get_many, an int is made for the first of equal elements. O(elements). Like
-        collections.Counter.update."""
+        Of an array of integers, as in get_many, an int is made for the first of equal elements of those 65,536.
+        O(elements). Like collections.Counter.update."""
         map_count(self, iterable, 1)
 
     def update_max(self, key, value, /):
