@@ -8,7 +8,6 @@ import dataclasses
 import json
 import pprint
 import re
-import sqlite3
 import typing
 from pathlib import Path
 from typing import Any
@@ -83,6 +82,7 @@ def test_json_refuses_a_map() -> None:
 
 
 def test_sqlite3_refuses_a_map() -> None:
+    sqlite3 = pytest.importorskip("sqlite3")  # CPython is built without it where SQLite's headers are missing
     m = ShardMap(a=1, b=2)
     database = sqlite3.connect(":memory:")
     with pytest.raises(sqlite3.ProgrammingError):

@@ -127,8 +127,9 @@ cdef inline void find_candidates(Bulk self, Block* block, uint32_t begin, uint32
         self.entry[i] = candidate(block, self.hash31[i])
         if far and self.entry[i] != NOT_FOUND:
             prefetch(&block.entries[self.entry[i]])
-    for at in range(begin, min(end, begin + FAR_AHEAD)):
-        prefetch_candidate(self, block, self.order[at])
+    if far:
+        for at in range(begin, min(end, begin + FAR_AHEAD)):
+            prefetch_candidate(self, block, self.order[at])
 
 
 cdef inline uint32_t candidate(Block* block, uint32_t hash31) noexcept nogil:
@@ -139,15 +140,15 @@ cdef inline uint32_t candidate(Block* block, uint32_t hash31) noexcept nogil:
     while True:
         content = sm_load_u32(&block.index[sequence.slot])
         sm_sched_point()
-        if may_be(content, hash31, block.mask):
-            return (content & block.mask) - FIRST_ENTRY if is_plain_slot(content) else NOT_FOUND
+        if may_be(content, hash31, sequence.mask):
+            return (content & sequence.mask) - FIRST_ENTRY if is_plain_slot(content) else NOT_FOUND
         if content == EMPTY:
             return NOT_FOUND
         probe_next(&sequence)
 
 
 cdef inline void prefetch_candidate_ahead(Bulk self, Block* block, uint32_t at, uint32_t end) noexcept nogil:
-    """Called for each key in turn."""
+    """Called for each key in turn, if the table is far (FAR_INDEX)."""
     if at + FAR_AHEAD < end:
         prefetch_candidate(self, block, self.order[at + FAR_AHEAD])
 
@@ -155,7 +156,7 @@ cdef inline void prefetch_candidate_ahead(Bulk self, Block* block, uint32_t at, 
 cdef inline void prefetch_candidate(Bulk self, Block* block, uint32_t i) noexcept nogil:
     """The objects of an entry whose cache line was prefetched."""
     cdef Entry* entry
-    if block.mask >= FAR_INDEX and self.entry[i] != NOT_FOUND:
+    if self.entry[i] != NOT_FOUND:
         entry = &block.entries[self.entry[i]]
         prefetch(sm_load_ptr(<void**>&entry.key))
         prefetch_to_write(sm_load_ptr(<void**>&entry.value))
@@ -200,6 +201,7 @@ cdef void find_turns(Bulk self) noexcept nogil:
     cdef uint32_t begin = 0, end, at
     cdef Shard* shard
     cdef Block* block
+    cdef bint far
     while begin < self.size:
         end = turn_end(self, begin)
         shard = shard_of_key(self, self.order[begin])
@@ -211,8 +213,10 @@ cdef void find_turns(Bulk self) noexcept nogil:
         else:
             block = (<Table>shard.table).block
             find_candidates(self, block, begin, end)
+            far = block.mask >= FAR_INDEX
             for at in range(begin, end):
-                prefetch_candidate_ahead(self, block, at, end)
+                if far:
+                    prefetch_candidate_ahead(self, block, at, end)
                 find_integer(self, block, self.order[at])
         sm_mutex_unlock(&shard.mutex)
         begin = end

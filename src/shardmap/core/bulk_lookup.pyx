@@ -101,7 +101,7 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
 cdef inline bint look_up_unlocked(MapCore m, Bulk self, bint values, bint integers) noexcept:
     """True if there are keys left to look up: state UNKNOWN."""
     cdef uint32_t begin = 0, end, at, i
-    cdef bint left = False
+    cdef bint left = False, far
     cdef Shard* shard
     cdef Block** published
     cdef Block* block
@@ -119,9 +119,11 @@ cdef inline bint look_up_unlocked(MapCore m, Bulk self, bint values, bint intege
                 find_candidates(self, block, begin, end)
             else:
                 prefetch_first(self, block, begin, end)
+            far = block.mask >= FAR_INDEX
             for at in range(begin, end):
                 if integers:
-                    prefetch_candidate_ahead(self, block, at, end)
+                    if far:
+                        prefetch_candidate_ahead(self, block, at, end)
                 else:
                     prefetch_ahead(self, block, at, end, values)
                 i = self.order[at]

@@ -174,9 +174,12 @@ SM_INLINE int sm_is_integer(PyObject *key, uint64_t n, int is_signed)
     unsigned count, i;
     if (Py_TYPE(key) != &PyLong_Type)
         return 0;
-    if (magnitude <= PyLong_MASK) /* nearly always; without a loop */
+    if (magnitude <= PyLong_MASK) /* one or two digits, nearly always: without a loop */
         return SM_INT_TAG(integer) == sm_tag_of(magnitude != 0, sm_is_negative(n, is_signed)) &&
                digits[0] == (digit)magnitude;
+    if (magnitude >> PyLong_SHIFT <= PyLong_MASK)
+        return SM_INT_TAG(integer) == sm_tag_of(2, sm_is_negative(n, is_signed)) &&
+               ((uint64_t)digits[1] << PyLong_SHIFT | digits[0]) == magnitude;
     count = sm_digits_of(magnitude);
     if (SM_INT_TAG(integer) != sm_tag_of(count, sm_is_negative(n, is_signed)))
         return 0;
