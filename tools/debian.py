@@ -15,7 +15,7 @@ from pathlib import Path
 from tools.commands import Failure, cache, run_logged, say
 
 STABLE, PACKAGE = "trixie", "python3.13"
-LIBRARIES = ("zlib1g-dev", "libssl-dev", "libffi-dev")  # without which CPython could install no package
+LIBRARIES = ("zlib1g-dev", "libssl-dev", "libffi-dev", "libbz2-dev", "liblzma-dev", "libsqlite3-dev")  # for pip, tests
 # Profile-guided optimization would triple the time. -g would only cost time here.
 OPTIMIZATION = "-DNDEBUG -fwrapv -O3 -Wall"
 CONFIGURE = ("--disable-gil", "--with-ensurepip=no", "--without-static-libpython")

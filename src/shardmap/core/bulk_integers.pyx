@@ -239,41 +239,25 @@ cdef bint take_found(Bulk self, default, PyObject** into) except -1:
     cdef uint32_t begin = 0, end, at, i, entry
     cdef Shard* shard
     cdef Block* block
-    cdef bint is_valid, far, left = False
+    cdef bint is_valid, left = False
     while begin < self.size:
         end = turn_end(self, begin)
         shard = shard_of_key(self, self.order[begin])
         block = block_of(shard.table)
         is_valid = shard.layout_version == self.layout_version[begin]
-        far = block.mask >= FAR_INDEX
         for at in range(begin, end):
-            if far and is_valid:
-                prefetch_found(self, block, at, end)
             i = self.order[at]
             entry = self.entry[i]
-            if entry == NOT_FOUND:
-                self.state[i] = NOT_THERE
-                if into != NULL:
-                    into[i] = new_reference(<PyObject*>default)
-            elif entry == NOT_KNOWN or not is_valid or block.entries[entry].key == NULL:
-                self.state[i] = NEEDS_PYTHON
-                left = True
-            else:
+            if is_valid and entry < NOT_KNOWN and block.entries[entry].key != NULL:
                 self.state[i] = THERE
                 if into != NULL:
                     into[i] = boxed_reference(block.entries[entry].value)
+            elif entry == NOT_FOUND:
+                self.state[i] = NOT_THERE
+                if into != NULL:
+                    into[i] = new_reference(<PyObject*>default)
+            else:
+                self.state[i] = NEEDS_PYTHON
+                left = True
         begin = end
     return left
-
-
-cdef inline void prefetch_found(Bulk self, Block* block, uint32_t at, uint32_t end) noexcept:
-    """Called for each key in turn, as prefetch_ahead()."""
-    cdef uint32_t entry
-    if at + 4 * AHEAD < end:
-        entry = self.entry[self.order[at + 4 * AHEAD]]
-        if entry < NOT_KNOWN:
-            prefetch(&block.entries[entry])
-    if at + 2 * AHEAD < end:
-        entry = self.entry[self.order[at + 2 * AHEAD]]
-        if entry < NOT_KNOWN:
-            prefetch_to_write(block.entries[entry].value)

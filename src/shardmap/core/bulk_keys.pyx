@@ -210,6 +210,8 @@ cdef inline uint32_t turn_end(Bulk self, uint32_t begin) noexcept nogil:
     """The end of the run of keys of one shard that begins at `begin`, cut where the mutex is to be released."""
     cdef uint32_t shard = self.shard[self.order[begin]], end = begin + 1
     cdef uint32_t most = min(self.size, begin + KEYS_A_TURN)
+    if self.layout.shard_bits == 0:
+        return most
     while end < most and self.shard[self.order[end]] == shard:
         end += 1
     return end

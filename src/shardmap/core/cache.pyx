@@ -7,6 +7,8 @@ cdef list free_numbers = []                     # of caches that are gone
 cdef uint64_t numbers = 0
 
 cdef class CacheCore:
+    """ShardCache(maxsize, *, ttl=None, idle=None, refresh_after=None, weigh=None, on_remove=None, loader=None, \
+executor=None, timer=None)\n--\n\n"""
 
     __class_getitem__ = classmethod(GenericAlias)
 

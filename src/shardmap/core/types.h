@@ -89,11 +89,9 @@ static PyObject *sm_own_descriptor(PyTypeObject *type, PyObject *inherited)
                                   ((PyWrapperDescrObject *)inherited)->d_wrapped);
     if (kind == &PyGetSetDescr_Type)
         return PyDescr_NewGetSet(type, ((PyGetSetDescrObject *)inherited)->d_getset);
-    if (kind == &PyCFunction_Type) { /* __new__: before CPython 3.11.3, inspect looks at no other method beside it */
-        PyObject *init = PyDict_GetItemString(type->tp_dict, "__init__");
-        return init != NULL && PyFunction_Check(init) ? NULL : Py_NewRef(inherited);
-    }
-    return kind == &PyClassMethod_Type ? Py_NewRef(inherited) : NULL; /* __class_getitem__ */
+    if (kind == &PyClassMethod_Type || kind == &PyCFunction_Type) /* __class_getitem__, __new__ */
+        return Py_NewRef(inherited);
+    return NULL;
 }
 /* Past type.__setattr__: the slots are the base's already, and stay what they are. */
 static int sm_own_methods(PyObject *cls)
