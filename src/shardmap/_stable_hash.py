@@ -34,11 +34,13 @@ def stable_hash(key: Any, start: int = 0) -> int:
     rule = _RULES.get(kind.__hash__)
     if rule is not None:
         return rule(key, start)
-    if isinstance(key, Number):  # also numpy's
+    # Also numpy's, but not its timedelta64: it is registered as an integer, and is equal to timedeltas.
+    if isinstance(key, Number) and getattr(getattr(key, "dtype", None), "kind", None) != "m":
         return _of_number(key, start)
     hash(key)  # raises Python's own error for an unhashable key
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     raise TypeError(
-        f"a key of type {kind.__name__!r} has no hash that is the same in every process. Keys may be str, bytes, "
+        f"a key of type {name!r} has no hash that is the same in every process. Keys may be str, bytes, "
         "numbers, None, enum members, UUIDs, dates, datetimes, timedeltas, and tuples and frozensets of these"
     )
 

@@ -86,6 +86,7 @@ def test_a_value_that_was_popped_is_popped_once(size: int) -> None:
 
 def test_entries_expire_for_all_threads_at_once() -> None:
     now = 0.0
+    clock = threading.Lock()  # It stands while a thread reads it and stores that: values are the times of their writes.
     cache: ShardCache[int, float] = ShardCache(5000, ttl=1, timer=lambda: now)
     for i in range(1000):
         cache[i] = now
@@ -98,11 +99,13 @@ def test_entries_expire_for_all_threads_at_once() -> None:
             value = cache.get(key)
             assert value is None or before - value < 1
             if value is None:
-                cache[key] = now
+                with clock:
+                    cache[key] = now
 
     def tick() -> None:
         nonlocal now
-        now += 0.01
+        with clock:
+            now += 0.01
         time.sleep(0.0005)
 
     with meanwhile(tick):

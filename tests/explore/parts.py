@@ -109,6 +109,42 @@ def scenario(prepare: Callable[[], Any], wrong: Wrong, *threads: Any, bound: int
     return Scenario(prepare, tuple(each if callable(each) else steps(*each) for each in threads), wrong, bound)
 
 
+# --- Equal keys of one call ---
+
+
+def unread(key: Any) -> Callable[[], ShardMap]:
+    """With a value that only a reader with the mutex can take: no other thread has read it yet."""
+
+    def prepare() -> ShardMap:
+        m: ShardMap = ShardMap.with_capacity(shards=1)
+        m[key] = ["unread"]
+        return m
+
+    return prepare
+
+
+def look_up_twice(key: Any, keys: Callable[[list[Any]], Any]) -> Callable[[Recorder], None]:
+    def work(record: Recorder) -> None:
+        start = record.clock()
+        found = record.target.get_many(keys([key, key]), ABSENT)
+        record.operations.append(Operation("get_many", (key, key), tuple(found), start, record.clock()))
+
+    return work
+
+
+def in_their_order(key: Any, stored: Any) -> Wrong:
+    """While others remove the key and store it, in whichever order, the second look-up finds nothing older."""
+
+    def wrong(m: Any, operations: list[Operation]) -> str | None:
+        m._check()
+        last = m.get(key, ABSENT)
+        turns = [["unread"], ABSENT if last == stored else stored, last]
+        (first, second) = next(o.result for o in operations if o.name == "get_many")
+        return f"{first!r}, then {second!r}" if turns.index(first) > turns.index(second) else None
+
+    return wrong
+
+
 # --- Key locks ---
 
 

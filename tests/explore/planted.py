@@ -53,6 +53,12 @@ PLANTED = {
         "    sm_store_ptr(<void**>&block.entries[entry].key, key)\n    sm_store_ptr",
         "read beside delete and insert",
     ),
+    "an equal key that overtakes one that was left": Bug(
+        "bulk_lookup.pyx",
+        "    return self.has_left and",
+        "    return not PLANTED and self.has_left and",
+        "equal keys of one list beside writers",
+    ),
     "an insertion that is not announced": Bug(
         "shard.pyx",
         "    require_locked(shard)\n    make_version_odd_locked(shard)\n    if block.stamps",

@@ -3,6 +3,7 @@ or hands something from thread to thread."""
 
 from __future__ import annotations
 
+from array import array
 from types import SimpleNamespace
 
 from harness.history import READS, WRITES
@@ -18,12 +19,14 @@ from parts import (
     expiring_cache,
     full,
     handled,
+    in_their_order,
     interrupted,
     interrupting,
     linearizable,
     linearizable_as_a_whole,
     load,
     look_later,
+    look_up_twice,
     made,
     mixed,
     nobody_locks,
@@ -34,6 +37,7 @@ from parts import (
     split_again_and_again,
     store_and_look,
     under_a_snapshot,
+    unread,
     used_cache,
     whole_cache,
     with_lock,
@@ -119,6 +123,12 @@ SCENARIOS: dict[str, Scenario] = {
     "one key by three threads": scenario(
         made(TWO), linearizable(TWO), [("pop", 0)], [("setdefault", 0, "a")], [("get", 0)], bound=2
     ),
+    **{
+        f"equal keys of one {name} beside writers": scenario(
+            unread(0), in_their_order(0, "a"), look_up_twice(0, keys), [("del", 0)], [("set", 0, "a")]
+        )
+        for name, keys in (("list", list), ("array", lambda keys: array("q", keys)))
+    },
     "two key locks": scenario(
         made(TWO), nobody_locks(linearizable(TWO)), with_lock(0, "a"), with_lock(0, "b"), bound=2
     ),

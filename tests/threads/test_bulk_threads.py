@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -152,3 +153,26 @@ def test_a_large_table_grows_while_others_change_it() -> None:
     assert m[7] == m[60_000] == next(turns) - 1
     assert m.get_many(range(70_000, 200_000)) == list(range(130_000))
     m._check()
+
+
+@pytest.mark.parametrize("of", [list, lambda keys: array("q", keys)], ids=["list", "array"])
+@pytest.mark.parametrize("every", [1, 100])
+def test_equal_keys_are_looked_up_in_their_order(of: Callable[[list[int]], Any], every: int) -> None:
+    m: ShardMap[int, int] = ShardMap.with_capacity(0, shards=1)
+    m.update((n, n) for n in range(2, 200_000 if every > 1 else 3))
+    values = itertools.count(1)
+    keys = of([1 if place % every == 0 else place * 7919 % 200_000 + 2 for place in range(32_768)])
+
+    def come_and_go() -> None:
+        for _ in range(50):
+            m[1] = next(values)
+            del m[1]
+
+    with meanwhile(come_and_go):
+        for _ in range(300):
+            last, gone = 0, False
+            for value in m.get_many(keys)[::every]:
+                if value is not None:
+                    assert value > last or (value == last and not gone)
+                    last = value
+                gone = value is None

@@ -183,3 +183,9 @@ def test_unhashable_keys_get_pythons_own_error(key: Any) -> None:
 def test_nan_is_no_key(key: Any) -> None:
     with pytest.raises(ValueError, match="NaN"):
         stable_hash(key)
+
+
+def test_a_timedelta64_which_is_equal_to_a_timedelta_is_no_key() -> None:
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(TypeError, match="no hash that is the same in every process"):
+        stable_hash(numpy.timedelta64(1, "s"))

@@ -240,6 +240,7 @@ cdef bint take_found(Bulk self, default, PyObject** into) except -1:
     cdef Shard* shard
     cdef Block* block
     cdef bint is_valid, left = False
+    self.has_left = False
     while begin < self.size:
         end = turn_end(self, begin)
         shard = shard_of_key(self, self.order[begin])
@@ -248,7 +249,9 @@ cdef bint take_found(Bulk self, default, PyObject** into) except -1:
         for at in range(begin, end):
             i = self.order[at]
             entry = self.entry[i]
-            if is_valid and entry < NOT_KNOWN and block.entries[entry].key != NULL:
+            if comes_after_left(self, i):
+                self.state[i] = NEEDS_PYTHON
+            elif is_valid and entry < NOT_KNOWN and block.entries[entry].key != NULL:
                 self.state[i] = THERE
                 if into != NULL:
                     into[i] = boxed_reference(block.entries[entry].value)
@@ -258,6 +261,7 @@ cdef bint take_found(Bulk self, default, PyObject** into) except -1:
                     into[i] = new_reference(<PyObject*>default)
             else:
                 self.state[i] = NEEDS_PYTHON
+                leave(self, i)
                 left = True
         begin = end
     return left

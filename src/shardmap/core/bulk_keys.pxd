@@ -24,6 +24,8 @@ cdef class Bulk:
     cdef uint32_t size
     cdef Layout* layout         # by which the batch's keys are sorted
     cdef uint32_t most_sorted   # shards that `starts` has room for
+    cdef bint has_left          # any key of a look-up was left for later
+    cdef uint64_t* left         # if so: bits of their hashes (leave)
     cdef bint all_plain         # all keys are of plain types
     cdef bint mostly_new        # most keys of the last batch were not in the map
     cdef Source source          # of the keys
@@ -36,4 +38,5 @@ cdef enum:
     KEYS_A_TURN = 128       # keys for which a mutex is held at a time, at the most
     AHEAD = 8               # keys that are prefetched ahead
     FAR_AHEAD = 24          # where there is one line for each and next to nothing to do
+    LEFT_BITS = 4096        # few different keys of a batch have the same bit
     MOST_SORTED_SHARDS = 4096   # with more of them there is little to put together

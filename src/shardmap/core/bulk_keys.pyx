@@ -29,14 +29,15 @@ cdef Bulk new_bulk(MapCore m, Py_ssize_t wanted, uint32_t most):
     cdef uint32_t most_sorted = max(layout.shard_count, <uint32_t>1 << most_shard_bits)     # it may be split meanwhile
     if most_sorted > MOST_SORTED_SHARDS:
         most_sorted = 0
-    self.memory = <char*>allocate(room * each + (most_sorted + 2) * sizeof(uint32_t), 64)
+    self.memory = <char*>allocate(room * each + LEFT_BITS // 8 + (most_sorted + 2) * sizeof(uint32_t), 64)
     if self.memory == NULL:
         raise MemoryError()
     self.keys = <PyObject**>self.memory
     self.values = self.keys + room
     self.layout_version = <uint64_t*>(self.values + room)
     self.others = <PyObject**>self.layout_version
-    self.shard = <uint32_t*>(self.layout_version + room)
+    self.left = self.layout_version + room
+    self.shard = <uint32_t*>(self.left + LEFT_BITS // 64)
     self.hash31 = self.shard + room
     self.entry = self.hash31 + room
     self.order = self.entry + room

@@ -87,12 +87,35 @@ cdef bint look_up_batch(MapCore m, Bulk self, source, bint values) except -1:
         group(self, 0)
         if look_up_unlocked(m, self, values, False):
             look_up_locked(self, values, False)
-    elif values:
-        take_values(self)
+    else:
+        take_values(self, values)
     for i in range(self.size):
         if self.state[i] >= NEEDS_PYTHON:
             look_up_one(m, self, i, values)
     return self.size != 0
+
+
+# --- Keys that are left for later ---
+#
+# If a key is left, the equal keys after it are, too: otherwise, the first would have a later answer than the second.
+# Equal keys have equal hashes.
+
+cdef inline uint32_t left_bit(Bulk self, uint32_t i) noexcept nogil:
+    return (self.hash31[i] + self.shard[i]) & (LEFT_BITS - 1)
+
+
+cdef inline void leave(Bulk self, uint32_t i) noexcept nogil:
+    cdef uint32_t bit = left_bit(self, i)
+    if not self.has_left:
+        self.has_left = True
+        memset(self.left, 0, LEFT_BITS // 8)
+    self.left[bit >> 6] |= <uint64_t>1 << (bit & 63)
+
+
+cdef inline bint comes_after_left(Bulk self, uint32_t i) noexcept nogil:
+    """Whether an equal key before it may have been left."""
+    cdef uint32_t bit = left_bit(self, i)
+    return self.has_left and self.left[bit >> 6] >> (bit & 63) & 1
 
 
 # For each kind of keys there is a copy of the code, in which `integers` is a constant: whether the keys are numbers, of
@@ -107,6 +130,7 @@ cdef inline bint look_up_unlocked(MapCore m, Bulk self, bint values, bint intege
     cdef Block* block
     cdef sm_reader* me
     cdef ProbeResult found
+    self.has_left = False
     while begin < self.size:
         end = turn_end(self, begin)
         me = sm_read_lock() if sm_reads_unlocked else NULL
@@ -128,12 +152,18 @@ cdef inline bint look_up_unlocked(MapCore m, Bulk self, bint values, bint intege
                     prefetch_ahead(self, block, at, end, values)
                 i = self.order[at]
                 found = read_one(shard, self, block, i, values, integers)
+                if comes_after_left(self, i) and found < NEEDS_PYTHON:
+                    found = UNKNOWN
+                elif found >= NEEDS_PYTHON:
+                    leave(self, i)
                 self.state[i] = found
                 left |= found == UNKNOWN
         if block == NULL or sm_load_ptr(<void**>published) != block:
             left = True
             for at in range(begin, end):
                 self.state[self.order[at]] = UNKNOWN
+                if sm_reads_unlocked:       # otherwise, no key has been read yet
+                    leave(self, self.order[at])
         if me != NULL:
             sm_read_unlock(me)
         begin = end
@@ -163,10 +193,13 @@ cdef inline void look_up_locked(Bulk self, bint values, bint integers) noexcept:
     cdef Shard* shard
     cdef Block* block
     drop_values(self)
+    self.has_left = False
     while begin < self.size:
         end = turn_end(self, begin)
         at = begin
         while at < end and self.state[self.order[at]] != UNKNOWN:
+            if self.state[self.order[at]] == NEEDS_PYTHON:
+                leave(self, self.order[at])
             at += 1
         if at < end:
             shard = shard_of_key(self, self.order[begin])
@@ -174,11 +207,15 @@ cdef inline void look_up_locked(Bulk self, bint values, bint integers) noexcept:
             block = block_of(shard.table)
             while at < end and not shard.is_moved:
                 i = self.order[at]
+                if self.state[i] == UNKNOWN and comes_after_left(self, i):
+                    self.state[i] = NEEDS_PYTHON
                 if self.state[i] == UNKNOWN:
                     self.state[i] = probe(block, key_to_compare(self, i, integers), self.hash31[i], &slot, &entry)
                     if values and self.state[i] == THERE:
                         self.values[i] = block.entries[entry].value
                         value_incref_for_readers(self.values[i])
+                if self.state[i] == NEEDS_PYTHON:
+                    leave(self, i)
                 at += 1
             unlock(shard)
         begin = end
@@ -249,12 +286,19 @@ cdef inline Entry* entry_found(Bulk self, uint32_t i) noexcept:
     return &block_of(shard.table).entries[self.entry[i]]
 
 
-cdef void take_values(Bulk self) noexcept:
-    """With the GIL: references to the values of the entries that were found without it."""
+cdef void take_values(Bulk self, bint values) noexcept:
+    """With the GIL: references to the values of the entries that were found without it, if `values` are wanted."""
     cdef uint32_t i
     cdef Entry* entry
     cdef PyObject* value
+    self.has_left = False
     for i in range(self.size):
+        if self.state[i] < NEEDS_PYTHON and comes_after_left(self, i):
+            self.state[i] = NEEDS_PYTHON
+        if self.state[i] == NEEDS_PYTHON:
+            leave(self, i)
+        if not values:
+            continue
         if i + 2 * FAR_AHEAD < self.size:
             prefetch(&block_of(shard_of_key(self, i + 2 * FAR_AHEAD).table).entries[self.entry[i + 2 * FAR_AHEAD]])
         if i + FAR_AHEAD < self.size:
@@ -268,6 +312,7 @@ cdef void take_values(Bulk self) noexcept:
             self.values[i] = value
         elif self.state[i] == THERE:
             self.state[i] = NEEDS_PYTHON
+            leave(self, i)
 
 
 cdef int look_up_one(MapCore m, Bulk self, uint32_t i, bint values) except -1:

@@ -113,7 +113,7 @@ static inline Py_hash_t sm_integer_hash(uint64_t n, int is_signed)
     uint64_t rest = sm_magnitude(n, is_signed);
 #if SIZEOF_VOID_P >= 8
     const uint64_t modulus = (UINT64_C(1) << 61) - 1; /* _PyHASH_MODULUS */
-    if (rest >= modulus) { /* hardly ever */
+    if (rest >= modulus) {                            /* hardly ever */
         rest = (rest & modulus) + (rest >> 61);
         rest -= rest >= modulus ? modulus : 0;
     }
