@@ -260,7 +260,7 @@ def demo(session: nox.Session) -> None:
 @on_free_threaded
 def web(session: nox.Session) -> None:
     """load test of the example web service, ShardMaps against dicts and locks, three minutes (ARGS: for the test)"""
-    install(session, "web")
+    install(session)
     for options in (), ("--direct", "--seconds=20"):
         session.run("python", "examples/web_service_load.py", *options, *session.posargs)
 

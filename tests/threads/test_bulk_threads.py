@@ -169,7 +169,7 @@ def test_equal_keys_are_looked_up_in_their_order(of: Callable[[list[int]], Any],
             del m[1]
 
     with meanwhile(come_and_go):
-        for _ in range(300):
+        for _ in range(50):
             last, gone = 0, False
             for value in m.get_many(keys)[::every]:
                 if value is not None:
