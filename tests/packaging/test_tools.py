@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -214,8 +213,8 @@ def test_no_process_is_left_when_a_task_is_ended(machine: Path) -> None:
     nox = program(machine / "nox", f'sh -c "{child.replace("$", chr(92) + "$")}" & wait')
     handler = "import signal; signal.signal(signal.SIGTERM, signal.default_int_handler)"
     script = f"{handler}\nfrom tools import run\nrun.run_nox([{str(nox)!r}])"
-    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    task = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, **streams)
+    nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
+    task = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdin=nothing, stdout=pipe, stderr=nothing)
     while not (machine / "child").exists() or not (machine / "child").read_text().strip():
         assert task.poll() is None
     task.terminate()

@@ -54,6 +54,12 @@ def start(client: Any, *arguments: Any, **options: Any) -> DaskWorkers[Any, Any]
             wait_for_workers(client, 2)
 
 
+def start_python(*arguments: str) -> subprocess.Popen[bytes]:
+    """A Python process that finds the modules that this one finds."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen([sys.executable, *arguments], stderr=subprocess.DEVNULL, env=environment)
+
+
 def kill_owner(client: Any, workers: DaskWorkers[Any, Any], number: int) -> None:
     kill(client, workers._remotes[number].address)
 
@@ -107,16 +113,14 @@ def test_a_worker_that_is_killed_in_the_middle(whole: Any, gate: Gate) -> None:
 
 def test_a_task_that_does_not_return_holds_up_its_worker_until_that_is_restarted(whole: Any, gate: Gate) -> None:
     """Even after the process that submitted it has ended: Dask cannot stop a function."""
-    (address,) = sorted(whole.nthreads())[:1]
+    address = min(whole.nthreads())
     program = f"""
-import sys
-sys.path[:] = {sys.path!r}
 from distributed import Client
 from harness.cluster import hold
 from shardmap.dask import DaskWorkers
 DaskWorkers(Client({whole.scheduler.address!r}), 1).submit("k", hold, {gate.path!r}).result()
 """
-    with subprocess.Popen([sys.executable, "-c", program]) as process:
+    with start_python("-c", program) as process:
         gate.wait_for_arrival()
         process.kill()
     workers: DaskWorkers[int, int] = start(whole, 2)
@@ -276,9 +280,7 @@ def own_cluster(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]
     running = []
     try:
         for module, *options in modules:
-            command = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", str(file), *options]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment))
+            running.append(start_python("-m", f"distributed.cli.{module}", "--scheduler-file", str(file), *options))
         yield running[0], str(file)
     finally:
         for each in running:
